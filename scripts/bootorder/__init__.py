@@ -1,0 +1,1 @@
+"""Boots a stack of services that share one PostgreSQL, in the order that keeps every owner's tables."""

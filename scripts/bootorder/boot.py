@@ -1,0 +1,82 @@
+"""What every stage is given: the stack, the runtime, the database, the owners, and whom to talk to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from . import env_file
+from .console import Console
+from .database import Target
+from .errors import SettingsError
+from .owners import Owner
+from .probes import Clock
+from .processes import Processes
+from .runtimes.base import Runtime, Service
+from .settings import AppSettings, Settings, unknown
+
+STATE_FOLDER = ".bootorder"
+
+
+@dataclass(frozen=True)
+class Boot:
+    """One stack on one runtime."""
+
+    root: Path
+    settings: Settings
+    runtime: Runtime
+    processes: Processes
+    console: Console
+    clock: Clock
+    quick: bool = False
+
+    @property
+    def state_folder(self) -> Path:
+        """What may be deleted at any time: caches, the lock."""
+        return self.root / STATE_FOLDER
+
+    @property
+    def env_path(self) -> Path:
+        return self.root / self.settings.env_file
+
+    @cached_property
+    def owners(self) -> Sequence[Owner]:
+        return [Owner(name, settings, self) for name, settings in self.settings.owners.items()]
+
+    @cached_property
+    def apps(self) -> Mapping[str, AppSettings]:
+        """Every service that is not the database, not beside it and not a one-off; settings where there are any."""
+        database = self.settings.database
+        others = {database.service, *database.beside, *self.settings.one_off_services()}
+        declared = self.runtime.declared()
+        for named in [*others, *self.settings.apps]:
+            if named not in declared:
+                raise unknown("service in invoke.yaml", named, declared)
+        return {name: self.settings.apps.get(name, AppSettings()) for name in declared if name not in others}
+
+    def target(self) -> Target:
+        """The stack's database as it is reached from this machine now."""
+        database = self.settings.database
+        address = self.database_service().address
+        if address is None:
+            raise SettingsError(
+                f"{database.service} publishes no port",
+                expected="a loopback port in compose.yaml, so that the tasks reach the database",
+                hint=f'add `ports: ["127.0.0.1:5432:5432"]` to {database.service} in compose.yaml',
+            )
+        password = env_file.secret(self.env_path, database.password)
+        return Target(address.host, address.port, database.name, database.user, password)
+
+    def database_service(self) -> Service:
+        name = self.settings.database.service
+        services = self.runtime.services()
+        if name not in services:
+            raise unknown("service in invoke.yaml", name, services)
+        return services[name]
+
+    def build(self, names: Sequence[str]) -> None:
+        """Make the images of these services; with `quick` only those that were never made."""
+        wanted = [name for name in dict.fromkeys(names) if not (self.quick and self.runtime.fingerprint(name))]
+        self.runtime.build(wanted, self.console.detail)

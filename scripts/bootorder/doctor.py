@@ -1,0 +1,128 @@
+"""What this machine has and lacks, one finding a line, each with its mend."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+import stat
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+
+from . import ports
+from .boot import Boot
+from .errors import BootError
+from .runtimes.compose import OLDEST_COMPOSE, ComposeRuntime, find_compose
+
+OLDEST_PYTHON = (3, 11)
+_DISK_WANTED = 3 * 1024**3  # bytes: the sample's images and their build
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing looked at. `mend` starts with a verb; empty where nothing is to be done."""
+
+    name: str
+    ok: bool
+    seen: str
+    mend: str = ""
+
+    def as_data(self) -> dict[str, object]:
+        return asdict(self)
+
+
+def examine(boot: Boot) -> Iterator[Finding]:
+    """Every finding, as it is made."""
+    yield _python()
+    runtime = boot.runtime
+    reachable = True
+    if isinstance(runtime, ComposeRuntime):
+        engine = _engine(runtime)
+        reachable = engine.ok
+        yield engine
+        compose = _compose(boot)
+        reachable &= compose.ok
+        yield compose
+    yield _disk(boot)
+    yield _secrets(boot)
+    yield from _host_tools(boot)
+    if reachable:
+        yield from _ports(boot)
+
+
+def _python() -> Finding:
+    return Finding(
+        "python",
+        sys.version_info >= OLDEST_PYTHON,
+        platform.python_version(),
+        f"install Python {'.'.join(map(str, OLDEST_PYTHON))} or newer",
+    )
+
+
+def _engine(runtime: ComposeRuntime) -> Finding:
+    try:
+        return Finding("docker engine", True, runtime.engine.version())
+    except BootError as error:
+        return Finding("docker engine", False, f"{error.message}: {error.seen}", error.hint)
+
+
+def _compose(boot: Boot) -> Finding:
+    try:
+        cli = find_compose(boot.processes, boot.root)
+    except BootError as error:
+        return Finding("docker compose", False, f"{error.message}: {error.seen}", error.hint)
+    version = boot.processes.run([*cli, "version", "--short"], cwd=boot.root).out.strip()
+    return Finding("docker compose", True, f"{version} ({'.'.join(map(str, OLDEST_COMPOSE))} or newer is needed)")
+
+
+def _disk(boot: Boot) -> Finding:
+    free = shutil.disk_usage(boot.root).free
+    return Finding("disk", free >= _DISK_WANTED, f"{free / 1024**3:.0f} GiB free", "free at least 3 GiB")
+
+
+def _secrets(boot: Boot) -> Finding:
+    path = boot.env_path
+    if not path.exists():
+        return Finding("secrets", True, f"no {path.name} yet; it is made on first use")
+    if sys.platform == "win32":
+        return Finding("secrets", True, f"{path.name} is there")
+    mode = stat.S_IMODE(path.stat().st_mode)
+    return Finding(
+        "secrets",
+        not mode & 0o077,
+        f"{path.name} has mode {mode:04o}",
+        f"run `chmod 600 {path.name}`: others can read it",
+    )
+
+
+def _host_tools(boot: Boot) -> Iterator[Finding]:
+    """Only what the settings run on this machine: in containers nothing is needed here."""
+    for owner in boot.owners:
+        if owner.settings.run == "host":
+            for tool in dict.fromkeys((owner.settings.migrate[0], *owner.settings.seed[:1])):
+                path = shutil.which(tool)
+                yield Finding(
+                    tool, bool(path), path or "not found", f"install {tool}; owner {owner.name} runs it on this machine"
+                )
+
+
+def _ports(boot: Boot) -> Iterator[Finding]:
+    try:
+        services = boot.runtime.services()
+    except BootError as error:
+        yield Finding("stack", False, f"{error.message}: {error.seen}", error.hint)
+        return
+    for name, service in services.items():
+        if service.address is None:
+            continue
+        port = service.address.port
+        label = f"port {port}"
+        if service.running:
+            yield Finding(label, True, f"held by {name} of this stack")
+        elif ports.is_free(port):
+            yield Finding(label, True, f"free for {name}")
+        else:
+            who = ports.holder(port, boot.runtime.port_holder)
+            yield Finding(
+                label, False, f"wanted by {name}, held by {who or 'something'}", "stop it, or choose another port"
+            )

@@ -1,0 +1,69 @@
+"""Secrets: made at random on first use in .env, never overwritten, readable by their user only."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Sequence
+from pathlib import Path
+
+from .errors import SettingsError
+
+_HEADER = "# Secrets of this stack, made by bootorder on first use. Keep them out of git.\n"
+
+
+def read(path: Path) -> dict[str, str]:
+    """The variables of the file, over which this process's environment wins, as Compose has it."""
+    from dotenv import dotenv_values
+
+    written = {key: value or "" for key, value in dotenv_values(path, interpolate=False).items()}
+    return {**written, **{key: os.environ[key] for key in written if key in os.environ}}
+
+
+def complete(path: Path, names: Sequence[str], lock: Path) -> list[str]:
+    """Add the missing secrets to the file, or make it; what is there is kept. Returns the names added."""
+    from filelock import FileLock
+
+    if not _missing(path, names):
+        return []
+    try:
+        lock.parent.mkdir(exist_ok=True)
+        # Two tasks at once on a fresh checkout must not make two passwords.
+        with FileLock(lock):
+            missing = _missing(path, names)
+            _append(path, "".join(f"{name}={secrets.token_hex(24)}\n" for name in missing))
+    except OSError as error:
+        raise SettingsError(
+            f"cannot write {path.name}: {error.strerror}",
+            expected="a file this user can write, for the stack's secrets",
+            hint=f"make {path.parent} writable, or set {', '.join(names)} in the environment",
+        ) from None
+    return missing
+
+
+def _missing(path: Path, names: Sequence[str]) -> list[str]:
+    present = read(path) if path.exists() else {}
+    return [name for name in dict.fromkeys(names) if name not in present and name not in os.environ]
+
+
+def secret(path: Path, name: str) -> str:
+    """One secret. Raises SettingsError where it is neither in the file nor in the environment, or empty."""
+    value = os.environ.get(name) or (read(path) if path.exists() else {}).get(name, "")
+    if not value:
+        raise SettingsError(
+            f"{name} has no value in {path.name}",
+            hint=f"give {name} a value in {path.name}, or remove its line to have one made",
+        )
+    return value
+
+
+def _append(path: Path, text: str) -> None:
+    # 0600 from the first byte on: the mode is given to open, not set afterwards.
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
+    with os.fdopen(descriptor, "a+", encoding="utf-8") as file:
+        if hasattr(os, "fchmod"):
+            os.fchmod(file.fileno(), 0o600)
+        file.seek(0)
+        old = file.read()
+        lead = _HEADER if not old else "" if old.endswith("\n") else "\n"
+        file.write(lead + text)

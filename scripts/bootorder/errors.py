@@ -1,0 +1,108 @@
+"""One family of errors: what went wrong, what was expected and seen, a hint, and an exit code."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+def command(arguments: str) -> str:
+    """A command line as this person types it, e.g. `./inv start` (the wrapper says how it was called)."""
+    return f"{os.environ.get('BOOTORDER_COMMAND', 'inv')} {arguments}"
+
+
+@dataclass(frozen=True)
+class LogTail:
+    """The last lines something printed before it failed."""
+
+    source: str
+    lines: Sequence[str]
+
+    KEPT = 20
+
+    @classmethod
+    def of(cls, source: str, text: str) -> LogTail:
+        lines = [line.rstrip() for line in text.splitlines() if line.strip()]
+        return cls(source, lines[-cls.KEPT :])
+
+
+class BootError(Exception):
+    """A failure a person can act on. `hint` starts with a verb."""
+
+    exit_code = 1
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        hint: str,
+        expected: str = "",
+        seen: str = "",
+        log: LogTail | None = None,
+        details: Sequence[str] = (),
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.expected = expected
+        self.seen = seen
+        self.log = log
+        self.details = tuple(details)
+        self.go_on = ""  # the command that continues, set by the plan that failed
+        self.shown = False  # a plan shows its failure with its stage; nobody shows it again
+
+    def as_data(self) -> dict[str, object]:
+        """The error for `--json`."""
+        return {
+            "message": self.message,
+            "expected": self.expected,
+            "seen": self.seen,
+            "details": list(self.details),
+            "log": list(self.log.lines) if self.log else [],
+            "hint": self.hint,
+            "go_on": self.go_on,
+            "exit_code": self.exit_code,
+        }
+
+
+class SettingsError(BootError):
+    """invoke.yaml, compose.yaml, .env or a flag says something that cannot be."""
+
+    exit_code = 2
+
+
+class MachineError(BootError):
+    """This machine lacks something: an engine, a tool, a free port."""
+
+    exit_code = 3
+
+
+class NotReadyError(BootError):
+    """A service or the database did not become ready, or a stage came before the one it needs."""
+
+    exit_code = 4
+
+
+class MigrationError(BootError):
+    """A migration or a seed failed."""
+
+    exit_code = 5
+
+
+class GuardError(BootError):
+    """Something of another owner was lost, or would be."""
+
+    exit_code = 6
+
+
+class LockedError(BootError):
+    """Another start is at work on the same stack."""
+
+    exit_code = 7
+
+
+class UserInterruptError(BootError):
+    """Ctrl-C, or a polite request to end (SIGTERM, SIGHUP)."""
+
+    exit_code = 130

@@ -1,0 +1,154 @@
+"""What the tasks call: opening a stack, running stages on it, showing it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from . import env_file
+from .boot import Boot
+from .console import Console
+from .errors import BootError, MachineError, SettingsError, command
+from .lock import exclusive
+from .probes import SystemClock
+from .processes import SystemProcesses
+from .runtimes.compose import ComposeRuntime
+from .settings import parse, runtime_name
+from .stages import Record, named, plan, run_plan
+
+
+def open_boot(
+    root: Path, config: Mapping[str, Any], console: Console, runtime: str, *, quick: bool = False, dry: bool = False
+) -> Boot:
+    """Settings and runtime of the stack in `root`; makes missing secrets unless `dry`, and touches nothing else."""
+    settings = parse(config)
+    runtime_name(runtime, settings)
+    processes = SystemProcesses()
+    boot = Boot(root, settings, ComposeRuntime(root, processes), processes, console, SystemClock(), quick=quick)
+    if not dry:
+        names = [settings.database.password, *settings.secrets]
+        added = env_file.complete(boot.env_path, names, boot.state_folder / "env.lock")
+        if added:
+            console.say(f"made {settings.env_file} with {', '.join(added)}")
+    return boot
+
+
+def run_stages(boot: Boot, names: Sequence[str], *, dry: bool) -> None:
+    """Single stages, as tasks of their own."""
+    if dry:
+        _print_plan(boot.console, named(*names))
+        return
+    with exclusive(boot.state_folder, " ".join(names)):
+        run_plan(boot, named(*names), [])
+
+
+def start_stack(boot: Boot, *, with_clean: bool, until: str, as_json: bool, dry: bool) -> None:
+    """The whole boot. With `as_json` one object on stdout, also when it fails."""
+    stages = plan(with_clean=with_clean, quick=boot.quick, until=until)
+    if dry:
+        _print_plan(boot.console, stages)
+        return
+    records: list[Record] = []
+    error: BootError | None = None
+    try:
+        with exclusive(boot.state_folder, "start"):
+            run_plan(boot, stages, records)
+        if not until:
+            show_status(boot)
+    except BootError as raised:
+        error = raised
+        raise
+    finally:
+        if as_json:
+            from .status import status
+
+            boot.console.data(
+                {
+                    "ok": error is None,
+                    "stages": [record.as_data() for record in records],
+                    "error": error.as_data() if error else None,
+                    "status": None if error else status(boot),
+                }
+            )
+
+
+def show_plan(console: Console, *, with_clean: bool, quick: bool, until: str, as_json: bool) -> None:
+    """The stages of a start, without looking at anything."""
+    stages = plan(with_clean=with_clean, quick=quick, until=until)
+    if as_json:
+        console.data([{"stage": stage.name, "does": stage.does, "cause": stage.cause} for stage in stages])
+    else:
+        _print_plan(console, stages)
+
+
+def _print_plan(console: Console, stages: Sequence[Any]) -> None:
+    rows = [[str(position), stage.name, stage.does, stage.cause] for position, stage in enumerate(stages, start=1)]
+    console.table(["", "stage", "does", "because"], rows)
+
+
+def show_status(boot: Boot, *, as_json: bool = False) -> None:
+    """Services with health and URL; owners with what is missing."""
+    from .status import status
+
+    found: dict[str, Any] = status(boot)
+    if as_json:
+        boot.console.data(found)
+        return
+    boot.console.say()
+    services = [[s["name"], s["state"], s["health"] or "-", s["url"] or "-"] for s in found["services"]]
+    boot.console.table(["service", "state", "health", "url"], services)
+    boot.console.say()
+    for owner in found["owners"]:
+        if owner["tables"] is None:
+            known = f"tables not known yet, {command('migrate')} learns them"
+        else:
+            known = f"{len(owner['tables'])} tables"
+            known += f", missing: {', '.join(owner['missing'])}" if owner["missing"] else ""
+        boot.console.say(f"{owner['name']} (role {owner['role']}): {known}")
+
+
+def follow_logs(boot: Boot, names: Sequence[str] = (), *, tail: int = 20, follow: bool = True) -> None:
+    """Log lines on stdout, each with its service's name."""
+    declared = list(boot.runtime.declared())
+    for name in names:
+        if name not in declared:
+            from .settings import unknown
+
+            raise unknown("service", name, declared)
+    for service, line in boot.runtime.logs(names, tail=tail, follow=follow):
+        boot.console.log_line(service, line, declared.index(service) if service in declared else 0)
+
+
+def show_doctor(boot: Boot, *, as_json: bool) -> None:
+    """Every finding; raises MachineError when something is to be mended."""
+    from .doctor import examine
+
+    findings = []
+    for finding in examine(boot):
+        findings.append(finding)
+        if not as_json:
+            boot.console.check(finding.ok, finding.name, finding.seen, finding.mend)
+    if as_json:
+        boot.console.data([finding.as_data() for finding in findings])
+    wrong = [finding for finding in findings if not finding.ok]
+    if wrong:
+        raise MachineError(
+            f"{len(wrong)} of {len(findings)} findings need mending",
+            seen=", ".join(finding.name for finding in wrong),
+            hint=wrong[0].mend,
+        )
+
+
+def run_nox(root: Path, sessions: Sequence[str]) -> None:
+    """The proofs, by nox of this environment; its output is shown as it comes."""
+    if not (root / "noxfile.py").exists():
+        raise SettingsError("no noxfile.py here", hint="run this in a checkout that has one")
+    chosen = ["--session", *sessions] if sessions else []
+    done = subprocess.run([sys.executable, "-m", "nox", *chosen], cwd=root, check=False)
+    if done.returncode:
+        raise BootError(
+            "the proofs failed", seen=f"nox ended with {done.returncode}", hint="read the session that failed above"
+        )

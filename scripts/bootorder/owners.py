@@ -1,0 +1,124 @@
+"""An owner: a schema tool, where it is at home, how it is run, and what it would make."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from . import catalog
+from .catalog import Catalog
+from .database import Target, scratch_database, with_database
+from .errors import LogTail, MigrationError, SettingsError
+from .migrators import BY_NAME, Migrator
+from .processes import Completed
+from .settings import OwnerSettings
+
+if TYPE_CHECKING:
+    from .boot import Boot
+
+# What is made from the sources, or is not part of them.
+_NOT_SOURCES = {".git", ".next", ".venv", "__pycache__", "build", "dist", "node_modules"}
+
+
+class Owner:
+    """One owner in one boot."""
+
+    def __init__(self, name: str, settings: OwnerSettings, boot: Boot) -> None:
+        self.name = name
+        self.settings = settings
+        self.migrator: Migrator = BY_NAME[settings.migrator]
+        self._boot = boot
+
+    def run(self, argv: Sequence[str], database: Target | None = None) -> Completed:
+        """Run one of the owner's commands at home, on the stack's database or on another one."""
+        variable = self.settings.url_variable
+        url = self._boot.runtime.environment(self.settings.service).get(variable, "")
+        if not url:
+            raise SettingsError(
+                f"owner {self.name}: service {self.settings.service} has no {variable}",
+                expected=f"{variable} in its environment, so that its tool can be pointed at a database",
+                hint=f"add {variable} to {self.settings.service}, or set `owners.{self.name}.url_variable`",
+            )
+        if self.settings.run == "host":
+            database = database or self._boot.target()
+            environment = dict(self._boot.runtime.environment(self.settings.service))
+            environment[variable] = with_database(url, database, from_host=True)
+            return self._boot.processes.run(
+                argv, cwd=self._directory(), env=environment, on_line=self._boot.console.detail
+            )
+        changed = {variable: with_database(url, database)} if database else {}
+        return self._boot.runtime.run_once(self.settings.service, argv, changed, self._boot.console.detail)
+
+    def fingerprint(self) -> str:
+        """Changes with the owner's sources, tool version or command; empty when they are not known yet."""
+        sources = self._sources_digest() if self.settings.run == "host" else self._source_image()
+        return _digest([sources, *self.settings.migrate]) if sources else ""
+
+    def seed_fingerprint(self) -> str:
+        """Changes also with the environment: a seed writes addresses and passwords into its rows."""
+        environment = self._boot.runtime.environment(self.settings.service)
+        return _digest([self.fingerprint(), *self.settings.seed, json.dumps(environment, sort_keys=True)])
+
+    def rehearsed(self) -> Catalog | None:
+        """What the tool makes, if it was rehearsed since its sources last changed."""
+        try:
+            kept = json.loads(self._cache().read_text(encoding="utf-8"))
+        except (FileNotFoundError, json.JSONDecodeError):
+            return None
+        fingerprint = self.fingerprint()
+        if not fingerprint or kept.get("fingerprint") != fingerprint:
+            return None
+        return Catalog.from_data(kept["catalog"])
+
+    def rehearse(self, target: Target) -> Catalog:
+        """Run the tool on an empty scratch database: what it leaves there is what this owner owns."""
+        known = self.rehearsed()
+        if known:
+            return known
+        with scratch_database(target, self.name) as scratch:
+            done = self.run(self.settings.migrate, scratch)
+            with scratch.connect() as connection:
+                made = catalog.read(connection)
+        claim = self.migrator.claim(done)
+        if not claim.succeeded or done.code or not made.tables():
+            raise MigrationError(
+                f"{self.name}: {self.migrator.name} failed on an empty database: {claim.text}",
+                expected="its tables in a new, empty database; the stack's own was not touched",
+                seen=f"exit code {done.code}, {len(made.tables())} tables",
+                log=LogTail.of(" ".join(self.settings.migrate), done.text),
+                hint=self.migrator.hint,
+            )
+        self._cache().parent.mkdir(parents=True, exist_ok=True)
+        kept = {"fingerprint": self.fingerprint(), "catalog": made.as_data()}
+        self._cache().write_text(json.dumps(kept), encoding="utf-8")
+        return made
+
+    def _cache(self) -> Path:
+        return self._boot.state_folder / "rehearsals" / f"{_digest([self.name])[:12]}.json"
+
+    def _source_image(self) -> str:
+        return self._boot.runtime.fingerprint(self.settings.service)
+
+    def _directory(self) -> Path:
+        return self._boot.root / self.settings.directory
+
+    def _sources_digest(self) -> str:
+        return _digest(
+            part
+            for path in _files(self._directory())
+            for part in (str(path.relative_to(self._directory())), hashlib.sha256(path.read_bytes()).hexdigest())
+        )
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    for parent, folders, names in os.walk(folder):
+        folders[:] = sorted(set(folders) - _NOT_SOURCES)
+        yield from (Path(parent, name) for name in sorted(names))
+
+
+def _digest(parts: Sequence[str] | Iterator[str]) -> str:
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()

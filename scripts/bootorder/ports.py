@@ -1,0 +1,54 @@
+"""Who holds a port."""
+
+from __future__ import annotations
+
+import errno
+import socket
+import sys
+from collections.abc import Callable, Mapping
+
+from .errors import MachineError
+
+
+def is_free(port: int) -> bool:
+    """Whether a server could listen on this loopback port now."""
+    with socket.socket() as probe:
+        # Not on Windows, where the flag would let the bind succeed beside a listener.
+        if sys.platform != "win32":
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            if error.errno in {errno.EADDRINUSE, errno.EACCES}:
+                return False
+            raise
+    return True
+
+
+def holder(port: int, publisher: Callable[[int], str]) -> str:
+    """The container or process that listens there, as far as the system tells."""
+    import psutil
+
+    container = publisher(port)
+    if container:
+        return container
+    try:
+        for connection in psutil.net_connections(kind="tcp"):
+            if connection.laddr and connection.laddr.port == port and connection.status == psutil.CONN_LISTEN:
+                return f"{psutil.Process(connection.pid).name()} (pid {connection.pid})" if connection.pid else ""
+    except (psutil.AccessDenied, psutil.NoSuchProcess):
+        return "a process of another user"
+    return ""
+
+
+def refuse_taken_ports(wanted: Mapping[str, int], publisher: Callable[[int], str]) -> None:
+    """`wanted`: service -> port. Raises MachineError for the first one that is not free."""
+    for service, port in wanted.items():
+        if not is_free(port):
+            who = holder(port, publisher)
+            raise MachineError(
+                f"port {port} for {service} is taken" + (f" by {who}" if who else ""),
+                expected=f"127.0.0.1:{port} free",
+                seen=who or "the system does not say who",
+                hint=f"stop it, or give {service} another port: its variable stands in compose.yaml",
+            )

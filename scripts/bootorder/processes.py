@@ -1,0 +1,114 @@
+"""Running a command: argument list in, lines out, never a shell, never left behind on Ctrl-C."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Thread
+from typing import IO, Protocol
+
+_GRACE_SECONDS = 10.0
+
+
+@dataclass(frozen=True)
+class Completed:
+    """A finished command. `text` is both streams in the order they arrived."""
+
+    code: int
+    out: str
+    text: str
+
+
+class Processes(Protocol):
+    """What the rest needs of the operating system; replaced in unit tests."""
+
+    def run(
+        self,
+        argv: Sequence[str],
+        *,
+        cwd: Path,
+        env: Mapping[str, str] | None = None,
+        on_line: Callable[[str], None] | None = None,
+    ) -> Completed: ...
+
+    def stream(self, argv: Sequence[str], *, cwd: Path) -> Iterator[str]: ...
+
+
+class SystemProcesses:
+    """Real processes, each in a group of its own, so that Ctrl-C reaches them once, from here."""
+
+    def run(
+        self,
+        argv: Sequence[str],
+        *,
+        cwd: Path,
+        env: Mapping[str, str] | None = None,
+        on_line: Callable[[str], None] | None = None,
+    ) -> Completed:
+        """Run to the end. `env` is added to this process's environment. Raises FileNotFoundError."""
+        out: list[str] = []
+        both: list[str] = []
+
+        def read(stream: IO[str] | None, keep: list[str] | None) -> None:
+            for line in stream or ():
+                if keep is not None:
+                    keep.append(line)
+                both.append(line)
+                if on_line:
+                    on_line(line.rstrip())
+
+        with _ended(_start(argv, cwd, env, stderr=subprocess.PIPE)) as process:
+            readers = [
+                Thread(target=read, args=(stream, keep), daemon=True)
+                for stream, keep in ((process.stdout, out), (process.stderr, None))
+            ]
+            for reader in readers:
+                reader.start()
+            code = process.wait()
+            for reader in readers:
+                reader.join()
+        return Completed(code, "".join(out), "".join(both))
+
+    def stream(self, argv: Sequence[str], *, cwd: Path) -> Iterator[str]:
+        """The command's lines as they come; the command ends when the reader stops reading."""
+        with _ended(_start(argv, cwd, None, stderr=subprocess.STDOUT)) as process:
+            for line in process.stdout or ():
+                yield line.rstrip("\r\n")
+
+
+def _start(argv: Sequence[str], cwd: Path, env: Mapping[str, str] | None, *, stderr: int) -> subprocess.Popen[str]:
+    windows = sys.platform == "win32"
+    return subprocess.Popen(
+        list(argv),
+        cwd=cwd,
+        env={**os.environ, **(env or {})},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=stderr,
+        text=True,
+        encoding="utf-8",
+        errors="replace",
+        start_new_session=not windows,
+        creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0) if windows else 0,
+    )
+
+
+@contextlib.contextmanager
+def _ended(process: subprocess.Popen[str]) -> Iterator[subprocess.Popen[str]]:
+    """Whatever ends the block, the process has ended too: asked first, killed after a grace period."""
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            process.send_signal(getattr(signal, "CTRL_BREAK_EVENT", signal.SIGINT))
+            try:
+                process.wait(_GRACE_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()

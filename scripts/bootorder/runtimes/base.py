@@ -1,0 +1,98 @@
+"""What every runtime does, whatever it starts services with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from ..errors import LogTail
+from ..processes import Completed
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where a service is reached from this machine."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.port}"
+
+    @property
+    def url(self) -> str:
+        """For people, as `localhost`: the apps' cookies and redirects are made for that name."""
+        return f"http://{'localhost' if self.host == '127.0.0.1' else self.host}:{self.port}"
+
+
+@dataclass(frozen=True)
+class Service:
+    """One service as it is now.
+
+    `state`: running, exited, or absent. `health`: healthy, unhealthy, starting, or empty where nothing checks it.
+    """
+
+    name: str
+    state: str
+    health: str = ""
+    exit_code: int | None = None
+    address: Address | None = None
+
+    @property
+    def running(self) -> bool:
+        return self.state == "running"
+
+
+@dataclass(frozen=True)
+class Removed:
+    """What `remove` took away."""
+
+    containers: Sequence[str] = ()
+    volumes: Sequence[str] = ()
+    images: Sequence[str] = ()
+    details: Sequence[str] = field(default=())
+
+
+class Runtime(Protocol):
+    """Starting, stopping and looking at the services of one stack. One contract suite runs over all of them."""
+
+    name: str
+
+    def declared(self) -> Sequence[str]:
+        """Every service of the stack, one-offs included."""
+
+    def services(self) -> Mapping[str, Service]:
+        """Every declared service as it is now."""
+
+    def build(self, names: Sequence[str], on_line: Callable[[str], None]) -> None:
+        """Make what these services run, if sources changed. Raises MachineError with the tool's last lines."""
+
+    def start(self, names: Sequence[str], on_line: Callable[[str], None]) -> None:
+        """Start these services and nothing they depend on; returns when started, not when healthy."""
+
+    def stop(self) -> Sequence[str]:
+        """Stop everything of this stack, one-offs of killed runs too; keeps data. Returns what was stopped."""
+
+    def remove(self) -> Removed:
+        """Remove containers, data and locally built images of this stack only."""
+
+    def run_once(
+        self, service: str, argv: Sequence[str], env: Mapping[str, str], on_line: Callable[[str], None]
+    ) -> Completed:
+        """Run one command where this service is at home, on top of its environment, and wait for its end."""
+
+    def environment(self, service: str) -> Mapping[str, str]:
+        """The service's environment as it is given to it."""
+
+    def fingerprint(self, service: str) -> str:
+        """Changes when what the service would run changes; empty when not known yet."""
+
+    def logs(self, names: Sequence[str], *, tail: int, follow: bool) -> Iterator[tuple[str, str]]:
+        """(service, line) pairs; with `follow` until the reader stops."""
+
+    def port_holder(self, port: int) -> str:
+        """What this runtime knows to listen there, of this stack or not; empty where it knows nothing."""
+
+    def log_tail(self, name: str) -> LogTail:
+        """The last lines of one service."""

@@ -1,0 +1,278 @@
+"""Docker Compose: `docker compose` starts and builds, the Docker SDK looks."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from ..errors import LogTail, MachineError, SettingsError, command
+from ..ports import refuse_taken_ports
+from ..processes import Completed, Processes
+from ..settings import unknown
+from .base import Address, Removed, Service
+from .engine import Engine
+
+# The newest things asked of it: `--progress` as a global flag and inline `configs`.
+OLDEST_COMPOSE = (2, 24, 0)
+
+_PROJECT = "com.docker.compose.project"
+_SERVICE = "com.docker.compose.service"
+_ONE_OFF = "com.docker.compose.oneoff"
+_FOLDER = "com.docker.compose.project.working_dir"
+
+
+class ComposeRuntime:
+    """The stack that the compose file in `root` describes."""
+
+    name = "compose"
+
+    def __init__(self, root: Path, processes: Processes) -> None:
+        self._root = root
+        self._processes = processes
+
+    # -- what is declared ------------------------------------------------------------------------------------------
+
+    @cached_property
+    def _cli(self) -> Sequence[str]:
+        return find_compose(self._processes, self._root)
+
+    @cached_property
+    def engine(self) -> Engine:
+        return Engine.connect()
+
+    @cached_property
+    def _config(self) -> Mapping[str, Any]:
+        done = self._compose(["--profile", "*", "config", "--format", "json"])
+        if done.code:
+            raise SettingsError(
+                "Compose refuses compose.yaml",
+                expected="a file that `docker compose config` accepts",
+                seen=_last_words(done.text),
+                hint="correct compose.yaml or .env where it says",
+            )
+        config: Mapping[str, Any] = json.loads(done.out)
+        return config
+
+    @property
+    def project(self) -> str:
+        return str(self._config["name"])
+
+    def declared(self) -> Sequence[str]:
+        return list(self._config["services"])
+
+    def environment(self, service: str) -> Mapping[str, str]:
+        given = self._service_config(service).get("environment") or {}
+        return {key: value or "" for key, value in given.items()}
+
+    def _service_config(self, service: str) -> Mapping[str, Any]:
+        services: Mapping[str, Any] = self._config["services"]
+        if service not in services:
+            raise unknown("service", service, services)
+        config: Mapping[str, Any] = services[service]
+        return config
+
+    # -- looking ---------------------------------------------------------------------------------------------------
+
+    def _containers(self) -> list[dict[str, Any]]:
+        """This project's containers. Refuses to touch a project of the same name in another folder."""
+        found = self.engine.containers({"label": f"{_PROJECT}={self.project}"})
+        for container in found:
+            folder = container["Labels"].get(_FOLDER, "")
+            if folder and Path(folder).resolve() != self._root.resolve():
+                raise MachineError(
+                    f'the Compose project "{self.project}" already belongs to another folder',
+                    expected=str(self._root),
+                    seen=folder,
+                    hint="set COMPOSE_PROJECT_NAME (and the ports) in .env to tell the two stacks apart",
+                )
+        return found
+
+    def services(self) -> Mapping[str, Service]:
+        found = {
+            container["Labels"].get(_SERVICE, ""): container
+            for container in self._containers()
+            if container["Labels"].get(_ONE_OFF) != "True"
+        }
+        return {name: self._service(name, found.get(name)) for name in self.declared()}
+
+    def _service(self, name: str, container: dict[str, Any] | None) -> Service:
+        inspected = self.engine.inspect(container["Id"]) if container else None
+        if inspected is None:
+            return Service(name, "absent", address=self._declared_address(name))
+        state = inspected["State"]
+        running = state["Running"] and not state["Restarting"]
+        return Service(
+            name,
+            "running" if running else "created" if state["Status"] == "created" else "exited",
+            health=state.get("Health", {}).get("Status", "") if running else "",
+            exit_code=None if running else state["ExitCode"],
+            address=_published(inspected["NetworkSettings"]["Ports"]) or self._declared_address(name),
+        )
+
+    def _declared_address(self, name: str) -> Address | None:
+        for port in self._service_config(name).get("ports", []):
+            if str(port.get("published", "")).isdigit():
+                return Address(port.get("host_ip") or "127.0.0.1", int(port["published"]))
+        return None
+
+    def fingerprint(self, service: str) -> str:
+        config = self._service_config(service)
+        return self.engine.image_id(config.get("image") or f"{self.project}-{service}")
+
+    def logs(self, names: Sequence[str], *, tail: int, follow: bool) -> Iterator[tuple[str, str]]:
+        flags = ["logs", "--no-color", f"--tail={tail}", *(["--follow"] if follow else [])]
+        for line in self._processes.stream([*self._cli, *flags, *names], cwd=self._root):
+            name, bar, text = line.partition("|")
+            yield (name.strip().rpartition("-")[0] or name.strip(), text.removeprefix(" ")) if bar else ("", line)
+
+    def port_holder(self, port: int) -> str:
+        return self.engine.publisher(port)
+
+    def log_tail(self, name: str) -> LogTail:
+        for container in self._containers():
+            labels = container["Labels"]
+            if labels.get(_SERVICE) == name and labels.get(_ONE_OFF) != "True":
+                return LogTail.of(name, self.engine.log(container["Id"], LogTail.KEPT))
+        return LogTail(name, ())
+
+    # -- changing --------------------------------------------------------------------------------------------------
+
+    def build(self, names: Sequence[str], on_line: Callable[[str], None]) -> None:
+        built = [name for name in names if "build" in self._service_config(name)]
+        if not built:
+            return
+        done = self._compose(["build", *built], on_line=on_line)
+        if done.code:
+            raise MachineError(
+                f"building {', '.join(built)} failed",
+                seen=_last_words(done.text),
+                log=LogTail.of("the build", done.text),
+                hint="correct what the build says and start again; nothing was changed in the database",
+            )
+
+    def start(self, names: Sequence[str], on_line: Callable[[str], None]) -> None:
+        now = self.services()
+        wanted = {
+            name: address for name in names if not now[name].running and (address := self._declared_address(name))
+        }
+        refuse_taken_ports({name: address.port for name, address in wanted.items()}, self.port_holder)
+        done = self._compose(["up", "--detach", "--no-deps", "--no-build", *names], on_line=on_line)
+        if done.code:
+            raise MachineError(
+                f"Compose could not start {', '.join(names)}",
+                seen=_last_words(done.text),
+                log=LogTail.of("docker compose up", done.text),
+                hint=f"see what the machine lacks: {command('doctor')}",
+            )
+
+    def stop(self) -> Sequence[str]:
+        running = [container for container in self._containers() if container["State"] in {"running", "restarting"}]
+        if not running:
+            return []
+        # `stop` and `down` pass one-offs by: those of a killed run are stopped here.
+        for container in running:
+            if container["Labels"].get(_ONE_OFF) == "True":
+                self.engine.stop(container["Id"])
+        done = self._compose(["--profile", "*", "stop"])
+        left = [c["Names"][0].lstrip("/") for c in self._containers() if c["State"] == "running"]
+        if done.code or left:
+            raise MachineError(
+                "the stack could not be stopped",
+                expected="no container of it runs",
+                seen=", ".join(left) or _last_words(done.text),
+                hint=f"see what holds it: {command('logs')}",
+            )
+        return sorted({container["Labels"].get(_SERVICE, "") for container in running})
+
+    def remove(self) -> Removed:
+        mine = {"label": f"{_PROJECT}={self.project}"}
+        containers = self._containers()
+        volumes = self.engine.volumes(mine)
+        images = [
+            tag
+            for name in self.declared()
+            if "build" in self._service_config(name) and not self._service_config(name).get("image")
+            if self.engine.image_id(tag := f"{self.project}-{name}")
+        ]
+        for container in containers:
+            if container["Labels"].get(_ONE_OFF) == "True":
+                self.engine.remove(container["Id"])
+        done = self._compose(["--profile", "*", "down", "--volumes", "--rmi", "local", "--remove-orphans"])
+        for volume in self.engine.volumes(mine):
+            self.engine.remove_volume(volume)  # of a service that compose.yaml no longer names
+        left = [c["Names"][0].lstrip("/") for c in self._containers()] + self.engine.volumes(mine)
+        if done.code or left:
+            raise MachineError(
+                "not everything of the stack could be removed",
+                expected="no container and no volume of it left",
+                seen=", ".join(left) or _last_words(done.text),
+                log=LogTail.of("docker compose down", done.text),
+                hint="see what still uses it, then run this again",
+            )
+        return Removed(
+            containers=[container["Names"][0].lstrip("/") for container in containers], volumes=volumes, images=images
+        )
+
+    def run_once(
+        self, service: str, argv: Sequence[str], env: Mapping[str, str], on_line: Callable[[str], None]
+    ) -> Completed:
+        self._containers()  # refuses a stack of another folder
+        # Values travel in this process's environment, names on the command line: secrets show in no process list.
+        names = [part for name in env for part in ("--env", name)]
+        return self._compose(
+            ["--progress", "quiet", "run", "--rm", "--no-deps", "--no-TTY", *names, service, *argv],
+            env=env,
+            on_line=on_line,
+        )
+
+    def _compose(
+        self,
+        arguments: Sequence[str],
+        *,
+        env: Mapping[str, str] | None = None,
+        on_line: Callable[[str], None] | None = None,
+    ) -> Completed:
+        return self._processes.run([*self._cli, *arguments], cwd=self._root, env=env, on_line=on_line)
+
+
+def find_compose(processes: Processes, root: Path) -> Sequence[str]:
+    """The command of Compose: docker's plugin, else the binary of its own. Raises MachineError when too old."""
+    seen = []
+    for cli in (["docker", "compose"], ["docker-compose"]):
+        try:
+            done = processes.run([*cli, "version", "--short"], cwd=root)
+        except FileNotFoundError:
+            continue
+        version = done.out.strip().lstrip("v")
+        if done.code == 0 and parse_version(version) >= OLDEST_COMPOSE:
+            return cli
+        seen.append(f"{' '.join(cli)}: {version if done.code == 0 else _last_words(done.text)}")
+    raise MachineError(
+        "Docker Compose is too old" if any(": 1." in s or ": 2." in s for s in seen) else "Docker Compose is missing",
+        expected=f"`docker compose` {'.'.join(map(str, OLDEST_COMPOSE))} or newer",
+        seen="; ".join(seen) or "neither `docker compose` nor `docker-compose`",
+        hint="install the Compose plugin of Docker",
+    )
+
+
+def parse_version(text: str) -> tuple[int, ...]:
+    """`v2.24.1-desktop.1` -> (2, 24, 1); nothing readable -> ()."""
+    numbers = text.lstrip("v").split("-")[0].split("+")[0].split(".")
+    return tuple(int(number) for number in numbers if number.isdigit())
+
+
+def _published(ports: Mapping[str, Any] | None) -> Address | None:
+    for bindings in (ports or {}).values():
+        for binding in bindings or []:
+            host = binding["HostIp"]
+            return Address("127.0.0.1" if host in {"", "0.0.0.0"} else host, int(binding["HostPort"]))  # noqa: S104  # as Docker spells it
+    return None
+
+
+def _last_words(text: str) -> str:
+    """The line that says what went wrong: the last one that is not progress."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[-1] if lines else "it said nothing"

@@ -1,0 +1,127 @@
+"""The Docker Engine as seen through its SDK: looking, and ending what Compose passes by."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ..errors import MachineError, command
+
+# How long an engine may take to answer before it counts as absent.
+_CONNECT_SECONDS = 5
+_GONE, _GOING = 404, 409
+
+
+class Engine:
+    """One connection to the engine that the `docker` command would use."""
+
+    def __init__(self, client: Any) -> None:
+        self._api = client.api
+
+    @classmethod
+    def connect(cls) -> Engine:
+        """Raises MachineError that tells a missing engine from a forbidden one."""
+        import docker
+        from docker.errors import DockerException
+
+        try:
+            client = docker.DockerClient(**_endpoint(), timeout=_CONNECT_SECONDS)
+        except DockerException as error:
+            raise _unreachable(error) from None
+        return cls(client)
+
+    def version(self) -> str:
+        return str(self._ask(self._api.version)["Version"])
+
+    def containers(self, filters: Mapping[str, str]) -> list[dict[str, Any]]:
+        """Short descriptions, stopped ones included, in one call."""
+        return list(self._ask(self._api.containers, all=True, filters=dict(filters)))
+
+    def inspect(self, container: str) -> dict[str, Any] | None:
+        """The whole description, or nothing if it went away meanwhile."""
+        found: dict[str, Any] | None = self._ask(self._api.inspect_container, container, allow=_GONE)
+        return found
+
+    def log(self, container: str, tail: int) -> str:
+        return bytes(self._ask(self._api.logs, container, tail=tail)).decode(errors="replace")
+
+    def stop(self, container: str) -> None:
+        # A one-off removes itself when it ends, so it may be gone, or going, by now.
+        self._ask(self._api.stop, container, timeout=2, allow=_GONE)
+
+    def remove(self, container: str) -> None:
+        if self._ask(self._api.inspect_container, container, allow=_GONE):
+            self._ask(self._api.remove_container, container, force=True, allow=_GOING)
+
+    def volumes(self, filters: Mapping[str, str]) -> list[str]:
+        found = self._ask(self._api.volumes, filters=dict(filters))["Volumes"] or []
+        return sorted(str(volume["Name"]) for volume in found)
+
+    def remove_volume(self, name: str) -> None:
+        self._ask(self._api.remove_volume, name)
+
+    def image_id(self, tag: str) -> str:
+        """The image's digest, or nothing if there is no such image."""
+        found = self._ask(self._api.inspect_image, tag, allow=_GONE)
+        return str(found["Id"]) if found else ""
+
+    def publisher(self, port: int) -> str:
+        """Which container publishes this port, if one does."""
+        for container in self._ask(self._api.containers, filters={"status": "running"}):
+            if any(binding.get("PublicPort") == port for binding in container.get("Ports", [])):
+                return f"container {container['Names'][0].lstrip('/')}"
+        return ""
+
+    @staticmethod
+    def _ask(call: Callable[..., Any], *arguments: Any, allow: int = 0, **options: Any) -> Any:
+        """One request; nothing where the engine answers with the status that is allowed."""
+        from docker.errors import APIError, DockerException
+        from requests.exceptions import RequestException
+
+        try:
+            return call(*arguments, **options)
+        except APIError as error:
+            if error.status_code == allow:
+                return None
+            raise _broken(error) from error
+        except (DockerException, RequestException) as error:
+            raise _broken(error) from error
+
+
+def _endpoint() -> dict[str, Any]:
+    """Where the `docker` command looks: DOCKER_HOST, else its current context (SDK's from_env knows no contexts)."""
+    from docker import ContextAPI
+    from docker.utils import kwargs_from_env
+
+    if os.environ.get("DOCKER_HOST"):
+        return dict(kwargs_from_env())
+    context = ContextAPI.get_context(os.environ.get("DOCKER_CONTEXT"))
+    if context is None or not context.Host:
+        return {}
+    return {"base_url": context.Host, "tls": context.TLSConfig or False}
+
+
+def _unreachable(error: Exception) -> MachineError:
+    seen = str(error)
+    if "Permission" in seen or "EACCES" in seen:
+        return MachineError(
+            "the Docker Engine refuses this user",
+            expected="a socket this user may use",
+            seen=seen,
+            hint="add yourself to the `docker` group and log in again, or use rootless Docker",
+        )
+    return MachineError(
+        "no Docker Engine answers",
+        expected="a running engine (Docker Desktop, colima, docker.io ...)",
+        seen=seen,
+        hint=f"start Docker, then see {command('doctor')}",
+    )
+
+
+def _broken(error: Exception) -> MachineError:
+    return MachineError(
+        "the Docker Engine refused or broke off",
+        seen=str(error),
+        hint=f"look whether it still runs: {command('doctor')}",
+    )

@@ -1,0 +1,143 @@
+"""The `bootorder:` part of invoke.yaml as frozen, validated settings; unknown keys name the nearest known one."""
+
+from __future__ import annotations
+
+import difflib
+import shlex
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from .errors import SettingsError, command
+
+KEY = "bootorder"
+
+RuntimeName = Literal["auto", "compose"]
+MigratorName = Literal["drizzle", "sqlmodel", "command"]
+
+
+def _as_arguments(value: object) -> object:
+    # `pnpm db:push` reads better in YAML than a list; both end as a list, no shell is involved.
+    return tuple(shlex.split(value)) if isinstance(value, str) else value
+
+
+Arguments = Annotated[tuple[str, ...], BeforeValidator(_as_arguments)]
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Name = Annotated[str, Field(min_length=1)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class DatabaseSettings(_Part):
+    """The one PostgreSQL that all share. `password` names the variable in .env that holds it."""
+
+    service: Name
+    name: Name
+    user: Name
+    password: Name
+    beside: tuple[Name, ...] = ()
+    wait: Seconds = 60
+
+
+class OwnerSettings(_Part):
+    """A schema tool: how it is run, where it is at home, and how it is told which database to use."""
+
+    migrator: MigratorName
+    service: Name
+    migrate: Arguments = Field(min_length=1)
+    seed: Arguments = ()
+    url_variable: Name = "DATABASE_URL"
+    run: Literal["service", "host"] = "service"
+    directory: str = ""
+
+    @model_validator(mode="after")
+    def _host_needs_a_directory(self) -> OwnerSettings:
+        if self.run == "host" and not self.directory:
+            raise ValueError("`run: host` needs `directory`, the folder the commands run in")
+        return self
+
+
+class AppSettings(_Part):
+    """A service with tables or pages of its own. Without `health` its container's health check decides."""
+
+    health: str = ""
+    wait: Seconds = 60
+
+
+class Settings(_Part):
+    """One stack."""
+
+    runtime: RuntimeName = "auto"
+    env_file: Name = ".env"
+    secrets: tuple[Name, ...] = ()
+    database: DatabaseSettings
+    owners: dict[str, OwnerSettings] = {}
+    apps: dict[str, AppSettings] = {}
+
+    def one_off_services(self) -> set[str]:
+        """Services that only run an owner's tool, never on their own."""
+        return {owner.service for owner in self.owners.values()} - set(self.apps)
+
+
+def parse(config: Mapping[str, Any]) -> Settings:
+    """Invoke's merged configuration in, settings out. Raises SettingsError with the path of what is wrong."""
+    part = config.get(KEY)
+    if not isinstance(part, Mapping):
+        known = nearest(KEY, (key for key in config if isinstance(key, str)))
+        raise SettingsError(
+            f"invoke.yaml has no `{KEY}:` part" + (f"; `{known}` is not it" if known else ""),
+            hint=f"write the stack's database, owners and apps under `{KEY}:` in invoke.yaml",
+        )
+    try:
+        return Settings.model_validate(part)
+    except ValidationError as error:
+        problems = [_problem(item) for item in error.errors()]
+        raise SettingsError(
+            f"invoke.yaml: {problems[0]}",
+            details=[f"also: {problem}" for problem in problems[1:]],
+            hint="correct invoke.yaml; docs/settings.md lists every key",
+        ) from None
+
+
+def runtime_name(wanted: str, settings: Settings) -> RuntimeName:
+    """The flag where it is given, else the setting. Raises SettingsError on an unknown name."""
+    name = wanted or settings.runtime
+    for known in get_args(RuntimeName):
+        if name == known:
+            return known  # type: ignore[no-any-return]  # get_args is untyped
+    raise unknown("runtime", name, get_args(RuntimeName))
+
+
+def unknown(what: str, name: str, known: Iterable[str]) -> SettingsError:
+    """An error that names the nearest known word, and all of them."""
+    known = list(known)
+    near = nearest(name, known)
+    return SettingsError(
+        f"unknown {what} `{name}`" + (f"; did you mean `{near}`?" if near else ""),
+        expected=", ".join(known),
+        hint=f"use one of these, or see {command('--list')}",
+    )
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """The most similar known word, or nothing."""
+    return next(iter(difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)), "")
+
+
+def _problem(item: Any) -> str:
+    path = tuple(str(part) for part in item["loc"])
+    dotted = ".".join((KEY, *path))
+    if item["type"] == "extra_forbidden":
+        near = nearest(path[-1], _keys_beside(path))
+        return f"unknown key `{dotted}`" + (f"; did you mean `{near}`?" if near else "")
+    if item["type"] == "missing":
+        return f"`{dotted}` is missing"
+    return f"`{dotted}`: {item['msg'][0].lower()}{item['msg'][1:]}, not {item['input']!r}"
+
+
+def _keys_beside(path: tuple[str, ...]) -> Iterable[str]:
+    parts: dict[str, type[_Part]] = {"database": DatabaseSettings, "owners": OwnerSettings, "apps": AppSettings}
+    return (Settings if len(path) == 1 else parts.get(path[0], Settings)).model_fields

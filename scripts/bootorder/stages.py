@@ -1,0 +1,116 @@
+"""The stages of the boot as data, the plan made of them, and running it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+
+import psycopg
+
+from .boot import Boot
+from .errors import BootError, MachineError, NotReadyError, UserInterruptError, command
+from .lifecycle import apps_up, clean, db_up, stop
+from .migrate import migrate
+from .outcome import Outcome
+from .seed import seed
+from .settings import unknown
+from .waits import wait_apps, wait_db
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One step: its name as a task, what it does, and why it stands where it stands."""
+
+    name: str
+    does: str
+    cause: str
+    run: Callable[[Boot], Outcome]
+
+
+STAGES: Sequence[Stage] = (
+    Stage("stop", "stops this stack, keeps its data", "no app may use a table while its tool changes it", stop),
+    Stage("clean", "removes this stack's containers, volumes and images", "asked for with --clean", clean),
+    Stage("db-up", "starts the database and what stands beside it", "everything else needs it", db_up),
+    Stage("wait-db", "waits for a real query over TCP", "started is not ready", wait_db),
+    Stage("migrate", "runs each owner's tool, verifies the catalog", "apps expect their tables", migrate),
+    Stage("seed", "runs each owner's seed once", "rows need tables, apps expect rows", seed),
+    Stage("apps-up", "starts the other services", "their owners have migrated", apps_up),
+    Stage("wait-apps", "waits for health, verifies tables made at start", "started is not healthy", wait_apps),
+)
+
+
+@dataclass(frozen=True)
+class Record:
+    """What became of one stage; `outcome` is done, skipped or failed."""
+
+    stage: str
+    outcome: str
+    text: str
+    seconds: float
+
+    def as_data(self) -> dict[str, object]:
+        return asdict(self)
+
+
+def plan(*, with_clean: bool = False, quick: bool = False, until: str = "") -> Sequence[Stage]:
+    """The stages of a `start`. A quick one keeps running what runs; `until` is the last stage wanted."""
+    left_out = {*(() if with_clean else ("clean",)), *(("stop",) if quick and not with_clean else ())}
+    stages = [stage for stage in STAGES if stage.name not in left_out]
+    if not until:
+        return stages
+    names = [stage.name for stage in stages]
+    if until not in names:
+        raise unknown("stage", until, names)
+    return stages[: names.index(until) + 1]
+
+
+def named(*names: str) -> Sequence[Stage]:
+    """Single stages, for the tasks of their own."""
+    return [stage for stage in STAGES if stage.name in names]
+
+
+def run_plan(boot: Boot, stages: Sequence[Stage], records: list[Record]) -> None:
+    """Run the stages in order, telling each; `records` is filled as they end, also the one that failed."""
+    for position, stage in enumerate(stages):
+        begun = boot.clock.now()
+        boot.console.begin(position + 1, len(stages), stage.name)
+
+        def record(outcome: str, text: str, begun: float = begun, stage: Stage = stage) -> Record:
+            records.append(Record(stage.name, outcome, text, round(boot.clock.now() - begun, 3)))
+            return records[-1]
+
+        try:
+            outcome = stage.run(boot)
+        except (BootError, KeyboardInterrupt, OSError, psycopg.Error) as cause:
+            error = _as_boot_error(cause)
+            error.go_on = command(" ".join(left.name for left in stages[position:]))
+            record("failed", error.message)
+            boot.console.error(error, stage.name)
+            error.shown = True
+            raise error from cause
+        ended = record("skipped" if outcome.was_skipped else "done", outcome.text)
+        boot.console.step(
+            position + 1, len(stages), stage.name, outcome.text, ended.seconds, skipped=outcome.was_skipped
+        )
+
+
+def _as_boot_error(cause: BaseException) -> BootError:
+    """What the world threw at a stage, as an error with a hint; a mistake of ours is not caught and shows its trace."""
+    if isinstance(cause, BootError):
+        return cause
+    if isinstance(cause, KeyboardInterrupt):
+        return UserInterruptError(
+            "interrupted", seen="what it was doing was stopped", hint="go on whenever you like; nothing was lost"
+        )
+    if isinstance(cause, psycopg.Error):
+        return NotReadyError(
+            "the database broke off",
+            expected="a database that answers to the end",
+            seen=" ".join(str(cause).split()),
+            hint=f"look at its log: {command('logs')}",
+        )
+    return MachineError(
+        "the system refused something",
+        seen=str(cause),
+        hint=f"see what the machine lacks: {command('doctor')}",
+    )

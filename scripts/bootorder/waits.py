@@ -1,0 +1,139 @@
+"""The stages that wait: for the database's first answer, for every app's health."""
+
+from __future__ import annotations
+
+import threading
+import urllib.error
+import urllib.request
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+
+from .boot import Boot
+from .errors import NotReadyError, command
+from .migrate import verify_created_at_start
+from .outcome import Outcome
+from .probes import Failed, Look, NotYet, Ready, wait_for
+from .runtimes.base import Address, Service
+from .settings import AppSettings
+
+_HTTP_SECONDS = 2.0
+# Straight to loopback, whatever http_proxy says.
+_OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
+def wait_db(boot: Boot) -> Outcome:
+    """Wait for a real query over TCP on the stack's database."""
+    name = boot.settings.database.service
+    target = boot.target()
+
+    def look() -> Look:
+        found = target.look()
+        if isinstance(found, NotYet):
+            service = boot.database_service()
+            if not service.running:
+                return Failed(_not_running(boot, service, "db-up"))
+        return found
+
+    ready = wait_for(
+        look,
+        what=name,
+        limit=boot.settings.database.wait,
+        clock=boot.clock,
+        hint=f"look at its log: {command(f'logs --service {name}')}",
+    )
+    return Outcome.done(ready.seen)
+
+
+def wait_apps(boot: Boot) -> Outcome:
+    """Wait until every app is healthy, all at once; the first that fails for good ends the wait."""
+    ended = threading.Event()
+
+    def wait_one(name: str, app: AppSettings) -> None:
+        wait_for(
+            lambda: look_at_app(boot, name, app),
+            what=name,
+            limit=app.wait,
+            clock=boot.clock,
+            hint=f"look at its log: {command(f'logs --service {name}')}",
+            given_up=ended.is_set,
+        )
+
+    with ThreadPoolExecutor(max_workers=max(1, len(boot.apps))) as pool:
+        waits = {pool.submit(wait_one, name, app): name for name, app in boot.apps.items()}
+        try:
+            finished, _ = wait(waits, return_when=FIRST_EXCEPTION)
+        finally:
+            ended.set()
+    for waited in finished:
+        error = waited.exception()
+        if isinstance(error, NotReadyError) and error.log is None:
+            error.log = boot.runtime.log_tail(waits[waited])
+        if error:
+            raise error
+    counts = [
+        f"{name} {'healthy' if app.health or boot.runtime.services()[name].health else 'running'}"
+        for name, app in boot.apps.items()
+    ]
+    made = verify_created_at_start(boot)
+    return Outcome.done(", ".join(counts) + (f"; {made}" if made else ""))
+
+
+def look_at_app(boot: Boot, name: str, app: AppSettings) -> Look:
+    """One look at one app: its process first, then its health path, else its container's health check."""
+    service = boot.runtime.services()[name]
+    if not service.running:
+        return Failed(_not_running(boot, service, "apps-up"))
+    if service.health == "unhealthy":
+        return Failed(
+            NotReadyError(
+                f"{name} is unhealthy",
+                expected="a health check that passes",
+                seen=_http_look(service.address, app.health).seen if app.health else "unhealthy",
+                log=boot.runtime.log_tail(name),
+                hint=f"look at its log: {command(f'logs --service {name}')}",
+            )
+        )
+    if app.health:
+        return _http_look(service.address, app.health)
+    if service.health in {"", "healthy"}:
+        return Ready(service.health or "running")
+    return NotYet(service.health)
+
+
+def health(service: Service, app: AppSettings | None) -> str:
+    """One word for `status`: what the app's health path says where it has one, else its container's check."""
+    if not service.running:
+        return ""
+    if app and app.health:
+        return "healthy" if isinstance(_http_look(service.address, app.health), Ready) else "unhealthy"
+    return service.health
+
+
+def _http_look(address: Address | None, path: str) -> Ready | NotYet:
+    if address is None:
+        return NotYet("it publishes no port to ask")
+    url = f"http://{address.host}:{address.port}{path}"
+    try:
+        with _OPENER.open(url, timeout=_HTTP_SECONDS) as answer:
+            return Ready(f"{url} answered {answer.status}")
+    except urllib.error.HTTPError as error:
+        body = error.read(300).decode(errors="replace").strip()
+        return NotYet(f"{url} answered {error.code} {body}")
+    except (OSError, ValueError) as error:
+        return NotYet(f"{url}: {error}")
+
+
+def _not_running(boot: Boot, service: Service, first: str) -> NotReadyError:
+    if service.state == "absent":
+        return NotReadyError(
+            f"{service.name} was never started",
+            expected="a running service",
+            seen="no container of it",
+            hint=f"start it first: {command(first)}",
+        )
+    return NotReadyError(
+        f"{service.name} exited with code {service.exit_code}",
+        expected="a running service",
+        seen=f"{service.state}, exit code {service.exit_code}",
+        log=boot.runtime.log_tail(service.name),
+        hint=f"correct what its log says, then start it again: {command(first)}",
+    )
