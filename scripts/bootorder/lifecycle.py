@@ -42,12 +42,11 @@ def db_up(boot: Boot) -> Outcome:
 def apps_up(boot: Boot) -> Outcome:
     """Start the apps, once the owners that must migrate first have done so."""
     names = list(boot.apps)
-    boot.build(names)
     first = [owner for owner in boot.owners if not owner.migrator.creates_at_start]
-    if first:
-        target = require_database(boot)
-        for owner in first:
-            require_tables(owner, target)
+    target = require_database(boot)
+    boot.build([*names, *(owner.settings.service for owner in first)])
+    for owner in first:
+        require_tables(owner, target)
     services = boot.runtime.services()
     if boot.quick and all(services[name].running for name in names):
         return Outcome.skipped(f"{', '.join(names)} already run")

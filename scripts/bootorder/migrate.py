@@ -35,8 +35,8 @@ class Snapshot:
 
 def migrate(boot: Boot) -> Outcome:
     """Run every owner's tool under a lock; each must leave exactly its own tables and touch no other's."""
-    boot.build([owner.settings.service for owner in boot.owners])
     target = require_database(boot)
+    boot.build([owner.settings.service for owner in boot.owners])
     told = []
     with migration_lock(target):
         for owner in boot.owners:

@@ -28,8 +28,8 @@ def seed(boot: Boot) -> Outcome:
     with_seed = [owner for owner in boot.owners if owner.settings.seed]
     if not with_seed:
         return Outcome.skipped("no owner has a seed")
-    boot.build([owner.settings.service for owner in with_seed])
     target = require_database(boot)
+    boot.build([owner.settings.service for owner in with_seed])
     told = []
     for owner in with_seed:
         require_tables(owner, target)

@@ -131,7 +131,7 @@ def _not_running(boot: Boot, service: Service, first: str) -> NotReadyError:
             hint=f"start it first: {command(first)}",
         )
     return NotReadyError(
-        f"{service.name} exited with code {service.exit_code}",
+        f"{service.name} is not running: it exited with code {service.exit_code}",
         expected="a running service",
         seen=f"{service.state}, exit code {service.exit_code}",
         log=boot.runtime.log_tail(service.name),

@@ -1,0 +1,1 @@
+"""The taskflow API: workers, projects, tasks and the audit trail of who changed what."""

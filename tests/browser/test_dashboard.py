@@ -1,0 +1,87 @@
+"""What the stack is for, in a real browser: sign up, sign in, create a task, complete it, sign out."""
+
+from __future__ import annotations
+
+import re
+import secrets
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.stack import Stack
+
+PASSWORD = "correct horse battery staple"
+
+
+@pytest.fixture(scope="module")
+def email() -> str:
+    return f"ada-{secrets.token_hex(3)}@example.com"
+
+
+def sign_in(page: Page, stack: Stack, email: str, password: str) -> None:
+    page.goto(stack.url("web"))
+    page.get_by_role("button", name="Sign in").click()
+    page.get_by_label("E-mail address").fill(email)
+    page.get_by_label("Password").fill(password)
+    page.get_by_role("button", name="Sign in").click()
+
+
+def test_sign_up_leads_to_the_dashboard(stack: Stack, page: Page, email: str) -> None:
+    page.goto(stack.url("web"))
+    page.get_by_role("link", name="Create an account").click()
+    expect(page).to_have_url(re.compile(re.escape(stack.url("sso"))))
+    page.get_by_label("Name", exact=True).fill("Ada Lovelace")
+    page.get_by_label("E-mail address").fill(email)
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Create account").click()
+
+    expect(page.get_by_role("heading", name="Tasks", exact=True)).to_be_visible()
+    expect(page).to_have_url(re.compile(re.escape(stack.url("web"))))
+    assert stack.query('select name from "user" where email = %s', email) == [("Ada Lovelace",)]
+
+
+def test_a_wrong_password_is_refused(stack: Stack, page: Page, email: str) -> None:
+    sign_in(page, stack, email, "not the password")
+
+    expect(page.get_by_role("alert")).to_be_visible()
+    page.goto(stack.url("web"))
+    expect(page.get_by_role("button", name="Sign in")).to_be_visible()
+
+
+def test_a_task_is_created_assigned_completed_and_audited(stack: Stack, page: Page, email: str) -> None:
+    title = "<script>alert(1)</script>"
+    sign_in(page, stack, email, PASSWORD)
+    page.get_by_label("Title").fill(title)
+    page.get_by_role("button", name="Create task").click()
+    expect(page.get_by_role("status")).to_have_text("Task created.")
+
+    task = page.get_by_role("listitem").filter(has=page.get_by_role("heading", name=title))
+    expect(task).to_be_visible()
+    task.get_by_role("combobox").select_option("Ada Lovelace")
+    task.get_by_role("button", name="Assign").click()
+    task.get_by_role("button", name="Complete").click()
+    expect(page.get_by_role("status")).to_contain_text("Task completed.")
+
+    rows = stack.query(
+        "select t.title, w.name from task t join worker w on w.id = t.assignee_id where t.status = 'done'"
+    )
+    assert rows == [(title, "Ada Lovelace")]
+    page.get_by_role("link", name="Workers").click()
+    expect(page.get_by_role("cell", name="Ada Lovelace")).to_be_visible()
+    page.get_by_role("link", name="Audit").click()
+    expect(page.get_by_role("table", name="Audit trail")).to_contain_text("Ada Lovelace")
+
+
+def test_the_demo_user_signs_in_with_the_password_of_env(stack: Stack, page: Page) -> None:
+    sign_in(page, stack, "demo@example.com", stack.secret("DEMO_PASSWORD"))
+
+    expect(page.get_by_role("heading", name="Tasks", exact=True)).to_be_visible()
+
+
+def test_sign_out_ends_both_sessions(stack: Stack, page: Page, email: str) -> None:
+    sign_in(page, stack, email, PASSWORD)
+    page.get_by_role("button", name="Sign out").click()
+    expect(page.get_by_role("button", name="Sign in")).to_be_visible()
+
+    page.get_by_role("button", name="Sign in").click()  # the SSO asks again: it has forgotten, too
+    expect(page.get_by_label("Password")).to_be_visible()

@@ -1,0 +1,68 @@
+"""The PostgreSQL that the contract tests share, and an environment that says nothing of the caller's stacks."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+from psycopg import sql
+
+from scripts.bootorder.database import Target
+from scripts.bootorder.probes import SystemClock, wait_for
+
+from .tiny import LIMIT, POSTGRES_IMAGE, docker
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _nothing_of_the_caller() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith(("COMPOSE_", "PG", "POSTGRES_"))]:
+            patch.delenv(name)
+        patch.delenv("DATABASE_URL", raising=False)
+        patch.delenv("BOOTORDER_COMMAND", raising=False)
+        yield
+
+
+@pytest.fixture(scope="session")
+def server(engine: None) -> Iterator[Target]:
+    """A PostgreSQL in memory, made for this run; its password has what a URL must escape."""
+    name = f"bootorder-contract-{secrets.token_hex(4)}"
+    asked = Target("127.0.0.1", 0, "postgres", "boot", "p@ss/wo rd%41'\"")
+    try:
+        docker(
+            *("run", "--detach", "--init", "--name", name, "--publish", "127.0.0.1::5432"),
+            *("--tmpfs", "/var/lib/postgresql"),
+            *("--env", f"POSTGRES_USER={asked.user}", "--env", f"POSTGRES_PASSWORD={asked.password}"),
+            *("--env", f"POSTGRES_DB={asked.name}"),
+            *(POSTGRES_IMAGE, "-c", "fsync=off", "-c", "full_page_writes=off"),
+        )
+        published = docker("port", name, "5432/tcp")[0]
+        target = replace(asked, port=int(published.rpartition(":")[2]))
+        wait_for(target.look, what="postgres", limit=LIMIT, clock=SystemClock(), hint="look at its log")
+        yield target
+    finally:
+        docker("rm", "--force", "--volumes", name)
+
+
+@contextlib.contextmanager
+def own_database(server: Target, name: str) -> Iterator[Target]:
+    """An empty database of this name, gone afterwards."""
+    quoted = sql.Identifier(name)
+    with server.connect() as connection:
+        connection.execute(sql.SQL("create database {}").format(quoted))
+    try:
+        yield replace(server, name=name)
+    finally:
+        with server.connect() as connection:
+            connection.execute(sql.SQL("drop database if exists {} with (force)").format(quoted))
+
+
+@pytest.fixture
+def database(server: Target) -> Iterator[Target]:
+    """An empty database of its own."""
+    with own_database(server, f"test_{secrets.token_hex(4)}") as target:
+        yield target
