@@ -9,8 +9,8 @@ import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -110,6 +110,37 @@ class Stack:
         """Every table of `public` with its exact row count."""
         names = [name for (name,) in self.query("select tablename from pg_tables where schemaname = 'public'")]
         return {name: self.query(f'select count(*) from "{name}"')[0][0] for name in sorted(names)}  # noqa: S608
+
+    def fingerprint(self) -> dict[str, tuple[int, str]]:
+        """Every table of `public` with its row count and a digest of all its rows."""
+        digest = "select count(*), md5(string_agg(t::text, chr(10) order by t::text))"
+        return {name: self.query(f'{digest} from "{name}" t')[0] for name in self.tables()}  # type: ignore[misc]
+
+    def running(self) -> list[str]:
+        """The services that run now."""
+        return sorted(self.docker_compose("ps", "--services", "--status", "running").out.split())
+
+    @contextmanager
+    def edited(self, name: str, old: str, new: str) -> Iterator[None]:
+        """A file of the checkout with one passage replaced, for as long as the block lasts."""
+        path = self.folder / name
+        before = path.read_text(encoding="utf-8")
+        assert old in before, f"{name} has no {old!r}"
+        path.write_text(before.replace(old, new, 1), encoding="utf-8")
+        try:
+            yield
+        finally:
+            path.write_text(before, encoding="utf-8")
+
+    @contextmanager
+    def added(self, name: str, text: str) -> Iterator[None]:
+        """A file that is there for as long as the block lasts."""
+        path = self.folder / name
+        path.write_text(text, encoding="utf-8")
+        try:
+            yield
+        finally:
+            path.unlink()
 
 
 def copy_checkout(folder: Path) -> None:

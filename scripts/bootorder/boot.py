@@ -51,10 +51,16 @@ class Boot:
         database = self.settings.database
         others = {database.service, *database.beside, *self.settings.one_off_services()}
         declared = self.runtime.declared()
-        for named in [*others, *self.settings.apps]:
-            if named not in declared:
-                raise unknown("service in invoke.yaml", named, declared)
         return {name: self.settings.apps.get(name, AppSettings()) for name in declared if name not in others}
+
+    def check(self) -> None:
+        """Raises SettingsError where invoke.yaml names a service that the runtime does not know."""
+        database = self.settings.database
+        owners = (owner.service for owner in self.settings.owners.values())
+        declared = self.runtime.declared()
+        for name in (database.service, *database.beside, *owners, *self.settings.apps):
+            if name not in declared:
+                raise unknown("service in invoke.yaml", name, declared)
 
     def target(self) -> Target:
         """The stack's database as it is reached from this machine now."""
@@ -70,11 +76,7 @@ class Boot:
         return Target(address.host, address.port, database.name, database.user, password)
 
     def database_service(self) -> Service:
-        name = self.settings.database.service
-        services = self.runtime.services()
-        if name not in services:
-            raise unknown("service in invoke.yaml", name, services)
-        return services[name]
+        return self.runtime.services()[self.settings.database.service]
 
     def build(self, names: Sequence[str]) -> None:
         """Make the images of these services; with `quick` only those that were never made."""

@@ -41,6 +41,7 @@ def run_stages(boot: Boot, names: Sequence[str], *, dry: bool) -> None:
     if dry:
         _print_plan(boot.console, named(*names))
         return
+    boot.check()
     with exclusive(boot.state_folder, " ".join(names)):
         run_plan(boot, named(*names), [])
 
@@ -54,6 +55,7 @@ def start_stack(boot: Boot, *, with_clean: bool, until: str, as_json: bool, dry:
     records: list[Record] = []
     error: BootError | None = None
     try:
+        boot.check()
         with exclusive(boot.state_folder, "start"):
             run_plan(boot, stages, records)
         if not until:
@@ -93,6 +95,7 @@ def show_status(boot: Boot, *, as_json: bool = False) -> None:
     """Services with health and URL; owners with what is missing."""
     from .status import status
 
+    boot.check()
     found: dict[str, Any] = status(boot)
     if as_json:
         boot.console.data(found)

@@ -2,11 +2,9 @@ import { createHash } from "node:crypto";
 
 import { oauthProvider } from "@better-auth/oauth-provider";
 import { betterAuth } from "better-auth/minimal";
-import { drizzleAdapter } from "better-auth/adapters/drizzle";
 import { jwt } from "better-auth/plugins/jwt";
 
-import { getDatabase } from "./db/client.ts";
-import * as schema from "./db/schema.ts";
+import { createAdapter } from "./db/adapter.ts";
 import { minPasswordLength, readEnv, type Env } from "./env.ts";
 
 /** What the dashboard is registered as. */
@@ -24,7 +22,7 @@ function createAuth(env: Env) {
     baseURL: env.ssoUrl,
     secret: env.authSecret,
     trustedOrigins: [env.webUrl],
-    database: drizzleAdapter(getDatabase(), { provider: "pg", schema }),
+    database: createAdapter(),
     emailAndPassword: { enabled: true, minPasswordLength },
     // Only the OAuth flow hands out tokens for the API, so the JWT plugin's own short cut is closed.
     disabledPaths: ["/token"],

@@ -5,9 +5,10 @@
 import { eq } from "drizzle-orm";
 
 import { getAuth, hashClientSecret, scopes, webClientId } from "./auth.ts";
+import { driverError } from "./db/adapter.ts";
 import { closePool, errorCode, getDatabase, missingTables } from "./db/client.ts";
 import { jwks, oauthClient, oauthClientResource, oauthResource } from "./db/schema.ts";
-import { EnvError, readSeedEnv, type SeedEnv } from "./env.ts";
+import { readSeedEnv, type SeedEnv } from "./env.ts";
 
 const demoEmail = "demo@example.com";
 const apiName = "taskflow-api";
@@ -127,8 +128,8 @@ async function seed(env: SeedEnv): Promise<void> {
 try {
   await seed(readSeedEnv());
 } catch (error) {
-  const known = error instanceof SeedError || error instanceof EnvError;
-  console.error(`seed:setup: ${known ? error.message : `failed (${error instanceof Error ? error.message : "unknown"})`}`);
+  const reason = driverError(error);
+  console.error(`seed:setup: ${reason instanceof Error ? reason.message : String(reason)}`);
   process.exitCode = 1;
 } finally {
   await closePool();

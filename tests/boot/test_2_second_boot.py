@@ -6,33 +6,25 @@ import json
 
 import pytest
 
-from tests.stack import Stack, containers
+from tests.stack import Stack
 
 ROWS = """
-    insert into worker (subject, name, email) values ('u-1', 'Grace', 'grace@example.com');
+    insert into worker (sub, name, email) values ('u-1', 'Grace', 'grace@example.com');
     insert into project (name) values ('Compiler');
-    insert into task (title, project_id, status, created_at) select 'task ' || n, p.id, 'open', now()
+    insert into task (title, project_id, created_at) select 'task ' || n, p.id, now()
     from project p, generate_series(1, 42) n where p.name = 'Compiler';
 """
 
 
-def fingerprint(stack: Stack) -> dict[str, tuple[int, str]]:
-    """Every table of every schema with its rows and a digest of all of them."""
-    return {
-        table: stack.query(f'select count(*), md5(string_agg(t::text, chr(10) order by t::text)) from "{table}" t')[0]
-        for table in stack.tables()
-    }
-
-
 def test_a_second_start_keeps_every_row_of_every_owner(stack: Stack) -> None:
     stack.query(ROWS)
-    before = fingerprint(stack)
+    before = stack.fingerprint()
     assert before["task"][0] == 42
 
     ran = stack.inv("start", "--json")
 
     assert ran.code == 0, ran.err
-    assert fingerprint(stack) == before
+    assert stack.fingerprint() == before
     stages = {stage["stage"]: stage for stage in ran.json["stages"]}
     assert list(stages) == ["stop", "db-up", "wait-db", "migrate", "seed", "apps-up", "wait-apps"]
     assert stages["seed"]["outcome"] == "skipped"
@@ -61,14 +53,14 @@ def test_a_quick_start_of_what_runs_does_nothing(stack: Stack) -> None:
 
 
 def test_compose_up_by_hand_works_and_is_harmless(stack: Stack) -> None:
-    before = fingerprint(stack)
+    before = stack.fingerprint()
     assert stack.inv("stop").code == 0
 
     ran = stack.docker_compose("up", "--detach")
 
     assert ran.code == 0, ran.err
     assert stack.inv("wait-apps").code == 0
-    assert fingerprint(stack) == before
+    assert stack.fingerprint() == before
 
 
 def test_stop_keeps_the_data_and_takes_a_second(stack: Stack) -> None:
@@ -86,7 +78,7 @@ def test_start_until_ends_there_and_the_rest_goes_on_from_there(stack: Stack) ->
 
     assert ran.code == 0, ran.err
     assert "[3/3] wait-db" in ran.err
-    assert f"{stack.project}-api-1" not in running(stack)
+    assert f"{stack.project}-api-1" not in stack.running()
     assert stack.inv("migrate", "seed", "apps-up", "wait-apps").code == 0
 
 
@@ -98,13 +90,13 @@ def test_it_works_from_a_sub_folder_too(stack: Stack) -> None:
 
 @pytest.mark.parametrize("arguments", [("plan", "--clean"), ("--dry", "start", "--clean"), ("--dry", "clean")])
 def test_a_plan_and_a_dry_run_touch_nothing(stack: Stack, arguments: tuple[str, ...]) -> None:
-    before = (running(stack), fingerprint(stack))
+    before = (stack.running(), stack.fingerprint())
 
     ran = stack.inv(*arguments)
 
     assert ran.code == 0, ran.err
     assert "removes this stack's containers" in ran.err
-    assert (running(stack), fingerprint(stack)) == before
+    assert (stack.running(), stack.fingerprint()) == before
 
 
 def test_nobody_s_secret_is_ever_printed(stack: Stack) -> None:
@@ -115,9 +107,3 @@ def test_nobody_s_secret_is_ever_printed(stack: Stack) -> None:
     printed = ran.out + ran.err + stack.inv("status").err + stack.inv("logs").out + stack.inv("doctor").err
 
     assert [secret for secret in secrets if secret in printed] == []
-
-
-def running(stack: Stack) -> list[str]:
-    """The containers of the stack that run, by name."""
-    listed = stack.docker_compose("ps", "--format", "{{.Name}}").out.split()
-    return sorted(set(listed) & set(containers(stack.project)))

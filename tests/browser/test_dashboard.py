@@ -63,7 +63,7 @@ def test_a_task_is_created_assigned_completed_and_audited(stack: Stack, page: Pa
     expect(page.get_by_role("status")).to_contain_text("Task completed.")
 
     rows = stack.query(
-        "select t.title, w.name from task t join worker w on w.id = t.assignee_id where t.status = 'done'"
+        "select t.title, w.name from task t join worker w on w.id = t.assignee_id where t.completed_at is not null"
     )
     assert rows == [(title, "Ada Lovelace")]
     page.get_by_role("link", name="Workers").click()

@@ -49,7 +49,7 @@ def server(engine: None) -> Iterator[Target]:
 
 
 @contextlib.contextmanager
-def own_database(server: Target, name: str) -> Iterator[Target]:
+def _own_database(server: Target, name: str) -> Iterator[Target]:
     """An empty database of this name, gone afterwards."""
     quoted = sql.Identifier(name)
     with server.connect() as connection:
@@ -64,5 +64,12 @@ def own_database(server: Target, name: str) -> Iterator[Target]:
 @pytest.fixture
 def database(server: Target) -> Iterator[Target]:
     """An empty database of its own."""
-    with own_database(server, f"test_{secrets.token_hex(4)}") as target:
+    with _own_database(server, f"test_{secrets.token_hex(4)}") as target:
+        yield target
+
+
+@pytest.fixture
+def odd_database(server: Target) -> Iterator[Target]:
+    """One whose name must be quoted wherever it is written."""
+    with _own_database(server, f"we\"ird dä/t'a?%{secrets.token_hex(4)}") as target:
         yield target

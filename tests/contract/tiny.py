@@ -52,6 +52,9 @@ class Hello(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(b"hello")
 
+    def log_message(self, *_):
+        pass
+
 print("serving | hello", flush=True)
 http.server.ThreadingHTTPServer(("", 8000), Hello).serve_forever()
 """
@@ -112,6 +115,10 @@ class TinyStack(ABC):
     @abstractmethod
     def alive(self) -> list[str]:
         """What of it runs now, one-offs too, without asking the runtime under test."""
+
+    @abstractmethod
+    def remains(self) -> list[str]:
+        """Names of whatever was made for it: what ran or runs, its data, what was built."""
 
     @abstractmethod
     def wipe(self) -> None:
@@ -248,13 +255,23 @@ class ComposeTiny(TinyStack):
     def alive(self) -> list[str]:
         return docker("ps", "--filter", f"label={PROJECT_LABEL}={self.project}", "--format", "{{.Names}}")
 
+    def remains(self) -> list[str]:
+        mine = f"label={PROJECT_LABEL}={self.project}"
+        return sorted(
+            [
+                *docker("ps", "--all", "--filter", mine, "--format", "{{.Names}}"),
+                *docker("volume", "ls", "--filter", mine, "--format", "{{.Name}}"),
+                *docker("images", "--filter", f"label={_LABEL}={self.project}", "--format", "{{.Repository}}"),
+            ]
+        )
+
     def wipe(self) -> None:
         mine = f"label={PROJECT_LABEL}={self.project}"
         for kind, list_it, remove in (
             ("container", ["--all", "--filter", mine], ["--force", "--volumes"]),
             ("volume", ["--filter", mine], ["--force"]),
             ("network", ["--filter", mine], []),
-            ("image", ["--all", "--filter", f"label={_LABEL}={self.project}"], ["--force"]),
+            ("image", ["--filter", f"label={_LABEL}={self.project}"], ["--force"]),
         ):
             found = docker(kind, "ls", "--quiet", *list_it)
             if found:

@@ -15,7 +15,7 @@ export function getPool(): Pool {
       application_name: "sso",
       max: 5,
       connectionTimeoutMillis: 3_000,
-      query_timeout: 10_000,
+      query_timeout: 5_000,
     });
     // An idle connection that breaks, e.g. because the database restarts, must not end the process: the pool makes another.
     pool.on("error", (error) => console.error(`database: connection lost (${errorCode(error)})`));

@@ -1,0 +1,223 @@
+"""What goes wrong on a person's machine: one clear line, a hint, the right exit code, and nothing lost."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.stack import Stack, containers
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_lost(stack: Stack) -> Iterator[None]:
+    """Whatever a test does to the stack: every row is there afterwards."""
+    assert stack.inv("db-up", "wait-db").code == 0
+    before = stack.fingerprint()
+    yield
+    assert stack.inv("db-up", "wait-db").code == 0
+    assert stack.fingerprint() == before
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("beside:", "besides:", "unknown key `bootorder.database.besides`; did you mean `beside`?"),
+        ("migrator: drizzle", "migrator: drizle", "`bootorder.owners.sso.migrator`"),
+        ("beside: [pgadmin]", "wait: soon", "`bootorder.database.wait`"),
+        ("service: postgres", "service: postgre", "did you mean `postgres`?"),
+        ("bootorder:", "bootorde:", "`bootorde` is not it"),
+        ("  database:", "  database: [", "invoke.yaml is not YAML"),
+    ],
+)
+def test_a_mistake_in_invoke_yaml_is_named(stack: Stack, old: str, new: str, said: str) -> None:
+    with stack.edited("invoke.yaml", old, new):
+        ran = stack.inv("start")
+
+    assert ran.code == 2, ran.err
+    assert said in ran.err
+    assert "hint: " in ran.err
+    assert "Traceback" not in ran.err
+
+
+def test_a_mistake_in_compose_yaml_is_told_in_compose_s_words(stack: Stack) -> None:
+    with stack.edited("compose.yaml", "services:", "servces:"):
+        ran = stack.inv("start")
+
+    assert ran.code == 2, ran.err
+    assert "servces" in ran.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["start", "--until", "nonsense"], "unknown stage `nonsense`"),
+        (["start", "--until", "migrat"], "did you mean `migrate`?"),
+        (["start", "--runtime", "nonsense"], "unknown runtime `nonsense`"),
+        (["start", "--nonsense"], "no idea what '--nonsense' is"),
+        (["nonsense"], "no idea what 'nonsense' is"),
+        (["logs", "--service", "webb"], "did you mean `web`?"),
+    ],
+)
+def test_a_wrong_word_on_the_command_line_is_usage(stack: Stack, arguments: list[str], said: str) -> None:
+    ran = stack.inv(*arguments)
+
+    assert ran.code == 2, ran.err
+    assert said in ran.err
+
+
+def test_without_an_engine_it_says_so_at_once(stack: Stack) -> None:
+    begun = time.monotonic()
+    ran = stack.inv("start", env={"DOCKER_HOST": "unix:///nonexistent.sock"})
+
+    assert ran.code == 3, ran.err
+    assert "no Docker Engine answers" in ran.err
+    assert time.monotonic() - begun < 5
+
+
+def test_a_taken_port_names_who_holds_it(stack: Stack) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        ran = stack.inv("apps-up", env={"WEB_PORT": str(port)})
+
+    assert ran.code == 3, ran.err
+    assert f"port {port} for web is taken by" in ran.err
+    assert f"(pid {os.getpid()})" in ran.err
+
+
+def test_an_image_that_does_not_build_leaves_the_stack_as_it_was(stack: Stack) -> None:
+    with stack.edited("web/Dockerfile", "RUN npm install", "RUN echo the-build-says-no && false && npm install"):
+        ran = stack.inv("apps-up")
+
+    assert ran.code == 3, ran.err
+    assert "building" in ran.err
+    assert "the-build-says-no" in ran.err
+
+
+def test_an_app_that_exits_ends_the_wait_at_once_with_its_log(stack: Stack) -> None:
+    override = "services: {api: {command: [python, -c, 'print(\"the api says no\"); raise SystemExit(3)']}}"
+    with stack.added("compose.override.yaml", override):
+        assert stack.inv("apps-up").code == 0
+        begun = time.monotonic()
+        ran = stack.inv("wait-apps")
+
+    assert ran.code == 4, ran.err
+    assert "api is not running: it exited with code 3" in ran.err
+    assert "| the api says no" in ran.err
+    assert "go on with: inv wait-apps" in ran.err
+    assert time.monotonic() - begun < 20
+
+
+def test_an_app_that_never_gets_healthy_says_what_was_last_seen(stack: Stack) -> None:
+    override = "services: {web: {command: [sleep, '600']}}"
+    with (
+        stack.added("compose.override.yaml", override),
+        stack.edited("invoke.yaml", "web: {health: /health}", "web: {health: /health, wait: 2}"),
+    ):
+        assert stack.inv("apps-up").code == 0
+        ran = stack.inv("wait-apps")
+
+    assert ran.code == 4, ran.err
+    assert "web was not ready after 2 s" in ran.err
+    assert "/health" in ran.err
+
+
+def test_a_seed_that_fails_is_a_failure_and_is_run_again(stack: Stack) -> None:
+    with stack.edited("invoke.yaml", "seed: pnpm seed:setup", "seed: sh -c 'echo the seed says no; exit 1'"):
+        first, second = stack.inv("seed"), stack.inv("seed")
+
+    for ran in (first, second):
+        assert ran.code == 5, ran.err
+        assert "| the seed says no" in ran.err
+
+
+def test_a_push_that_failed_is_a_failure_although_it_says_exit_0(stack: Stack) -> None:
+    # Two users of one e-mail: the tool cannot make its unique constraint again, prompts, and ends with exit code 0.
+    stack.query('alter table "user" drop constraint user_email_unique')
+    stack.query(
+        """insert into "user" select 'twin', name, email, email_verified, image, created_at, updated_at from "user" limit 1"""
+    )
+    try:
+        ran = stack.inv("migrate")
+    finally:
+        stack.query("""delete from "user" where id = 'twin'""")
+        stack.query('alter table "user" add constraint user_email_unique unique (email)')
+
+    assert ran.code == 5, ran.err
+    assert "- constraint public.user.user_email_unique UNIQUE (email)" in ran.err
+    assert "exit code 0 (which means nothing)" in ran.err
+
+
+def test_a_password_made_anew_for_an_old_volume_is_refused_at_once(stack: Stack) -> None:
+    password = stack.secret("POSTGRES_PASSWORD")
+    with stack.edited(".env", f"POSTGRES_PASSWORD={password}\n", ""):
+        ran = stack.inv("start")
+
+    assert ran.code == 4, ran.err
+    assert 'postgres refused the password of "taskflow"' in ran.err
+    assert "hint: put the password this volume was made with back into .env" in ran.err
+
+
+def test_two_starts_at_once_are_one_start_and_one_clear_refusal(stack: Stack) -> None:
+    first = started(stack, "start", "--quick")
+    read_until(first, "wait-db")
+    second = stack.inv("start", "--quick")
+    first.communicate()
+
+    assert second.code == 7, second.err
+    assert f"`start` (pid {first.pid}, since" in second.err
+    assert first.returncode == 0
+
+
+@pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("after", ["stop", "db-up", "wait-db", "migrate", "seed", "apps-up"])
+def test_ctrl_c_stops_what_it_was_doing_and_says_how_to_go_on(
+    stack: Stack, after: str, signal_number: signal.Signals
+) -> None:
+    process = started(stack, "start")
+    read_until(process, after)
+    time.sleep(0.3)  # well inside the stage that follows
+    process.send_signal(signal_number)
+    _, said = process.communicate(timeout=30)
+
+    assert process.returncode == 130, said
+    assert "go on with: inv" in said
+    assert [name for name in containers(stack.project) if "-run-" in name] == []
+    assert (
+        stack.query("select datname from pg_database where datname like 'bootorder%%'") == []
+        if after != "stop"
+        else True
+    )
+
+
+def test_after_all_that_a_start_boots_the_stack(stack: Stack) -> None:
+    ran = stack.inv("start")
+
+    assert ran.code == 0, ran.err
+    assert set(stack.running()) == {"api", "pgadmin", "postgres", "sso", "web"}
+
+
+def started(stack: Stack, *arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, str(stack.folder / "tasks.py"), *arguments],
+        cwd=stack.folder,
+        env=stack.environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def read_until(process: subprocess.Popen[str], stage: str) -> None:
+    """Read its talk until this stage is done."""
+    for line in process.stderr or ():
+        if f"] {stage}  " in line:
+            return
+    pytest.fail(f"it ended before {stage} was done")

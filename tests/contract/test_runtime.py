@@ -1,0 +1,512 @@
+"""What every runtime does. A new runtime is one factory in tiny.py; these tests say whether it is one."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+
+import signal
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import psutil
+import pytest
+
+from scripts.bootorder.errors import LogTail, MachineError, SettingsError
+from scripts.bootorder.runtimes.base import Address
+
+from .tiny import FOLDER, LIMIT, RUNTIMES, TinyStack, ignore, python
+
+PLAIN = ["database", "app", "dying", "unhealthy"]  # all but the one-off
+
+Make = Callable[[Path], TinyStack]
+
+
+@pytest.fixture(scope="module", params=list(RUNTIMES))
+def kind(request: pytest.FixtureRequest) -> type[TinyStack]:
+    if request.param == "compose":
+        request.getfixturevalue("engine")
+    return RUNTIMES[request.param]
+
+
+@pytest.fixture(scope="module")
+def addresses() -> dict[str, Address | None]:
+    """Where the running stack's services were said to be before they were started."""
+    return {}
+
+
+@pytest.fixture(scope="module")
+def running(
+    kind: type[TinyStack], tmp_path_factory: pytest.TempPathFactory, addresses: dict[str, Address | None]
+) -> Iterator[TinyStack]:
+    """A whole stack that runs; for tests that leave it as it is."""
+    with kind(tmp_path_factory.mktemp("running") / FOLDER) as stack:
+        addresses |= {name: service.address for name, service in stack.runtime.services().items()}
+        stack.start(*PLAIN)
+        stack.once("dying", lambda service: not service.running)
+        stack.database()
+        yield stack
+
+
+@pytest.fixture
+def fresh(kind: type[TinyStack], tmp_path: Path) -> Iterator[TinyStack]:
+    """A stack of which nothing was started or built."""
+    with kind(tmp_path / FOLDER) as stack:
+        yield stack
+
+
+@contextlib.contextmanager
+def _listening() -> Iterator[tuple[int, subprocess.Popen[str]]]:
+    """A process that listens on a loopback port."""
+    program = "import socket; s = socket.create_server(('127.0.0.1', 0)); print(s.getsockname()[1]); input()"
+    argv = [sys.executable, "-u", "-c", program]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            yield int(process.stdout.readline()), process
+        finally:
+            process.kill()
+
+
+# -- looking ----------------------------------------------------------------------------------------------------------
+
+
+def test_declared_names_every_service_one_offs_included(fresh: TinyStack) -> None:
+    assert sorted(fresh.runtime.declared()) == sorted(fresh.parts)
+
+
+def test_a_runtime_says_its_name(fresh: TinyStack) -> None:
+    assert fresh.runtime.name == fresh.kind
+
+
+def test_every_service_is_absent_before_anything_was_started(fresh: TinyStack) -> None:
+    services = fresh.runtime.services()
+
+    assert {name: service.state for name, service in services.items()} == dict.fromkeys(fresh.parts, "absent")
+    assert {service.name for service in services.values()} == set(services)
+    assert not any(service.running or service.health or service.exit_code for service in services.values())
+
+
+def test_what_was_started_is_running(running: TinyStack) -> None:
+    states = {name: running.service(name).state for name in running.parts}
+
+    assert states == {
+        "database": "running",
+        "app": "running",
+        "unhealthy": "running",
+        "dying": "exited",
+        "tool": "absent",
+    }
+
+
+def test_what_exited_has_its_exit_code_and_no_health(running: TinyStack) -> None:
+    dying = running.service("dying")
+
+    assert (dying.exit_code, dying.health, dying.running) == (3, "", False)
+
+
+def test_what_runs_has_no_exit_code(running: TinyStack) -> None:
+    assert running.service("app").exit_code is None
+
+
+def test_health_becomes_healthy_where_the_check_passes(running: TinyStack) -> None:
+    assert running.once("app", lambda service: service.health not in {"", "starting"}).health == "healthy"
+
+
+def test_health_becomes_unhealthy_where_the_check_fails(running: TinyStack) -> None:
+    unhealthy = running.once("unhealthy", lambda service: service.health not in {"", "starting"})
+
+    assert (unhealthy.health, unhealthy.running) == ("unhealthy", True)
+
+
+def test_health_is_empty_where_nothing_checks(running: TinyStack) -> None:
+    assert running.service("database").health == ""
+
+
+def test_an_address_is_loopback_and_answers(running: TinyStack) -> None:
+    address = running.once("app", lambda service: service.health == "healthy").address
+
+    assert address is not None
+    assert address.host == "127.0.0.1"
+    connection = http.client.HTTPConnection(address.host, address.port, timeout=5)
+    try:
+        connection.request("GET", "/")
+        assert connection.getresponse().read() == b"hello"
+    finally:
+        connection.close()
+
+
+def test_an_address_is_known_before_the_start_and_stays(
+    running: TinyStack, addresses: dict[str, Address | None]
+) -> None:
+    now = {name: service.address for name, service in running.runtime.services().items()}
+
+    assert now == addresses
+    assert now["app"] == Address("127.0.0.1", running.parts["app"].ports[8000])
+    assert now["dying"] is None
+
+
+def test_the_address_of_the_database_answers_a_query(running: TinyStack) -> None:
+    with running.database().connect() as connection:
+        assert connection.execute("select current_database()").fetchone() == ("tiny",)
+
+
+def test_environment_is_what_the_service_is_given(running: TinyStack) -> None:
+    said = running.runtime.environment("tool")
+    done = running.runtime.run_once("tool", python("import os; print(os.environ['PRICE'])"), {}, ignore)
+
+    assert done.out == "5 $ or $$\n"
+    assert said["PRICE"] == "5 $ or $$"
+
+
+def test_the_log_tail_ends_with_the_last_line(running: TinyStack) -> None:
+    tail = running.runtime.log_tail("dying")
+
+    assert tail == LogTail("dying", [f"line {number}" for number in range(11, 31)])
+
+
+def test_the_log_tail_of_what_never_ran_is_empty(running: TinyStack) -> None:
+    assert not running.runtime.log_tail("tool").lines
+
+
+def test_logs_are_pairs_of_service_and_line(running: TinyStack) -> None:
+    found = list(running.runtime.logs(["app", "dying"], tail=2, follow=False))
+
+    assert [line for name, line in found if name == "dying"] == ["line 29", "line 30"]
+    assert ("app", "serving | hello") in found
+    assert {name for name, _ in found} == {"app", "dying"}
+
+
+def test_logs_without_names_are_of_all_services(running: TinyStack) -> None:
+    found = {name for name, _ in running.runtime.logs([], tail=1, follow=False)}
+
+    assert found == {"database", "app", "dying"}  # `unhealthy` says nothing
+
+
+def test_followed_logs_end_with_their_reader_and_leave_no_process(running: TinyStack) -> None:
+    followed = running.runtime.logs(["app"], tail=5, follow=True)
+
+    assert next(iter(followed)) == ("app", "serving | hello")
+    assert running.workers()
+    begun = time.monotonic()
+    followed.close()  # type: ignore[attr-defined]  # what the end of a `for` does to a generator
+    assert time.monotonic() - begun < 3
+    assert running.workers() == []
+
+
+# -- building and starting --------------------------------------------------------------------------------------------
+
+
+def test_starting_twice_is_harmless(running: TinyStack) -> None:
+    with running.database().connect() as connection:
+        begun = connection.execute("select pg_postmaster_start_time()").fetchone()
+        running.runtime.start(["database", "app"], ignore)
+        assert connection.execute("select pg_postmaster_start_time()").fetchone() == begun
+
+
+def test_start_starts_nothing_it_depends_on(fresh: TinyStack) -> None:
+    fresh.start("app")
+
+    states = {name: service.state for name, service in fresh.runtime.services().items()}
+    assert states == {**dict.fromkeys(fresh.parts, "absent"), "app": "running"}
+
+
+def test_starting_nothing_starts_nothing(fresh: TinyStack) -> None:
+    fresh.runtime.start([], ignore)
+
+    assert fresh.alive() == []
+
+
+@pytest.mark.parametrize("act", ["build", "start", "run_once", "environment", "fingerprint"])
+def test_an_unknown_service_is_refused_with_the_nearest_name(fresh: TinyStack, act: str) -> None:
+    calls: dict[str, Callable[[], object]] = {
+        "build": lambda: fresh.runtime.build(["databse"], ignore),
+        "start": lambda: fresh.runtime.start(["databse"], ignore),
+        "run_once": lambda: fresh.runtime.run_once("databse", ["true"], {}, ignore),
+        "environment": lambda: fresh.runtime.environment("databse"),
+        "fingerprint": lambda: fresh.runtime.fingerprint("databse"),
+    }
+
+    with pytest.raises(SettingsError, match="unknown service `databse`; did you mean `database`") as refused:
+        calls[act]()
+
+    assert "tool" in refused.value.expected
+    assert fresh.alive() == []
+
+
+def test_a_build_that_fails_is_reported_with_its_last_lines(fresh: TinyStack) -> None:
+    recipe = fresh.folder / "app" / "Dockerfile"
+    recipe.write_text(recipe.read_text(encoding="utf-8") + "COPY no-such-spoon /\n", encoding="utf-8")
+    heard: list[str] = []
+
+    with pytest.raises(MachineError, match="building app failed") as failed:
+        fresh.runtime.build(["app"], heard.append)
+
+    assert failed.value.log is not None
+    assert any("no-such-spoon" in line for line in failed.value.log.lines)
+    assert any("no-such-spoon" in line for line in heard)
+    assert "no-such-spoon" in failed.value.seen
+    assert fresh.runtime.fingerprint("app") == ""
+
+
+def test_the_fingerprint_follows_the_sources(fresh: TinyStack) -> None:
+    before = fresh.runtime.fingerprint("app")
+    fresh.runtime.build(["app"], ignore)
+    first = fresh.runtime.fingerprint("app")
+    fresh.runtime.build(["app"], ignore)
+    unchanged = fresh.runtime.fingerprint("app")
+    fresh.change("app", program="print('another program')")
+    fresh.runtime.build(["app"], ignore)
+
+    assert before == ""
+    assert first
+    assert unchanged == first
+    assert fresh.runtime.fingerprint("app") not in {"", first}
+
+
+def test_a_changed_service_is_started_anew(fresh: TinyStack) -> None:
+    fresh.start("dying")
+    fresh.once("dying", lambda service: service.exit_code == 3)
+    fresh.change("dying", program="raise SystemExit(4)")
+    fresh.start("dying")
+
+    assert fresh.once("dying", lambda service: not service.running).exit_code == 4
+
+
+def test_a_taken_port_is_refused_by_the_name_and_id_of_its_process(fresh: TinyStack) -> None:
+    with _listening() as (port, process):
+        fresh.change("app", ports={8000: port})
+        fresh.runtime.build(["app"], ignore)
+        with pytest.raises(MachineError) as refused:
+            fresh.runtime.start(["app"], ignore)
+        name = psutil.Process(process.pid).name()
+
+    assert f"port {port} for app is taken by {name} (pid {process.pid})" in str(refused.value)
+    assert fresh.alive() == []
+
+
+def test_a_taken_port_is_found_wherever_it_stands_in_the_list(fresh: TinyStack) -> None:
+    with _listening() as (port, process):
+        fresh.change("app", ports={**fresh.parts["app"].ports, 1234: port})
+        fresh.runtime.build(["app"], ignore)
+        with pytest.raises(MachineError) as refused:
+            fresh.runtime.start(["app"], ignore)
+
+    assert f"port {port} for app is taken by" in str(refused.value)
+    assert str(process.pid) in str(refused.value)
+
+
+# -- one-offs ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_one_off_gives_its_exit_code_and_both_streams(running: TinyStack) -> None:
+    heard: list[str] = []
+    program = "import sys; print('out'); print('err', file=sys.stderr); raise SystemExit(9)"
+
+    done = running.runtime.run_once("tool", python(program), {}, heard.append)
+
+    assert (done.code, done.out) == (9, "out\n")
+    # Compose ends a failed run with an empty line.
+    assert sorted(filter(None, done.text.splitlines())) == ["err", "out"]
+    assert sorted(filter(None, heard)) == ["err", "out"]
+
+
+def test_a_one_off_sees_its_service_environment_and_what_is_added(running: TinyStack) -> None:
+    program = "import os; print(os.environ['PRICE'], os.environ['EXTRA'], sep='\\n')"
+
+    done = running.runtime.run_once("tool", python(f"{program}"), {"EXTRA": "'a' \"b\" $HOME ü"}, ignore)
+
+    assert done.out.splitlines() == ["5 $ or $$", "'a' \"b\" $HOME ü"]
+
+
+def test_what_is_added_to_the_environment_wins(running: TinyStack) -> None:
+    done = running.runtime.run_once("tool", python("import os; print(os.environ['PRICE'])"), {"PRICE": "0"}, ignore)
+
+    assert done.out == "0\n"
+
+
+def test_a_secret_for_a_one_off_shows_in_no_process_list(running: TinyStack) -> None:
+    secret = "not-for-other-eyes"
+    lines: list[str] = []
+
+    def look(_line: str) -> None:
+        lines.extend(" ".join(process.info["cmdline"] or ()) for process in psutil.process_iter(["cmdline"]))
+
+    program = "# spotted\nimport os, time; print(len(os.environ['SECRET']), flush=True); time.sleep(0.5)"
+    done = running.runtime.run_once("tool", ["python", "-c", program], {"SECRET": secret}, look)
+
+    assert done.out == f"{len(secret)}\n"
+    assert any("spotted" in line for line in lines)
+    assert [line for line in lines if secret in line] == []
+
+
+def test_a_one_off_has_nothing_to_read(running: TinyStack) -> None:
+    program = "import signal, sys; signal.alarm(5); print(repr(sys.stdin.read()), sys.stdin.isatty())"
+
+    done = running.runtime.run_once("tool", python(program), {}, ignore)
+
+    assert (done.code, done.out) == (0, "'' False\n")
+
+
+def test_a_one_off_runs_next_to_the_database(running: TinyStack) -> None:
+    program = """
+    import os, socket
+    host, _, port = os.environ["DATABASE_ADDRESS"].partition(":")
+    socket.create_connection((host, int(port)), timeout=5).close()
+    """
+
+    assert running.runtime.run_once("tool", python(program), {}, ignore).code == 0
+
+
+def test_the_arguments_of_a_one_off_pass_no_shell(running: TinyStack) -> None:
+    odd = ["$HOME", "a b", "; exit 1", "", "*", "'\"", "--flag"]
+
+    done = running.runtime.run_once("tool", [*python("import sys; print(sys.argv[1:])"), *odd], {}, ignore)
+
+    assert done.out == f"{odd}\n"
+
+
+def test_a_one_off_leaves_nothing_behind(running: TinyStack) -> None:
+    before = running.alive()
+
+    running.runtime.run_once("tool", python("print('gone')"), {}, ignore)
+
+    assert running.alive() == before
+    assert running.service("tool").state == "absent"
+
+
+def test_a_one_off_starts_nothing_it_needs(fresh: TinyStack) -> None:
+    done = fresh.runtime.run_once("tool", python("print('alone')"), {}, ignore)
+
+    assert (done.code, done.out) == (0, "alone\n")
+    assert fresh.service("database").state == "absent"
+
+
+def test_ctrl_c_ends_the_one_off_too(fresh: TinyStack) -> None:
+    with fresh.running_once("import time; print('ready', flush=True); time.sleep(60)") as child:
+        begun = time.monotonic()
+        child.send_signal(signal.SIGINT)
+        child.wait(LIMIT)
+        seconds = time.monotonic() - begun
+
+    assert fresh.alive() == []
+    assert fresh.workers() == []
+    assert seconds < 5
+
+
+# -- stopping ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Stopped:
+    """What was seen when a stack was stopped in the middle of a run that had been killed."""
+
+    stack: TinyStack
+    before: Sequence[str]
+    names: Sequence[str]
+    seconds: float
+
+
+@pytest.fixture(scope="module")
+def stopped(kind: type[TinyStack], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stopped]:
+    with kind(tmp_path_factory.mktemp("stopped") / FOLDER) as stack:
+        stack.start(*PLAIN)
+        with stack.database().connect() as connection:
+            connection.execute("create table kept (id int primary key)")
+            connection.execute("insert into kept select generate_series(1, 42)")
+        with stack.running_once("import time; print('ready', flush=True); time.sleep(60)") as child:
+            child.kill()
+            child.wait(LIMIT)
+            before = stack.alive()
+            begun = time.monotonic()
+            names = stack.runtime.stop()
+            yield Stopped(stack, before, names, time.monotonic() - begun)
+
+
+def test_the_one_off_of_a_killed_run_goes_on(stopped: Stopped) -> None:
+    assert any("tool" in name for name in stopped.before)
+
+
+def test_stop_ends_everything_one_offs_of_killed_runs_too(stopped: Stopped) -> None:
+    assert stopped.stack.alive() == []
+    assert sorted(stopped.names) == ["app", "database", "tool", "unhealthy"]
+
+
+def test_stop_leaves_no_process_behind(stopped: Stopped) -> None:
+    deadline = time.monotonic() + LIMIT
+    while stopped.stack.workers() and time.monotonic() < deadline:
+        time.sleep(0.05)  # the client of the killed run ends a moment after its container
+
+    assert stopped.stack.workers() == []
+
+
+def test_stop_takes_no_longer_than_its_services_need(stopped: Stopped) -> None:
+    assert stopped.seconds < 5
+
+
+def test_what_was_stopped_is_exited(stopped: Stopped) -> None:
+    services = stopped.stack.runtime.services()
+
+    assert [services[name].state for name in PLAIN] == ["exited"] * len(PLAIN)
+
+
+def test_stopping_again_stops_nothing(stopped: Stopped) -> None:
+    assert list(stopped.stack.runtime.stop()) == []
+
+
+def test_rows_survive_a_stop_and_a_start(stopped: Stopped) -> None:
+    stopped.stack.runtime.start(["database"], ignore)
+    try:
+        with stopped.stack.database().connect() as connection:
+            assert connection.execute("select count(*) from kept").fetchone() == (42,)
+    finally:
+        stopped.stack.runtime.stop()
+
+
+def test_stop_of_what_was_never_started_stops_nothing(fresh: TinyStack) -> None:
+    assert list(fresh.runtime.stop()) == []
+
+
+def test_stop_ends_a_service_that_is_no_longer_declared(fresh: TinyStack) -> None:
+    fresh.start("unhealthy", "dying")
+    del fresh.parts["unhealthy"]
+    fresh.change("dying")
+
+    assert list(fresh.runtime.stop()) == ["unhealthy"]
+    assert fresh.alive() == []
+
+
+# -- removing ---------------------------------------------------------------------------------------------------------
+
+
+def test_remove_takes_data_and_everything_that_was_made(fresh: TinyStack) -> None:
+    fresh.start(*PLAIN)
+    made = fresh.remains()
+
+    removed = fresh.runtime.remove()
+
+    assert len(made) == 6  # four containers, a volume, an image
+    assert fresh.remains() == []
+    assert {service.state for service in fresh.runtime.services().values()} == {"absent"}
+    assert fresh.runtime.fingerprint("app") == ""
+    assert sorted([*removed.containers, *removed.volumes, *removed.images]) == made
+
+
+def test_remove_of_nothing_is_harmless(fresh: TinyStack) -> None:
+    removed = fresh.runtime.remove()
+
+    assert not any(asdict(removed).values())
+
+
+def test_remove_ends_the_one_off_of_a_killed_run(fresh: TinyStack) -> None:
+    with fresh.running_once("import time; print('ready', flush=True); time.sleep(60)") as child:
+        child.kill()
+        child.wait(LIMIT)
+        fresh.runtime.remove()
+
+    assert fresh.alive() == []

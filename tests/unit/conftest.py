@@ -1,0 +1,67 @@
+"""Units run without processes, sockets and sleeps, and see nothing of the environment of whoever runs them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NoReturn
+
+import psycopg
+import pytest
+from hypothesis import settings
+
+from .fakes import FakeStack
+
+# No deadline: a busy machine is not a bug. Nothing is kept between runs, so a failure is in its own output.
+settings.register_profile("unit", deadline=None, database=None, print_blob=True)
+settings.load_profile("unit")
+
+_FOREIGN = ("CI", "NO_COLOR", "TERM", "BOOTORDER_COMMAND", "DATABASE_URL")
+_FOREIGN_PREFIXES = ("PG", "DOCKER_", "COMPOSE_", "POSTGRES_", "INVOKE_")
+
+
+def _refused(what: str) -> Callable[..., NoReturn]:
+    def refuse(*arguments: Any, **options: Any) -> NoReturn:
+        pytest.fail(f"a unit test must not {what}: pass a fake in", pytrace=True)
+
+    return refuse
+
+
+@pytest.fixture(autouse=True)
+def _no_world(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Processes, connections and sleeps fail the test that needs them."""
+    monkeypatch.setattr(subprocess, "Popen", _refused("start a process"))
+    monkeypatch.setattr(time, "sleep", _refused("sleep"))
+    monkeypatch.setattr(psycopg, "connect", _refused("connect to a database"))
+    for name in ("connect", "connect_ex", "bind", "listen"):
+        monkeypatch.setattr(socket.socket, name, _refused(f"{name} a socket"))
+
+
+@pytest.fixture(autouse=True)
+def _plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in list(os.environ):
+        if name in _FOREIGN or name.startswith(_FOREIGN_PREFIXES):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture(autouse=True)
+def _signals_stay() -> Iterator[None]:
+    """Tasks take SIGTERM and SIGHUP over; the test run gets them back."""
+    names = [name for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    before = {name: signal.getsignal(getattr(signal, name)) for name in names}
+    yield
+    for name, handler in before.items():
+        signal.signal(getattr(signal, name), handler)
+
+
+@pytest.fixture
+def stack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeStack:
+    """A stack of two owners and three apps, in memory; nothing of it runs yet."""
+    stack = FakeStack(tmp_path)
+    stack.server.install(monkeypatch)
+    return stack

@@ -1,0 +1,591 @@
+"""The world in memory: a clock, processes, a database server, a runtime, and a stack made of them."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+import psycopg
+import pytest
+from docker.errors import APIError, NotFound
+from psycopg import sql
+
+from scripts.bootorder.boot import Boot
+from scripts.bootorder.catalog import Catalog, Key
+from scripts.bootorder.console import Console
+from scripts.bootorder.database import Target
+from scripts.bootorder.errors import LogTail
+from scripts.bootorder.processes import Completed
+from scripts.bootorder.runtimes.base import Address, Removed, Service
+from scripts.bootorder.settings import Settings, parse, unknown
+
+PASSWORD = "c0rrect-horse"
+TARGET = Target("127.0.0.1", 5432, "taskflow", "taskflow", PASSWORD)
+
+
+class FakeClock:
+    """Sleeping takes no time and is remembered as having passed."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def now(self) -> float:
+        return self.seconds
+
+    def sleep(self, seconds: float) -> None:
+        self.seconds += seconds
+
+
+class FakeTerminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+# -- processes ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Call:
+    argv: tuple[str, ...]
+    cwd: Path
+    env: Mapping[str, str] = field(default_factory=dict)
+
+
+Answer = Completed | BaseException | Callable[[Call], Completed]
+
+
+class FakeProcesses:
+    """Answers by the first words of a command line, the latest answer given first; remembers what was run."""
+
+    def __init__(self) -> None:
+        self.calls: list[Call] = []
+        self._answers: list[tuple[tuple[str, ...], Answer]] = []
+
+    def answer(self, *words: str, with_: Answer | str = "", code: int = 0) -> None:
+        answer = Completed(code, with_, with_) if isinstance(with_, str) else with_
+        self._answers.insert(0, (words, answer))
+
+    def run(
+        self,
+        argv: Sequence[str],
+        *,
+        cwd: Path,
+        env: Mapping[str, str] | None = None,
+        on_line: Callable[[str], None] | None = None,
+    ) -> Completed:
+        call = Call(tuple(argv), cwd, dict(env or {}))
+        self.calls.append(call)
+        done = self._find(call)
+        for line in done.text.splitlines() if on_line else ():
+            on_line(line) if on_line else None
+        return done
+
+    def stream(self, argv: Sequence[str], *, cwd: Path) -> Iterator[str]:
+        call = Call(tuple(argv), cwd)
+        self.calls.append(call)
+        yield from self._find(call).out.splitlines()
+
+    def lines(self) -> list[str]:
+        """What was run, as a person would type it."""
+        return [" ".join(call.argv) for call in self.calls]
+
+    def _find(self, call: Call) -> Completed:
+        for words, answer in self._answers:
+            if call.argv[: len(words)] == words:
+                if isinstance(answer, BaseException):
+                    raise answer
+                return answer if isinstance(answer, Completed) else answer(call)
+        raise AssertionError(f"no answer was prepared for: {' '.join(call.argv)}")
+
+
+# -- the database server -----------------------------------------------------------------------------------------------
+
+
+def table(name: str, /, **columns: str) -> dict[Key, str]:
+    """The catalog's objects of one table of `public`; it has an `id` unless told otherwise."""
+    columns = columns or {"id": "integer not null"}
+    key = {Key("table", "public", name, name): ""}
+    return key | {Key("column", "public", name, column): text for column, text in columns.items()}
+
+
+@dataclass
+class FakeDatabase:
+    """One database: its catalog, its rows, the seeds recorded in it."""
+
+    objects: dict[Key, str] = field(default_factory=dict)
+    rows: dict[str, int] = field(default_factory=dict)
+    seeds: dict[str, str] | None = None
+    lock: FakeConnection | None = None
+
+    def create(self, *tables: Mapping[Key, str]) -> None:
+        for objects in tables:
+            self.objects.update(objects)
+            self.rows.update(
+                {key.relation: 0 for key in objects if key.kind == "table" and key.relation not in self.rows}
+            )
+
+    def drop(self, *relations: str) -> None:
+        self.objects = {key: text for key, text in self.objects.items() if key.relation not in relations}
+        self.rows = {name: count for name, count in self.rows.items() if name not in relations}
+
+    @property
+    def tables(self) -> set[str]:
+        return {key.relation for key in self.objects if key.kind == "table"}
+
+
+class FakeServer:
+    """PostgreSQL as far as bootorder asks it: understands exactly the statements that the code sends."""
+
+    def __init__(self) -> None:
+        self.databases = {"taskflow": FakeDatabase()}
+        self.refusal = ""  # libpq's words while nobody can connect
+        self.made: list[str] = []  # scratch databases, in the order of their making
+
+    @property
+    def main(self) -> FakeDatabase:
+        return self.databases["taskflow"]
+
+    def install(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(Target, "connect", lambda target, autocommit=True: self.connect(target))
+
+    def connect(self, target: Target) -> FakeConnection:
+        where = f'connection failed: connection to server at "{target.host}", port {target.port} failed: '
+        if self.refusal:
+            raise psycopg.OperationalError(where + self.refusal)
+        if target.password != PASSWORD:
+            raise psycopg.OperationalError(where + f'FATAL:  password authentication failed for user "{target.user}"')
+        if target.name not in self.databases:
+            raise psycopg.OperationalError(where + f'FATAL:  database "{target.name}" does not exist')
+        return FakeConnection(self, self.databases[target.name])
+
+
+class FakeConnection:
+    def __init__(self, server: FakeServer, database: FakeDatabase) -> None:
+        self._server = server
+        self._database = database
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._database.lock is self:
+            self._database.lock = None
+
+    def execute(self, query: str | bytes | sql.Composable, values: Sequence[Any] = ()) -> FakeCursor:
+        text = query.as_string(None) if isinstance(query, sql.Composable) else query
+        return FakeCursor(self._answer(text.decode() if isinstance(text, bytes) else text, values))
+
+    def _answer(self, text: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+        held = self._database
+        if text == "select 1":
+            return [(1,)]
+        if "pg_try_advisory_lock" in text:
+            free = held.lock is None
+            held.lock = held.lock or self
+            return [(free,)]
+        if "pg_locks" in text:
+            return [("bootorder 4711", 31, "2026-11-22 17:00:00")]
+        if "from pg_class" in text:
+            return [(*_as_tuple(key), definition) for key, definition in held.objects.items()]
+        if "count(*)" in text:
+            parts = re.findall(r'select (\d+)::int, count\(\*\) from "(\w+)"\."(\w+)"', text)
+            return [(int(position), held.rows[name]) for position, _, name in parts]
+        return self._change(text, values)
+
+    def _change(self, text: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+        held = self._database
+        if found := re.fullmatch(
+            r'(drop|create) database (?:if exists )?"(\w+)" ?(?:with \(force\)|template template0)', text
+        ):
+            verb, name = found.groups()
+            if verb == "create":
+                assert name not in self._server.databases, f"{name} already exists"
+                self._server.made.append(name)
+                self._server.databases[name] = FakeDatabase()
+            else:
+                self._server.databases.pop(name, None)
+            return []
+        if "to_regclass('bootorder.seed')" in text:
+            return [(None if held.seeds is None else "bootorder.seed",)]
+        if "select fingerprint from bootorder.seed" in text:
+            return [((held.seeds or {})[values[0]],)] if values[0] in (held.seeds or {}) else []
+        if "create table if not exists bootorder.seed" in text:
+            held.seeds = held.seeds or {}
+            return []
+        if "insert into bootorder.seed" in text:
+            assert held.seeds is not None, "bootorder.seed does not exist"
+            held.seeds[values[0]] = values[1]
+            return []
+        raise AssertionError(f"the fake server does not know: {text}")
+
+
+class FakeCursor:
+    def __init__(self, rows: list[tuple[Any, ...]]) -> None:
+        self._rows = rows
+
+    def fetchone(self) -> tuple[Any, ...] | None:
+        return self._rows[0] if self._rows else None
+
+    def fetchall(self) -> list[tuple[Any, ...]]:
+        return self._rows
+
+    def __iter__(self) -> Iterator[tuple[Any, ...]]:
+        return iter(self._rows)
+
+
+def _as_tuple(key: Key) -> tuple[str, str, str, str]:
+    return (key.kind, key.schema, key.relation, key.name)
+
+
+# -- the runtime -------------------------------------------------------------------------------------------------------
+
+Tool = Callable[[FakeDatabase], Completed]
+
+
+def prints(text: str, code: int = 0) -> Completed:
+    """A finished command that said this."""
+    return Completed(code, text, text)
+
+
+class FakeRuntime:
+    """Services whose states follow the clock; one-off commands are functions on a database."""
+
+    name = "fake"
+
+    def __init__(self, server: FakeServer, clock: FakeClock, environments: Mapping[str, Mapping[str, str]]) -> None:
+        self.environments = {name: dict(given) for name, given in environments.items()}
+        self.images = {name: f"sha256:{name}" for name in environments}
+        self.tools: dict[tuple[str, ...], Tool] = {}
+        self.ran: list[str] = []
+        self.changed: list[str] = []
+        self.log_lines: dict[str, list[str]] = {}
+        self._server = server
+        self._clock = clock
+        self._states: dict[str, list[tuple[float, Service]]] = {}
+
+    def becomes(self, name: str, state: str, *, at: float = 0.0, port: int | None = None, **more: Any) -> None:
+        """From the second `at` on, the service is in this state."""
+        address = Address("127.0.0.1", port) if port else None
+        self._states.setdefault(name, []).append((at, Service(name, state, address=address, **more)))
+
+    def declared(self) -> Sequence[str]:
+        return list(self.environments)
+
+    def services(self) -> Mapping[str, Service]:
+        now = self._clock.now()
+        reached = {
+            name: [service for at, service in self._states.get(name, []) if at <= now] for name in self.environments
+        }
+        return {name: states[-1] if states else Service(name, "absent") for name, states in reached.items()}
+
+    def build(self, names: Sequence[str], on_line: Callable[[str], None]) -> None:
+        self.changed += [f"build {name}" for name in names]
+
+    def start(self, names: Sequence[str], on_line: Callable[[str], None]) -> None:
+        now = self.services()
+        for name in names:
+            if not now[name].running:
+                self.becomes(name, "running")
+        self.changed += [f"start {name}" for name in names]
+
+    def stop(self) -> Sequence[str]:
+        running = [name for name, service in self.services().items() if service.running]
+        for name in running:
+            self.becomes(name, "exited", exit_code=0)
+        return running
+
+    def remove(self) -> Removed:
+        there = [name for name, service in self.services().items() if service.state != "absent"]
+        self._states.clear()
+        return Removed(containers=there, volumes=["data"] if there else [])
+
+    def run_once(
+        self, service: str, argv: Sequence[str], env: Mapping[str, str], on_line: Callable[[str], None]
+    ) -> Completed:
+        url = {**self.environment(service), **env}["DATABASE_URL"]
+        self.ran.append(" ".join(argv))
+        done = self.tools[tuple(argv)](self._server.databases[urlsplit(url).path.removeprefix("/")])
+        for line in done.text.splitlines():
+            on_line(line)
+        return done
+
+    def environment(self, service: str) -> Mapping[str, str]:
+        if service not in self.environments:
+            raise unknown("service", service, self.environments)
+        return self.environments[service]
+
+    def fingerprint(self, service: str) -> str:
+        return self.images[service]
+
+    def logs(self, names: Sequence[str], *, tail: int, follow: bool) -> Iterator[tuple[str, str]]:
+        for name in names or self.environments:
+            yield from ((name, line) for line in self.log_lines.get(name, [])[-tail:])
+
+    def port_holder(self, port: int) -> str:
+        return ""
+
+    def log_tail(self, name: str) -> LogTail:
+        return LogTail.of(name, "\n".join(self.log_lines.get(name, [])))
+
+
+# -- the stack ---------------------------------------------------------------------------------------------------------
+
+_URL = f"postgresql://taskflow:{PASSWORD}@postgres:5432/taskflow"
+ENVIRONMENTS: Mapping[str, Mapping[str, str]] = {
+    "postgres": {},
+    "pgadmin": {},
+    "sso-setup": {"DATABASE_URL": _URL},
+    "sso": {"DATABASE_URL": _URL},
+    "api": {"DATABASE_URL": _URL},
+    "web": {},
+}
+CONFIG: Mapping[str, Any] = {
+    "database": {
+        "service": "postgres",
+        "name": "taskflow",
+        "user": "taskflow",
+        "password": "POSTGRES_PASSWORD",
+        "beside": ["pgadmin"],
+    },
+    "owners": {
+        "sso": {
+            "migrator": "drizzle",
+            "service": "sso-setup",
+            "migrate": "pnpm db:push",
+            "seed": "pnpm seed:setup",
+        },
+        "api": {"migrator": "sqlmodel", "service": "api", "migrate": "python -m tables"},
+    },
+    "apps": {"sso": {}, "api": {}, "web": {}},
+}
+PUSH = ("pnpm", "db:push")
+SEED = ("pnpm", "seed:setup")
+CREATE_ALL = ("python", "-m", "tables")
+USER = table("user", id="text not null", name="text")
+SESSION = table("session", id="text not null")
+WORKER = table("worker")
+TASK = table("task", id="integer not null", title="text")
+
+APPLIED = "[✓] Changes applied"
+NO_CHANGES = "[i] No changes detected"
+
+
+def push(database: FakeDatabase) -> Completed:
+    """The SSO's tool, well-behaved."""
+    there = {"user", "session"} <= database.tables
+    database.create(USER, SESSION)
+    return prints(NO_CHANGES if there else APPLIED)
+
+
+def create_all(database: FakeDatabase) -> Completed:
+    """The API's tool, which makes what is not there."""
+    database.create(WORKER, TASK)
+    return prints("2 tables")
+
+
+def seed_user(database: FakeDatabase) -> Completed:
+    """The SSO's seed: one demo user, once."""
+    database.rows["user"] = max(database.rows["user"], 1)
+    return prints("demo user is there")
+
+
+class FakeStack:
+    """All of it together, and what it printed."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.clock = FakeClock()
+        self.server = FakeServer()
+        self.processes = FakeProcesses()
+        self.runtime = FakeRuntime(self.server, self.clock, ENVIRONMENTS)
+        self.runtime.tools = {PUSH: push, SEED: seed_user, CREATE_ALL: create_all}
+        self.talk = io.StringIO()
+        self.printed = io.StringIO()
+        self.config: dict[str, Any] = json.loads(json.dumps(CONFIG))
+        self.database_runs()
+        (root / ".env").write_text(f"POSTGRES_PASSWORD={PASSWORD}\n", encoding="utf-8")
+        (root / ".env").chmod(0o600)
+
+    def database_runs(self) -> None:
+        self.runtime.becomes("postgres", "running", health="healthy", port=5432)
+
+    @property
+    def database(self) -> FakeDatabase:
+        return self.server.main
+
+    @property
+    def settings(self) -> Settings:
+        return parse({"bootorder": self.config})
+
+    def boot(self, *, quick: bool = False, verbose: bool = False) -> Boot:
+        """A new run of the tasks on this stack."""
+        console = Console(self.talk, self.printed, verbose=verbose)
+        return Boot(self.root, self.settings, self.runtime, self.processes, console, self.clock, quick=quick)
+
+    @property
+    def said(self) -> str:
+        return self.talk.getvalue()
+
+    @property
+    def data(self) -> Any:
+        return json.loads(self.printed.getvalue())
+
+
+def catalog_of(*objects: Mapping[Key, str]) -> Catalog:
+    return Catalog({key: text for part in objects for key, text in part.items()})
+
+
+# -- the Docker Engine -------------------------------------------------------------------------------------------------
+
+
+class FakeDocker:
+    """The part of the Docker SDK's low-level client that is used, over containers, volumes and images in memory."""
+
+    def __init__(self) -> None:
+        self._containers: dict[str, dict[str, Any]] = {}
+        self._volumes: dict[str, dict[str, str]] = {}
+        self._logs: dict[str, str] = {}
+        self.image_ids: dict[str, str] = {}
+        self.stopped: list[str] = []
+
+    @property
+    def client(self) -> Any:
+        """As the Docker SDK's client: the low-level one is its `api`."""
+        return SimpleNamespace(api=self)
+
+    def container(
+        self,
+        service: str,
+        *,
+        project: str = "taskflow",
+        folder: Path | str = "",
+        one_off: bool = False,
+        state: str = "running",
+        exit_code: int = 0,
+        health: str = "",
+        port: int = 0,
+        log: str = "",
+    ) -> str:
+        name = f"{project}-{service}-{'run-1a2b' if one_off else '1'}"
+        labels = {
+            "com.docker.compose.project": project,
+            "com.docker.compose.service": service,
+            "com.docker.compose.oneoff": str(one_off),
+            "com.docker.compose.project.working_dir": str(folder),
+        }
+        bindings = {"5432/tcp": [{"HostIp": "127.0.0.1", "HostPort": str(port)}]} if port else {}
+        self._containers[name] = {
+            "Id": name,
+            "Names": [f"/{name}"],
+            "Labels": labels,
+            "State": state,
+            "Ports": [{"PublicPort": port}] if port else [],
+            "inspected": {
+                "State": {
+                    "Status": state,
+                    "Running": state == "running",
+                    "Restarting": False,
+                    "ExitCode": exit_code,
+                    **({"Health": {"Status": health}} if health else {}),
+                },
+                "NetworkSettings": {"Ports": bindings},
+            },
+        }
+        self._logs[name] = log
+        return name
+
+    def volume(self, name: str, *, project: str = "taskflow") -> None:
+        self._volumes[name] = {"com.docker.compose.project": project}
+
+    @property
+    def container_names(self) -> list[str]:
+        return list(self._containers)
+
+    @property
+    def volume_names(self) -> list[str]:
+        return list(self._volumes)
+
+    def compose_stops(self, project: str = "taskflow") -> None:
+        """What `docker compose stop` does: one-offs are passed by."""
+        for name in self._of(project):
+            if not self._is_one_off(name):
+                self.stop(name)
+
+    def compose_takes_down(self, project: str = "taskflow") -> None:
+        """What `docker compose down --volumes --rmi local` does."""
+        for name in self._of(project):
+            if not self._is_one_off(name):
+                del self._containers[name]
+        self._volumes = {
+            name: labels for name, labels in self._volumes.items() if labels["com.docker.compose.project"] != project
+        }
+
+    def _of(self, project: str) -> list[str]:
+        return [
+            name
+            for name, container in self._containers.items()
+            if container["Labels"]["com.docker.compose.project"] == project
+        ]
+
+    def _is_one_off(self, name: str) -> bool:
+        return bool(self._containers[name]["Labels"]["com.docker.compose.oneoff"] == "True")
+
+    # The SDK's own names and signatures from here on.
+
+    def version(self) -> dict[str, str]:
+        return {"Version": "28.5.1"}
+
+    def containers(self, *, all: bool = False, filters: Mapping[str, str]) -> list[dict[str, Any]]:  # noqa: A002
+        found = [c for c in self._containers.values() if all or c["State"] == "running"]
+        label = filters.get("label")
+        if label:
+            key, _, value = label.partition("=")
+            found = [c for c in found if c["Labels"].get(key) == value]
+        return [dict(c) for c in found]
+
+    def inspect_container(self, container: str) -> dict[str, Any]:
+        if container not in self._containers:
+            raise NotFound(f"No such container: {container}", response=_response(404))
+        found: dict[str, Any] = self._containers[container]["inspected"]
+        return found
+
+    def logs(self, container: str, *, tail: int) -> bytes:
+        return "\n".join(self._logs[container].splitlines()[-tail:]).encode()
+
+    def stop(self, container: str, *, timeout: int = 10) -> None:
+        self.stopped.append(container)
+        self._containers[container]["State"] = "exited"
+        self._containers[container]["inspected"]["State"].update(Status="exited", Running=False)
+
+    def remove_container(self, container: str, *, force: bool) -> None:
+        del self._containers[container]
+
+    def volumes(self, *, filters: Mapping[str, str]) -> dict[str, list[dict[str, str]] | None]:
+        key, _, value = filters["label"].partition("=")
+        return {
+            "Volumes": [{"Name": name} for name, labels in self._volumes.items() if labels.get(key) == value] or None
+        }
+
+    def remove_volume(self, name: str) -> None:
+        del self._volumes[name]
+
+    def inspect_image(self, tag: str) -> dict[str, str]:
+        if tag not in self.image_ids:
+            raise NotFound(f"No such image: {tag}", response=_response(404))
+        return {"Id": self.image_ids[tag]}
+
+
+def _response(status: int) -> Any:
+    return SimpleNamespace(status_code=status, url="http+docker://localhost", reason="")
+
+
+def api_error(message: str, status: int = 500) -> APIError:
+    """What the SDK raises when the engine refuses."""
+    return APIError(message, response=_response(status))

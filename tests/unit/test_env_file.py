@@ -1,0 +1,221 @@
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import string
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scripts.bootorder import env_file
+from scripts.bootorder.errors import SettingsError
+
+posix = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no modes")
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / ".env"
+
+
+def complete(path: Path, *names: str) -> list[str]:
+    return env_file.complete(path, names, path.parent / ".bootorder" / "env.lock")
+
+
+def test_a_new_file_gets_every_secret_and_says_what_it_is(path: Path) -> None:
+    added = complete(path, "ONE", "TWO")
+
+    assert added == ["ONE", "TWO"]
+    text = path.read_text(encoding="utf-8")
+    assert text.startswith("#")
+    assert "git" in text
+    assert list(env_file.read(path)) == ["ONE", "TWO"]
+
+
+def test_secrets_are_long_and_each_is_another(path: Path) -> None:
+    complete(path, "ONE", "TWO")
+
+    one, two = env_file.read(path).values()
+    assert len(one) >= 32
+    assert one != two
+    assert set(one) <= set(string.ascii_letters + string.digits), "so that it needs no quotes, in a URL either"
+
+
+@posix
+def test_only_its_user_can_read_the_file_whatever_the_umask(path: Path) -> None:
+    before = os.umask(0)
+    try:
+        complete(path, "ONE")
+    finally:
+        os.umask(before)
+
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+@posix
+def test_a_file_that_others_could_read_is_closed_before_a_secret_is_added(path: Path) -> None:
+    path.write_text("OWN=1\n", encoding="utf-8")
+    path.chmod(0o644)
+
+    complete(path, "ONE")
+
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_a_complete_file_is_not_touched(path: Path) -> None:
+    path.write_text("ONE=mine", encoding="utf-8")
+    before = path.stat()
+
+    assert complete(path, "ONE") == []
+
+    assert path.read_text(encoding="utf-8") == "ONE=mine"
+    assert path.stat().st_mtime_ns == before.st_mtime_ns
+    assert path.stat().st_mode == before.st_mode
+
+
+def test_a_missing_key_is_added_and_a_present_one_kept(path: Path) -> None:
+    path.write_text("# mine\nONE='keep me'\n", encoding="utf-8")
+
+    assert complete(path, "ONE", "TWO") == ["TWO"]
+
+    assert path.read_text(encoding="utf-8").startswith("# mine\nONE='keep me'\nTWO=")
+    assert env_file.read(path)["ONE"] == "keep me"
+
+
+def test_a_file_without_a_newline_at_its_end_keeps_its_last_line(path: Path) -> None:
+    path.write_text("ONE=mine", encoding="utf-8")
+
+    complete(path, "TWO")
+
+    assert path.read_text(encoding="utf-8").startswith("ONE=mine\nTWO=")
+
+
+def test_a_name_wanted_twice_is_made_once(path: Path) -> None:
+    assert complete(path, "ONE", "ONE") == ["ONE"]
+    assert path.read_text(encoding="utf-8").count("ONE=") == 1
+
+
+def test_a_second_run_makes_nothing_new(path: Path) -> None:
+    complete(path, "ONE")
+    text = path.read_text(encoding="utf-8")
+
+    assert complete(path, "ONE") == []
+    assert path.read_text(encoding="utf-8") == text
+
+
+def test_what_the_environment_gives_is_not_written(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ONE", "from the environment")
+
+    assert complete(path, "ONE") == []
+    assert not path.exists()
+
+
+def test_the_environment_wins_over_the_file(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path.write_text("ONE=file\nTWO=file\n", encoding="utf-8")
+    monkeypatch.setenv("ONE", "environment")
+
+    assert env_file.read(path) == {"ONE": "environment", "TWO": "file"}
+    assert env_file.secret(path, "ONE") == "environment"
+    assert env_file.secret(path, "TWO") == "file"
+
+
+def test_a_secret_may_come_from_the_environment_alone(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ONE", "environment")
+
+    assert env_file.secret(path, "ONE") == "environment"
+
+
+@pytest.mark.parametrize("text", ["", "OTHER=1\n", "ONE=\n", "ONE\n"])
+def test_a_secret_without_a_value_is_refused_by_name(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8")
+
+    with pytest.raises(SettingsError, match=r"ONE has no value in \.env"):
+        env_file.secret(path, "ONE")
+
+
+def test_a_secret_emptied_by_the_environment_is_blamed_on_the_environment(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path.write_text("ONE=file\n", encoding="utf-8")
+    monkeypatch.setenv("ONE", "")
+
+    with pytest.raises(SettingsError) as caught:
+        env_file.secret(path, "ONE")
+
+    assert "environment" in caught.value.message + caught.value.hint
+
+
+def test_a_place_that_cannot_be_written_is_one_clear_error(path: Path) -> None:
+    path.mkdir()
+
+    with pytest.raises(SettingsError) as caught:
+        complete(path, "ONE")
+
+    assert caught.value.message == "cannot write .env: Is a directory"
+    assert "ONE" in caught.value.hint
+
+
+def test_a_full_disk_is_passed_on_in_its_own_words(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "open", full)
+
+    with pytest.raises(SettingsError, match="No space left on device"):
+        complete(path, "ONE")
+
+
+def test_a_file_that_cannot_be_read_is_one_clear_error(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path.write_text("ONE=1\n", encoding="utf-8")
+
+    def forbidden(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr("dotenv.main.open", forbidden, raising=False)
+
+    with pytest.raises(SettingsError, match="Permission denied"):
+        complete(path, "ONE", "TWO")
+
+
+def test_a_file_that_is_not_utf_8_is_one_clear_error(path: Path) -> None:
+    path.write_bytes(b"ONE=caf\xe9\n")
+
+    with pytest.raises(SettingsError, match=r"\.env"):
+        complete(path, "ONE", "TWO")
+
+
+_names = st.text(string.ascii_uppercase + "_", min_size=1, max_size=12).filter(lambda name: name not in os.environ)
+_values = st.text(string.ascii_letters + string.digits + "-._~/+=", min_size=1, max_size=20)
+
+
+@given(
+    present=st.dictionaries(_names, _values, max_size=5),
+    wanted=st.lists(_names, max_size=5),
+    comment=st.sampled_from(["", "# a comment\n", "\n\n"]),
+    ends_with_newline=st.booleans(),
+)
+def test_present_keys_never_change_missing_ones_are_added_and_all_are_read_back(
+    present: dict[str, str], wanted: list[str], comment: str, ends_with_newline: bool
+) -> None:
+    wanted += list(present)[:2]
+    text = comment + "\n".join(f"{name}={value}" for name, value in present.items())
+    text += "\n" if ends_with_newline else ""
+    with TemporaryDirectory() as folder:
+        path = Path(folder, ".env")
+        path.write_text(text, encoding="utf-8")
+
+        added = complete(path, *wanted)
+
+        after = path.read_text(encoding="utf-8")
+        values = env_file.read(path)
+        assert complete(path, *wanted) == []
+    assert sorted(added) == sorted(set(wanted) - set(present))
+    assert after.startswith(text)
+    assert {name: values[name] for name in present} == present
+    assert all(values[name] for name in wanted)
+    assert set(values) == {*present, *wanted}

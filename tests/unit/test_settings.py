@@ -1,0 +1,217 @@
+from __future__ import annotations
+
+import string
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from scripts.bootorder.errors import SettingsError
+from scripts.bootorder.settings import (
+    AppSettings,
+    DatabaseSettings,
+    OwnerSettings,
+    Settings,
+    nearest,
+    parse,
+    runtime_name,
+)
+
+DATABASE = {"service": "postgres", "name": "taskflow", "user": "taskflow", "password": "POSTGRES_PASSWORD"}
+OWNER = {"migrator": "drizzle", "service": "sso-setup", "migrate": "pnpm db:push"}
+
+
+def settings(**parts: Any) -> Settings:
+    return parse({"bootorder": {"database": DATABASE, **parts}})
+
+
+def refusal(**parts: Any) -> str:
+    """What a person reads of the error, message and details."""
+    with pytest.raises(SettingsError) as caught:
+        settings(**parts)
+    return "\n".join([caught.value.message, *caught.value.details])
+
+
+def test_the_smallest_stack_is_one_database() -> None:
+    smallest = settings()
+
+    assert smallest.runtime == "auto"
+    assert smallest.env_file == ".env"
+    assert smallest.database.wait == 60
+    assert not smallest.owners
+    assert not smallest.apps
+
+
+def test_the_sample_stack_is_valid() -> None:
+    root = Path(__file__).parents[2]
+
+    sample = parse(yaml.safe_load((root / "invoke.yaml").read_text(encoding="utf-8")))
+
+    assert list(sample.owners) == ["sso", "api"]
+    assert sample.owners["sso"].migrate == ("pnpm", "db:push")
+    assert sample.one_off_services() == {"sso-setup"}
+
+
+def test_settings_cannot_be_changed() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        settings().database.name = "other"  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("config", [{}, {"bootorder": None}, {"bootorder": []}, {"bootorder": "yes"}])
+def test_a_missing_or_empty_part_is_said_to_be_missing(config: Mapping[str, Any]) -> None:
+    with pytest.raises(SettingsError) as caught:
+        parse(config)
+
+    assert "no `bootorder:` part" in caught.value.message
+    assert "`bootorder` is not it" not in caught.value.message
+
+
+def test_a_misspelt_part_is_named() -> None:
+    with pytest.raises(SettingsError, match="`bootordr` is not it"):
+        parse({"bootordr": {"database": DATABASE}, "run": {}, "sudo": {}})
+
+
+def test_an_unknown_key_names_where_it_stands_and_the_nearest_known_one() -> None:
+    said = refusal(apps={"web": {"halth": "/health"}})
+
+    assert said == "invoke.yaml: unknown key `bootorder.apps.web.halth`; did you mean `health`?"
+
+
+def test_an_unknown_key_unlike_any_other_is_refused_without_a_guess() -> None:
+    assert refusal(zzzzzz=1) == "invoke.yaml: unknown key `bootorder.zzzzzz`"
+
+
+def test_every_problem_is_told_at_once() -> None:
+    said = refusal(owners={"sso": {"migrator": "drizzle"}}, apps={"web": {"halth": ""}})
+
+    assert "`bootorder.owners.sso.service` is missing" in said
+    assert "`bootorder.owners.sso.migrate` is missing" in said
+    assert "`bootorder.apps.web.halth`" in said
+
+
+_PARTS: Mapping[str, tuple[type[Any], Mapping[str, Any]]] = {
+    "": (Settings, {"database": DATABASE}),
+    "database": (DatabaseSettings, DATABASE),
+    "owners.sso": (OwnerSettings, OWNER),
+    "apps.web": (AppSettings, {}),
+}
+
+
+def _one_letter_from(one: str, other: str) -> bool:
+    if abs(len(one) - len(other)) > 1:
+        return False
+    if len(one) == len(other):
+        return sum(a != b for a, b in zip(one, other, strict=True)) <= 1
+    shorter, longer = sorted((one, other), key=len)
+    return any(longer[:i] + longer[i + 1 :] == shorter for i in range(len(longer)))
+
+
+@given(data=st.data())
+def test_any_key_with_one_wrong_letter_is_refused_and_the_right_key_is_named(data: st.DataObject) -> None:
+    path = data.draw(st.sampled_from(sorted(_PARTS)))
+    model, valid = _PARTS[path]
+    known = sorted(model.model_fields)
+    right = data.draw(st.sampled_from(known))
+    at = data.draw(st.integers(0, len(right)))
+    letter = data.draw(st.sampled_from(string.ascii_lowercase + "_"))
+    wrong = data.draw(
+        st.sampled_from(
+            [right[:at] + letter + right[at:], right[:at] + right[at + 1 :], right[:at] + letter + right[at + 1 :]]
+        )
+    )
+    assume(wrong not in known)
+
+    part = {wrong if key == right else key: value for key, value in valid.items()} | {wrong: valid.get(right, "x")}
+    for name in reversed(path.split(".") if path else []):
+        part = {name: part}
+    with pytest.raises(SettingsError) as caught:
+        parse({"bootorder": {"database": DATABASE, **part} if path else part})
+
+    said = "\n".join([caught.value.message, *caught.value.details])
+    assert ".".join(filter(None, ["bootorder", path, wrong])) in said
+    assert any(f"did you mean `{key}`?" in said for key in known if _one_letter_from(wrong, key)), said
+
+
+@pytest.mark.parametrize(
+    ("parts", "path"),
+    [
+        ({"secrets": "POSTGRES_PASSWORD"}, "bootorder.secrets"),
+        ({"owners": None}, "bootorder.owners"),
+        ({"owners": {"sso": OWNER | {"migrate": 5}}}, "bootorder.owners.sso.migrate"),
+        ({"owners": {"sso": OWNER | {"migrate": ["pnpm", 5]}}}, "bootorder.owners.sso.migrate.1"),
+        ({"owners": {"sso": OWNER | {"migrate": ""}}}, "bootorder.owners.sso.migrate"),
+        ({"owners": {"sso": OWNER | {"migrate": "pnpm 'push"}}}, "bootorder.owners.sso.migrate"),
+        ({"owners": {"sso": OWNER | {"migrator": "drizle"}}}, "bootorder.owners.sso.migrator"),
+        ({"owners": {"sso": OWNER | {"run": "cloud"}}}, "bootorder.owners.sso.run"),
+        ({"database": DATABASE | {"name": ""}}, "bootorder.database.name"),
+        ({"database": DATABASE | {"name": 5}}, "bootorder.database.name"),
+        ({"database": DATABASE | {"wait": 0}}, "bootorder.database.wait"),
+        ({"database": DATABASE | {"wait": -1}}, "bootorder.database.wait"),
+        ({"database": DATABASE | {"wait": float("nan")}}, "bootorder.database.wait"),
+        ({"database": DATABASE | {"wait": float("inf")}}, "bootorder.database.wait"),
+        ({"database": DATABASE | {"wait": True}}, "bootorder.database.wait"),
+        ({"apps": {"web": {"wait": "soon"}}}, "bootorder.apps.web.wait"),
+        ({"apps": {"web": None}}, "bootorder.apps.web"),
+        ({"apps": {"web": {"health": True}}}, "bootorder.apps.web.health"),
+        ({"apps": {"web": {"health": "health"}}}, "bootorder.apps.web.health"),
+        ({"runtime": "nonsense"}, "bootorder.runtime"),
+    ],
+)
+def test_a_value_of_the_wrong_kind_is_refused_in_one_line_that_says_where(parts: Mapping[str, Any], path: str) -> None:
+    said = refusal(**parts)
+
+    assert f"`{path}`" in said
+    assert "\n" not in said
+
+
+def test_a_host_owner_without_a_folder_is_refused_in_words() -> None:
+    said = refusal(owners={"sso": OWNER | {"run": "host"}})
+
+    assert "`bootorder.owners.sso`" in said
+    assert "needs `directory`" in said
+    assert "value error" not in said
+    assert "{" not in said, "the whole part is no answer to what is wrong with it"
+
+
+def test_commands_are_split_as_a_shell_would_but_no_shell_is_needed() -> None:
+    owner = settings(owners={"sso": OWNER | {"migrate": "pnpm push --name 'two words'", "seed": ["a b", "c"]}}).owners[
+        "sso"
+    ]
+
+    assert owner.migrate == ("pnpm", "push", "--name", "two words")
+    assert owner.seed == ("a b", "c")
+
+
+def test_owners_keep_the_order_they_are_written_in() -> None:
+    owners = {name: OWNER for name in ("zebra", "api", "middle")}
+
+    assert list(settings(owners=owners).owners) == ["zebra", "api", "middle"]
+
+
+def test_a_service_that_is_also_an_app_is_no_one_off() -> None:
+    stack = settings(owners={"sso": OWNER, "api": OWNER | {"service": "api"}}, apps={"api": {}})
+
+    assert stack.one_off_services() == {"sso-setup"}
+
+
+def test_the_runtime_flag_wins_over_the_setting() -> None:
+    assert runtime_name("compose", settings(runtime="auto")) == "compose"
+    assert runtime_name("", settings(runtime="compose")) == "compose"
+
+
+def test_an_unknown_runtime_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(SettingsError) as caught:
+        runtime_name("compos", settings())
+
+    assert caught.value.message == "unknown runtime `compos`; did you mean `compose`?"
+    assert caught.value.expected == "auto, compose"
+    assert caught.value.exit_code == 2
+
+
+@given(st.text(max_size=20), st.lists(st.text(max_size=20), max_size=5))
+def test_the_nearest_word_is_a_known_one_or_nothing(word: str, known: list[str]) -> None:
+    assert nearest(word, known) in {"", *known}
