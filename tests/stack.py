@@ -114,7 +114,7 @@ class Stack:
     def fingerprint(self) -> dict[str, tuple[int, str]]:
         """Every table of `public` with its row count and a digest of all its rows."""
         digest = "select count(*), md5(string_agg(t::text, chr(10) order by t::text))"
-        return {name: self.query(f'{digest} from "{name}" t')[0] for name in self.tables()}  # type: ignore[misc]
+        return {name: self.query(f'{digest} from "{name}" t')[0] for name in self.tables()}
 
     def running(self) -> list[str]:
         """The services that run now."""

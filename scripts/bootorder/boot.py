@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -31,6 +31,7 @@ class Boot:
     console: Console
     clock: Clock
     quick: bool = False
+    _built: set[str] = field(default_factory=set)
 
     @property
     def state_folder(self) -> Path:
@@ -79,6 +80,9 @@ class Boot:
         return self.runtime.services()[self.settings.database.service]
 
     def build(self, names: Sequence[str]) -> None:
-        """Make the images of these services; with `quick` only those that were never made."""
-        wanted = [name for name in dict.fromkeys(names) if not (self.quick and self.runtime.fingerprint(name))]
+        """Make the images of these services, once a boot; with `quick` only those that were never made."""
+        wanted = [name for name in dict.fromkeys(names) if name not in self._built]
+        if self.quick:
+            wanted = [name for name in wanted if not self.runtime.fingerprint(name)]
         self.runtime.build(wanted, self.console.detail)
+        self._built.update(wanted)

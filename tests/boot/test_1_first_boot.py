@@ -94,7 +94,7 @@ def test_migrate_makes_the_tables_of_the_sso_and_of_nobody_else(stack: Stack) ->
     assert ran.code == 0, ran.err
     assert set(stack.tables()) >= SSO_TABLES
     assert not API_TABLES & set(stack.tables())
-    scratch = stack.query("select datname from pg_database where datname like 'bootorder%%'")
+    scratch = stack.query("select datname from pg_database where datname like 'bootorder%'")
     assert scratch == []
 
 

@@ -32,7 +32,7 @@ def test_a_second_start_keeps_every_row_of_every_owner(stack: Stack) -> None:
 
 
 def test_what_the_tool_said_is_told_beside_what_the_catalog_says(stack: Stack) -> None:
-    # drizzle-kit 0.31 wants to drop the sequences of the API's identity keys and is refused: an error, with exit code 0.
+    # drizzle-kit 0.31 tries to drop the sequences of the API's keys and is refused: an error, with exit code 0.
     ran = stack.inv("migrate")
 
     assert ran.code == 0, ran.err

@@ -4,24 +4,28 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import json
 
 import signal
 
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 
 from scripts.bootorder.errors import LogTail, MachineError, SettingsError
+from scripts.bootorder.processes import Completed
 from scripts.bootorder.runtimes.base import Address
 
 from .tiny import FOLDER, LIMIT, RUNTIMES, TinyStack, ignore, python
 
+SLEEP = "import time; print('ready', flush=True); time.sleep(60)"
 PLAIN = ["database", "app", "dying", "unhealthy"]  # all but the one-off
 
 Make = Callable[[Path], TinyStack]
@@ -156,11 +160,10 @@ def test_the_address_of_the_database_answers_a_query(running: TinyStack) -> None
         assert connection.execute("select current_database()").fetchone() == ("tiny",)
 
 
-def test_environment_is_what_the_service_is_given(running: TinyStack) -> None:
+def test_environment_is_what_the_service_is_given(running: TinyStack, one_off: OneOff) -> None:
     said = running.runtime.environment("tool")
-    done = running.runtime.run_once("tool", python("import os; print(os.environ['PRICE'])"), {}, ignore)
 
-    assert done.out == "5 $ or $$\n"
+    assert said == {name: one_off.told["environment"][name] for name in said} | {"REPLACED": "by the service"}
     assert said["PRICE"] == "5 $ or $$"
 
 
@@ -281,7 +284,6 @@ def test_a_changed_service_is_started_anew(fresh: TinyStack) -> None:
 def test_a_taken_port_is_refused_by_the_name_and_id_of_its_process(fresh: TinyStack) -> None:
     with _listening() as (port, process):
         fresh.change("app", ports={8000: port})
-        fresh.runtime.build(["app"], ignore)
         with pytest.raises(MachineError) as refused:
             fresh.runtime.start(["app"], ignore)
         name = psutil.Process(process.pid).name()
@@ -293,7 +295,6 @@ def test_a_taken_port_is_refused_by_the_name_and_id_of_its_process(fresh: TinySt
 def test_a_taken_port_is_found_wherever_it_stands_in_the_list(fresh: TinyStack) -> None:
     with _listening() as (port, process):
         fresh.change("app", ports={**fresh.parts["app"].ports, 1234: port})
-        fresh.runtime.build(["app"], ignore)
         with pytest.raises(MachineError) as refused:
             fresh.runtime.start(["app"], ignore)
 
@@ -303,100 +304,132 @@ def test_a_taken_port_is_found_wherever_it_stands_in_the_list(fresh: TinyStack) 
 
 # -- one-offs ---------------------------------------------------------------------------------------------------------
 
+SECRET = "not-for-other-eyes"
+ODD_ARGUMENTS = ["$HOME", "a b", "; exit 1", "", "*", "'\"", "--flag"]
+ODD_VALUE = "'a' \"b\" $HOME ü"
 
-def test_a_one_off_gives_its_exit_code_and_both_streams(running: TinyStack) -> None:
+_TELL_ALL = """
+import json, os, signal, socket, sys, time
+signal.alarm(20)
+host, _, port = os.environ["DATABASE_ADDRESS"].partition(":")
+socket.create_connection((host, int(port)), timeout=5).close()
+told = {
+    "environment": dict(os.environ),
+    "arguments": sys.argv[1:],
+    "read": sys.stdin.read(),
+    "terminal": sys.stdin.isatty() or sys.stdout.isatty(),
+}
+print(json.dumps(told), flush=True)
+time.sleep(0.5)  # long enough to be looked at
+print("the last words", file=sys.stderr)
+raise SystemExit(9)
+"""
+
+
+@dataclass
+class OneOff:
+    """What one run came to, and what was seen of it from outside."""
+
+    done: Completed
+    heard: Sequence[str]
+    command_lines: Sequence[str]
+    alive: tuple[Sequence[str], Sequence[str]]
+
+    @property
+    def told(self) -> Any:
+        return json.loads(self.done.out)
+
+
+@pytest.fixture(scope="module")
+def one_off(running: TinyStack) -> OneOff:
     heard: list[str] = []
-    program = "import sys; print('out'); print('err', file=sys.stderr); raise SystemExit(9)"
+    command_lines: list[str] = []
 
-    done = running.runtime.run_once("tool", python(program), {}, heard.append)
+    def listen(line: str) -> None:
+        heard.append(line)
+        command_lines.extend(" ".join(found.info["cmdline"] or ()) for found in psutil.process_iter(["cmdline"]))
 
-    assert (done.code, done.out) == (9, "out\n")
-    # Compose ends a failed run with an empty line.
-    assert sorted(filter(None, done.text.splitlines())) == ["err", "out"]
-    assert sorted(filter(None, heard)) == ["err", "out"]
-
-
-def test_a_one_off_sees_its_service_environment_and_what_is_added(running: TinyStack) -> None:
-    program = "import os; print(os.environ['PRICE'], os.environ['EXTRA'], sep='\\n')"
-
-    done = running.runtime.run_once("tool", python(f"{program}"), {"EXTRA": "'a' \"b\" $HOME ü"}, ignore)
-
-    assert done.out.splitlines() == ["5 $ or $$", "'a' \"b\" $HOME ü"]
-
-
-def test_what_is_added_to_the_environment_wins(running: TinyStack) -> None:
-    done = running.runtime.run_once("tool", python("import os; print(os.environ['PRICE'])"), {"PRICE": "0"}, ignore)
-
-    assert done.out == "0\n"
-
-
-def test_a_secret_for_a_one_off_shows_in_no_process_list(running: TinyStack) -> None:
-    secret = "not-for-other-eyes"
-    lines: list[str] = []
-
-    def look(_line: str) -> None:
-        lines.extend(" ".join(process.info["cmdline"] or ()) for process in psutil.process_iter(["cmdline"]))
-
-    program = "# spotted\nimport os, time; print(len(os.environ['SECRET']), flush=True); time.sleep(0.5)"
-    done = running.runtime.run_once("tool", ["python", "-c", program], {"SECRET": secret}, look)
-
-    assert done.out == f"{len(secret)}\n"
-    assert any("spotted" in line for line in lines)
-    assert [line for line in lines if secret in line] == []
-
-
-def test_a_one_off_has_nothing_to_read(running: TinyStack) -> None:
-    program = "import signal, sys; signal.alarm(5); print(repr(sys.stdin.read()), sys.stdin.isatty())"
-
-    done = running.runtime.run_once("tool", python(program), {}, ignore)
-
-    assert (done.code, done.out) == (0, "'' False\n")
-
-
-def test_a_one_off_runs_next_to_the_database(running: TinyStack) -> None:
-    program = """
-    import os, socket
-    host, _, port = os.environ["DATABASE_ADDRESS"].partition(":")
-    socket.create_connection((host, int(port)), timeout=5).close()
-    """
-
-    assert running.runtime.run_once("tool", python(program), {}, ignore).code == 0
-
-
-def test_the_arguments_of_a_one_off_pass_no_shell(running: TinyStack) -> None:
-    odd = ["$HOME", "a b", "; exit 1", "", "*", "'\"", "--flag"]
-
-    done = running.runtime.run_once("tool", [*python("import sys; print(sys.argv[1:])"), *odd], {}, ignore)
-
-    assert done.out == f"{odd}\n"
-
-
-def test_a_one_off_leaves_nothing_behind(running: TinyStack) -> None:
+    added = {"SECRET": SECRET, "ODD": ODD_VALUE, "REPLACED": "by the caller"}
     before = running.alive()
-
-    running.runtime.run_once("tool", python("print('gone')"), {}, ignore)
-
-    assert running.alive() == before
-    assert running.service("tool").state == "absent"
+    done = running.runtime.run_once("tool", [*python(_TELL_ALL), *ODD_ARGUMENTS], added, listen)
+    return OneOff(done, heard, command_lines, (before, running.alive()))
 
 
-def test_a_one_off_starts_nothing_it_needs(fresh: TinyStack) -> None:
-    done = fresh.runtime.run_once("tool", python("print('alone')"), {}, ignore)
+def test_a_one_off_gives_its_exit_code_and_both_streams(one_off: OneOff) -> None:
+    assert one_off.done.code == 9, one_off.done.text
+    assert len(one_off.done.out.splitlines()) == 1
+    assert "the last words" in one_off.done.text
+    assert one_off.done.out in one_off.done.text
 
-    assert (done.code, done.out) == (0, "alone\n")
-    assert fresh.service("database").state == "absent"
+
+def test_the_lines_of_a_one_off_are_heard_as_they_come(one_off: OneOff) -> None:
+    # Compose ends a failed run with an empty line.
+    assert [line for line in one_off.heard if line] == one_off.done.text.split("\n")[:2]
 
 
-def test_ctrl_c_ends_the_one_off_too(fresh: TinyStack) -> None:
-    with fresh.running_once("import time; print('ready', flush=True); time.sleep(60)") as child:
+def test_a_one_off_has_the_environment_of_its_service(one_off: OneOff) -> None:
+    assert one_off.told["environment"]["PRICE"] == "5 $ or $$"
+
+
+def test_a_one_off_sees_what_is_added_as_it_is(one_off: OneOff) -> None:
+    assert one_off.told["environment"]["ODD"] == ODD_VALUE
+
+
+def test_what_is_added_to_the_environment_wins(one_off: OneOff) -> None:
+    assert one_off.told["environment"]["REPLACED"] == "by the caller"
+
+
+def test_a_secret_for_a_one_off_shows_in_no_process_list(one_off: OneOff) -> None:
+    assert one_off.told["environment"]["SECRET"] == SECRET
+    assert any("long enough to be looked at" in line for line in one_off.command_lines)
+    assert [line for line in one_off.command_lines if SECRET in line] == []
+
+
+def test_a_one_off_has_nothing_to_read_and_no_terminal(one_off: OneOff) -> None:
+    assert (one_off.told["read"], one_off.told["terminal"]) == ("", False)
+
+
+def test_a_one_off_runs_next_to_the_database(one_off: OneOff) -> None:
+    assert one_off.told  # it connected, or would have said nothing
+
+
+def test_the_arguments_of_a_one_off_pass_no_shell(one_off: OneOff) -> None:
+    assert one_off.told["arguments"] == ODD_ARGUMENTS
+
+
+def test_a_one_off_leaves_nothing_behind(one_off: OneOff) -> None:
+    before, after = one_off.alive
+
+    assert after == before
+
+
+@dataclass(frozen=True)
+class Interrupted:
+    """A run on a stack of which nothing else was started, ended by Ctrl-C."""
+
+    stack: TinyStack
+    states: Mapping[str, str]
+    seconds: float
+
+
+@pytest.fixture(scope="module")
+def interrupted(kind: type[TinyStack], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Interrupted]:
+    with kind(tmp_path_factory.mktemp("interrupted") / FOLDER) as stack, stack.running_once(SLEEP) as child:
+        states = {name: service.state for name, service in stack.runtime.services().items()}
         begun = time.monotonic()
         child.send_signal(signal.SIGINT)
         child.wait(LIMIT)
-        seconds = time.monotonic() - begun
+        yield Interrupted(stack, states, time.monotonic() - begun)
 
-    assert fresh.alive() == []
-    assert fresh.workers() == []
-    assert seconds < 5
+
+def test_a_one_off_starts_nothing_it_needs(interrupted: Interrupted) -> None:
+    assert interrupted.states == dict.fromkeys(interrupted.stack.parts, "absent")
+
+
+def test_ctrl_c_ends_the_one_off_too(interrupted: Interrupted) -> None:
+    assert interrupted.stack.alive() == []
+    assert interrupted.stack.workers() == []
+    assert interrupted.seconds < 5
 
 
 # -- stopping ---------------------------------------------------------------------------------------------------------
@@ -419,7 +452,7 @@ def stopped(kind: type[TinyStack], tmp_path_factory: pytest.TempPathFactory) -> 
         with stack.database().connect() as connection:
             connection.execute("create table kept (id int primary key)")
             connection.execute("insert into kept select generate_series(1, 42)")
-        with stack.running_once("import time; print('ready', flush=True); time.sleep(60)") as child:
+        with stack.running_once(SLEEP) as child:
             child.kill()
             child.wait(LIMIT)
             before = stack.alive()
@@ -486,27 +519,23 @@ def test_stop_ends_a_service_that_is_no_longer_declared(fresh: TinyStack) -> Non
 
 def test_remove_takes_data_and_everything_that_was_made(fresh: TinyStack) -> None:
     fresh.start(*PLAIN)
-    made = fresh.remains()
+    with fresh.running_once(SLEEP) as child:
+        child.kill()
+        child.wait(LIMIT)
+        made = fresh.remains()
+        begun = time.monotonic()
+        removed = fresh.runtime.remove()
+        seconds = time.monotonic() - begun
 
-    removed = fresh.runtime.remove()
-
-    assert len(made) == 6  # four containers, a volume, an image
+    assert len(made) == 7  # four services, the one-off of the killed run, the data, what was built
     assert fresh.remains() == []
+    assert sorted([*removed.containers, *removed.volumes, *removed.images]) == made
     assert {service.state for service in fresh.runtime.services().values()} == {"absent"}
     assert fresh.runtime.fingerprint("app") == ""
-    assert sorted([*removed.containers, *removed.volumes, *removed.images]) == made
+    assert seconds < 8  # the database may still make its files, and hears nothing until it is killed after 10 s
 
 
 def test_remove_of_nothing_is_harmless(fresh: TinyStack) -> None:
     removed = fresh.runtime.remove()
 
     assert not any(asdict(removed).values())
-
-
-def test_remove_ends_the_one_off_of_a_killed_run(fresh: TinyStack) -> None:
-    with fresh.running_once("import time; print('ready', flush=True); time.sleep(60)") as child:
-        child.kill()
-        child.wait(LIMIT)
-        fresh.runtime.remove()
-
-    assert fresh.alive() == []

@@ -10,6 +10,7 @@ import sys
 import textwrap
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
@@ -82,7 +83,7 @@ def tiny_parts() -> dict[str, Part]:
         "unhealthy": Part(program=_WAIT, check="raise SystemExit(1)"),
         "tool": Part(
             program="print('the tool')",
-            environment={"PRICE": "5 $ or $$", "DATABASE_ADDRESS": "database:5432"},
+            environment={"PRICE": "5 $ or $$", "REPLACED": "by the service", "DATABASE_ADDRESS": "database:5432"},
             needs=["database"],
             one_off=True,
         ),
@@ -253,29 +254,37 @@ class ComposeTiny(TinyStack):
         return service
 
     def alive(self) -> list[str]:
-        return docker("ps", "--filter", f"label={PROJECT_LABEL}={self.project}", "--format", "{{.Names}}")
+        return docker("ps", "--filter", self._mine, "--format", "{{.Names}}")
 
     def remains(self) -> list[str]:
-        mine = f"label={PROJECT_LABEL}={self.project}"
-        return sorted(
-            [
-                *docker("ps", "--all", "--filter", mine, "--format", "{{.Names}}"),
-                *docker("volume", "ls", "--filter", mine, "--format", "{{.Name}}"),
-                *docker("images", "--filter", f"label={_LABEL}={self.project}", "--format", "{{.Repository}}"),
-            ]
+        listed = (
+            ["ps", "--all", "--filter", self._mine, "--format", "{{.Names}}"],
+            ["volume", "ls", "--filter", self._mine, "--format", "{{.Name}}"],
+            ["images", "--filter", self._built, "--format", "{{.Repository}}"],
         )
+        with ThreadPoolExecutor() as pool:
+            return sorted(name for names in pool.map(lambda arguments: docker(*arguments), listed) for name in names)
 
     def wipe(self) -> None:
-        mine = f"label={PROJECT_LABEL}={self.project}"
-        for kind, list_it, remove in (
-            ("container", ["--all", "--filter", mine], ["--force", "--volumes"]),
-            ("volume", ["--filter", mine], ["--force"]),
-            ("network", ["--filter", mine], []),
-            ("image", ["--filter", f"label={_LABEL}={self.project}"], ["--force"]),
-        ):
-            found = docker(kind, "ls", "--quiet", *list_it)
+        kinds = (
+            ("container", ["--all", "--filter", self._mine], ["--force", "--volumes"]),
+            ("volume", ["--filter", self._mine], ["--force"]),
+            ("network", ["--filter", self._mine], []),
+            ("image", ["--filter", self._built], ["--force"]),
+        )
+        with ThreadPoolExecutor() as pool:
+            listed = list(pool.map(lambda kind: docker(kind[0], "ls", "--quiet", *kind[1]), kinds))
+        for (kind, _, flags), found in zip(kinds, listed, strict=True):
             if found:
-                docker(kind, "rm", *remove, *dict.fromkeys(found))
+                docker(kind, "rm", *flags, *dict.fromkeys(found))
+
+    @property
+    def _mine(self) -> str:
+        return f"label={PROJECT_LABEL}={self.project}"
+
+    @property
+    def _built(self) -> str:
+        return f"label={_LABEL}={self.project}"
 
 
 PROJECT_LABEL = "com.docker.compose.project"

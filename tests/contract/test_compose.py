@@ -1,0 +1,357 @@
+"""What only the Compose runtime can get wrong: other projects, the compose file, the engine."""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import secrets
+import socket
+import stat
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import docker as docker_sdk
+import pytest
+
+from scripts.bootorder.errors import BootError, MachineError, SettingsError
+from scripts.bootorder.runtimes.base import Address, Runtime
+from scripts.bootorder.runtimes.compose import ComposeRuntime
+from tests.stack import free_ports
+
+from .tiny import FOLDER, PROJECT_LABEL, PYTHON_IMAGE, ComposeTiny, Part, docker, ignore, python
+
+pytestmark = pytest.mark.usefixtures("engine")
+
+WAIT = "import signal; signal.pause()"
+
+
+@pytest.fixture
+def fresh(tmp_path: Path) -> Iterator[ComposeTiny]:
+    with ComposeTiny(tmp_path / FOLDER) as stack:
+        yield stack
+
+
+# -- other people's things --------------------------------------------------------------------------------------------
+
+
+def test_remove_leaves_every_other_project_alone(fresh: ComposeTiny, tmp_path: Path) -> None:
+    """One that runs and one that was stopped, both with volumes; their names begin and end like ours."""
+    runs = ComposeTiny(tmp_path / "runs", f"{fresh.project}-2", parts={"app": Part(program=WAIT)})
+    stopped = ComposeTiny(tmp_path / "stopped", f"x{fresh.project}", parts={"app": Part(program=WAIT)})
+    volume = f"{fresh.project}_data_of_nobody"
+    image = f"{runs.project}-app"
+    with runs, stopped:
+        try:
+            _rewrite(runs, "app", volumes=["data:/data"])
+            runs.start("app")
+            label = f"{PROJECT_LABEL}={stopped.project}"
+            docker("create", "--label", label, "--volume", f"{stopped.project}_data:/data", PYTHON_IMAGE)
+            docker("volume", "create", "--label", label, f"{stopped.project}_more")
+            docker("volume", "create", volume)
+            docker("tag", PYTHON_IMAGE, image)
+            before = _everything(runs, stopped)
+            _label_volume(fresh)
+            fresh.start("app")
+
+            fresh.runtime.remove()
+
+            assert fresh.remains() == []
+            assert _everything(runs, stopped) == before
+            assert (len(runs.alive()), len(stopped.alive())) == (1, 0)
+            assert docker("volume", "ls", "--quiet", "--filter", f"name={volume}") == [volume]
+            assert docker("images", "--quiet", image)
+        finally:
+            docker("volume", "rm", "--force", volume, f"{stopped.project}_data")
+            docker("rmi", "--force", image)
+
+
+def _everything(*stacks: ComposeTiny) -> list[list[str]]:
+    return [[*stack.remains(), *stack.alive(), *docker("volume", "ls", "--quiet")] for stack in stacks]
+
+
+def _label_volume(stack: ComposeTiny) -> str:
+    """A volume of this stack that its compose file does not declare."""
+    name = f"{stack.project}_old"
+    docker("volume", "create", "--label", f"{PROJECT_LABEL}={stack.project}", name)
+    return name
+
+
+def test_remove_keeps_a_volume_that_is_declared_external(fresh: ComposeTiny) -> None:
+    name = f"{fresh.project}-external"
+    path = fresh.folder / "compose.yaml"
+    config = json.loads(path.read_text(encoding="utf-8"))
+    config["volumes"]["data"] = {"external": True, "name": name}
+    path.write_text(json.dumps(config), encoding="utf-8")
+    docker("volume", "create", name)
+    try:
+        fresh.runtime.remove()
+        assert docker("volume", "ls", "--quiet", "--filter", f"name={name}") == [name]
+    finally:
+        docker("volume", "rm", name)
+
+
+def test_remove_takes_a_volume_that_is_no_longer_declared(fresh: ComposeTiny) -> None:
+    name = _label_volume(fresh)
+
+    assert fresh.runtime.remove().volumes == [name]
+    assert fresh.remains() == []
+
+
+ACTS: dict[str, Callable[[Runtime], object]] = {
+    "services": lambda runtime: runtime.services(),
+    "build": lambda runtime: runtime.build(["app"], ignore),
+    "start": lambda runtime: runtime.start(["app"], ignore),
+    "stop": lambda runtime: runtime.stop(),
+    "remove": lambda runtime: runtime.remove(),
+    "run_once": lambda runtime: runtime.run_once("tool", python("print()"), {}, ignore),
+    "logs": lambda runtime: list(runtime.logs([], tail=1, follow=False)),
+    "log_tail": lambda runtime: runtime.log_tail("app"),
+}
+
+
+def test_the_project_of_another_folder_is_refused_and_not_touched(fresh: ComposeTiny, tmp_path: Path) -> None:
+    fresh.start("app")
+    _label_volume(fresh)
+    before = (docker("ps", "--all", "--filter", f"label={PROJECT_LABEL}={fresh.project}"), fresh.remains())
+    image = fresh.runtime.fingerprint("app")
+    other = ComposeTiny(tmp_path / "elsewhere", fresh.project, parts=fresh.parts)
+    other.change("app", program=WAIT)
+
+    refused = {}
+    for name, act in ACTS.items():
+        try:
+            act(other.runtime)
+        except MachineError as error:
+            refused[name] = error
+
+    assert list(refused) == list(ACTS)
+    for error in refused.values():
+        assert error.exit_code == 3
+        assert error.seen == str(fresh.folder)
+        assert "COMPOSE_PROJECT_NAME" in error.hint
+    after = (docker("ps", "--all", "--filter", f"label={PROJECT_LABEL}={fresh.project}"), fresh.remains())
+    assert (*map(len, after),) == (*map(len, before),)
+    assert _names(after[0]) == _names(before[0])
+    assert fresh.runtime.fingerprint("app") == image
+
+
+def _names(listed: Sequence[str]) -> list[list[str]]:
+    """Ids and names of `docker ps`, without its ages."""
+    return [[line.split()[0], line.split()[-1]] for line in listed]
+
+
+def test_a_folder_reached_through_a_link_is_the_same_folder(fresh: ComposeTiny, tmp_path: Path) -> None:
+    fresh.start("dying")
+    link = tmp_path / "link"
+    link.symlink_to(fresh.folder, target_is_directory=True)
+
+    assert ComposeTiny.open(link).services()["dying"].state != "absent"
+
+
+def test_a_port_taken_by_a_container_is_refused_by_its_name(fresh: ComposeTiny, tmp_path: Path) -> None:
+    fresh.start("app")
+    port = fresh.parts["app"].ports[8000]
+    with ComposeTiny(tmp_path / "second", parts={"app": Part(program=WAIT, ports={8000: port})}) as second:
+        with pytest.raises(MachineError) as refused:
+            second.start("app")
+
+        assert f"port {port} for app is taken by container {fresh.project}-app-1" in str(refused.value)
+        assert refused.value.hint.startswith("stop it")
+        assert second.alive() == []
+
+
+def test_an_app_may_share_its_port_number_with_another_address(tmp_path: Path) -> None:
+    """Loopback has more than one address; a listener on 127.0.0.2 is in nobody's way."""
+    with socket.create_server(("127.0.0.2", 0)) as listener:
+        port = listener.getsockname()[1]
+        with ComposeTiny(tmp_path / FOLDER, parts={"app": Part(program=WAIT, ports={8000: port})}) as stack:
+            stack.start("app")
+            assert stack.service("app").address == Address("127.0.0.1", port)
+
+
+# -- the compose file -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("services: {app: {image: x, prots: []}}", "prots"),
+        ("services: [", "yaml"),
+        ("services: {app: {image: '${NO_SUCH_VARIABLE:?is missing, make it}'}}", "is missing, make it"),
+        ("services: {app: {image: x, depends_on: [nobody]}}", "nobody"),
+        (None, "no configuration file"),
+    ],
+    ids=["unknown key", "no yaml", "missing variable", "unknown dependency", "no file"],
+)
+def test_a_broken_compose_file_is_refused_in_the_words_of_compose(
+    tmp_path: Path, text: str | None, words: str
+) -> None:
+    folder = tmp_path / FOLDER
+    folder.mkdir()
+    if text is not None:
+        (folder / "compose.yaml").write_text(text, encoding="utf-8")
+
+    with pytest.raises(SettingsError) as refused:
+        ComposeTiny.open(folder).declared()
+
+    assert words in refused.value.seen
+    assert refused.value.exit_code == 2
+    assert refused.value.hint.startswith("correct compose.yaml")
+
+
+@pytest.fixture(scope="module")
+def odd(engine: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ComposeTiny]:
+    """Services that people have and that our description has no word for."""
+    parts = {
+        "named": Part(program="print('here | I am')"),
+        "floating": Part(program=WAIT),
+        "unchecked": Part(program=WAIT),
+    }
+    with ComposeTiny(tmp_path_factory.mktemp("odd") / FOLDER, parts=parts) as stack:
+        _rewrite(stack, "named", container_name=f"{stack.project}-of-its-own")
+        _rewrite(stack, "floating", ports=["127.0.0.1::8000"])
+        _rewrite(stack, "unchecked", healthcheck={"disable": True})
+        assert stack.service("floating").address is None
+        stack.start(*parts)
+        yield stack
+
+
+def test_a_port_that_the_engine_chooses_is_known_once_it_is_bound(odd: ComposeTiny) -> None:
+    address = odd.service("floating").address
+
+    assert address is not None
+    assert address.host == "127.0.0.1"
+    assert address.port > 0
+
+
+def test_logs_know_a_service_by_its_name_whatever_its_container_is_called(odd: ComposeTiny) -> None:
+    odd.once("named", lambda service: not service.running)
+
+    assert list(odd.runtime.logs(["named"], tail=5, follow=False)) == [("named", "here | I am")]
+
+
+def test_health_is_empty_where_the_check_is_disabled(odd: ComposeTiny) -> None:
+    assert odd.service("unchecked").health == ""
+
+
+def test_what_is_paused_or_restarts_for_ever_is_stopped_too(tmp_path: Path) -> None:
+    parts = {"paused": Part(program=WAIT), "restarting": Part(program="raise SystemExit(5)")}
+    with ComposeTiny(tmp_path / FOLDER, parts=parts) as stack:
+        _rewrite(stack, "restarting", restart="always")
+        stack.start(*parts)
+        docker("pause", f"{stack.project}-paused-1")
+        restarting = stack.once("restarting", lambda service: not service.running)
+
+        assert (restarting.state, restarting.exit_code) == ("exited", 5)
+        assert "paused" in stack.runtime.stop()
+        assert stack.alive() == []
+
+
+def _rewrite(stack: ComposeTiny, name: str, **changes: Any) -> None:
+    """Say something in the compose file that no description of ours has a word for."""
+    path = stack.folder / "compose.yaml"
+    config = json.loads(path.read_text(encoding="utf-8"))
+    config["services"][name] |= changes
+    path.write_text(json.dumps(config), encoding="utf-8")
+    stack.runtime = stack.open(stack.folder)
+
+
+# -- the engine -------------------------------------------------------------------------------------------------------
+
+# The SDK leaves a socket open that could not be connected.
+leaves_a_socket = pytest.mark.filterwarnings("ignore:unclosed .*socket:ResourceWarning")
+
+
+@pytest.fixture
+def _collected() -> Iterator[None]:
+    yield
+    gc.collect()
+
+
+@leaves_a_socket
+@pytest.mark.usefixtures("_collected")
+
+def test_no_engine_is_said_with_what_to_do(fresh: ComposeTiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOCKER_HOST", "unix:///nonexistent/docker.sock")
+
+    for act in ("services", "stop", "remove"):
+        with pytest.raises(MachineError, match="no Docker Engine answers") as refused:
+            ACTS[act](ComposeTiny.open(fresh.folder))
+
+        assert refused.value.exit_code == 3
+        assert refused.value.hint.startswith("start Docker")
+
+
+def test_the_compose_file_can_be_read_without_an_engine(fresh: ComposeTiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOCKER_HOST", "unix:///nonexistent/docker.sock")
+
+    assert "tool" in ComposeTiny.open(fresh.folder).declared()
+
+
+@pytest.fixture
+def forbidden_socket() -> Iterator[Path]:
+    """A socket that exists, in a folder anyone may enter, and that nobody may use."""
+    with tempfile.TemporaryDirectory(prefix="bootorder-") as folder, socket.socket(socket.AF_UNIX) as listener:
+        Path(folder).chmod(0o755)
+        path = Path(folder, "docker.sock")
+        listener.bind(str(path))
+        listener.listen()
+        path.chmod(0)
+        yield path
+
+
+@leaves_a_socket
+@pytest.mark.usefixtures("_collected")
+def test_an_engine_that_refuses_this_user_is_told_from_a_missing_one(
+    fresh: ComposeTiny, forbidden_socket: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert docker_sdk
+    assert stat.S_IMODE(forbidden_socket.stat().st_mode) == 0
+    runtime = ComposeTiny.open(fresh.folder)
+    runtime.declared()  # read now: another user cannot enter this test's folder
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{forbidden_socket}")
+
+    refused = _as_somebody_else(runtime.services)
+
+    assert isinstance(refused, MachineError)
+    assert "refuses this user" in refused.message
+    assert "docker" in refused.hint
+    assert refused.exit_code == 3
+
+
+def _as_somebody_else(act: Callable[[], object]) -> BootError | None:
+    """What this raises for a user without rights; root is let through every door, so it steps down meanwhile."""
+    is_root = os.geteuid() == 0
+    if is_root:
+        os.seteuid(65534)
+    try:
+        act()
+    except BootError as error:
+        return error
+    finally:
+        if is_root:
+            os.seteuid(0)
+    return None
+
+
+def test_the_engine_tells_its_version(fresh: ComposeTiny) -> None:
+    runtime = ComposeTiny.open(fresh.folder)
+    assert isinstance(runtime, ComposeRuntime)
+
+    assert runtime.engine.version() == docker("version", "--format", "{{.Server.Version}}")[0]
+
+
+def test_an_unused_port_has_no_holder(fresh: ComposeTiny) -> None:
+    assert fresh.runtime.port_holder(free_ports(["unused"])["unused"]) == ""
+
+
+def test_a_project_can_be_renamed_by_the_environment(fresh: ComposeTiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    renamed = f"{fresh.project}-{secrets.token_hex(2)}"
+    monkeypatch.setenv("COMPOSE_PROJECT_NAME", renamed)
+    runtime = ComposeTiny.open(fresh.folder)
+    assert isinstance(runtime, ComposeRuntime)
+
+    assert runtime.project == renamed

@@ -1,0 +1,247 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from urllib.parse import quote, unquote, urlsplit
+
+import psycopg
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scripts.bootorder.database import Target, migration_lock, scratch_database, with_database
+from scripts.bootorder.errors import LockedError
+from scripts.bootorder.probes import Failed, Look, NotYet, Ready
+
+from .fakes import PASSWORD, TARGET, FakeServer
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> FakeServer:
+    server = FakeServer()
+    server.install(monkeypatch)
+    return server
+
+
+# -- looking -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_database_that_answers_a_query_is_ready(server: FakeServer) -> None:
+    assert TARGET.look() == Ready("postgres answers on 127.0.0.1:5432")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "Connection refused\n\tIs the server running on that host and accepting TCP/IP connections?",
+        "FATAL:  the database system is starting up",
+        "server closed the connection unexpectedly",
+        "timeout expired",
+    ],
+)
+def test_a_server_that_is_still_starting_is_not_ready_yet(server: FakeServer, words: str) -> None:
+    server.refusal = words
+
+    look = TARGET.look()
+
+    assert isinstance(look, NotYet)
+    assert " ".join(words.split()) in look.seen
+    assert "\n" not in look.seen
+
+
+def _failed(look: Look) -> Failed:
+    assert isinstance(look, Failed), look
+    return look
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        'FATAL:  password authentication failed for user "taskflow"',
+        "fe_sendauth: no password supplied",
+        'FATAL:  no pg_hba.conf entry for host "172.18.0.1", user "taskflow", database "taskflow", no encryption',
+    ],
+)
+def test_a_refused_password_fails_for_good(server: FakeServer, words: str) -> None:
+    server.refusal = words
+
+    error = _failed(TARGET.look()).error
+
+    assert error.exit_code == 4
+    assert 'password of "taskflow"' in error.message
+    assert ".env" in error.hint
+    assert "start --clean" in error.hint
+
+
+def test_a_missing_database_fails_for_good_and_names_the_setting(server: FakeServer) -> None:
+    error = _failed(replace(TARGET, name="taskflw").look()).error
+
+    assert '"taskflw"' in error.message
+    assert "database.name" in error.hint
+
+
+def test_another_missing_database_is_not_taken_for_the_stacks_own(server: FakeServer) -> None:
+    server.refusal = 'FATAL:  database "template9" does not exist'
+
+    assert isinstance(TARGET.look(), NotYet)
+
+
+def test_the_password_shows_nowhere(server: FakeServer) -> None:
+    wrong = replace(TARGET, password="hidden-one")
+
+    error = _failed(wrong.look()).error
+
+    assert "hidden-one" not in f"{wrong!r} {wrong} {wrong.url} {wrong.address} {error.as_data()}"
+
+
+def test_a_connection_says_everything_so_that_no_pg_variable_leaks_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: dict[str, object] = {}
+    monkeypatch.setattr(psycopg, "connect", lambda **options: said.update(options))
+
+    TARGET.connect()
+
+    assert {name: said[name] for name in ("host", "hostaddr", "port", "dbname", "user", "password")} == {
+        "host": "127.0.0.1",
+        "hostaddr": "127.0.0.1",
+        "port": 5432,
+        "dbname": "taskflow",
+        "user": "taskflow",
+        "password": PASSWORD,
+    }
+    for variable in ("connect_timeout", "sslmode", "gssencmode", "options", "application_name"):
+        assert said[variable], variable
+
+
+# -- the lock ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_second_migration_is_refused_and_told_who_is_at_work(server: FakeServer) -> None:
+    with migration_lock(TARGET):
+        with pytest.raises(LockedError) as caught, migration_lock(TARGET):
+            pass
+
+    assert caught.value.exit_code == 7
+    assert "bootorder 4711" in caught.value.seen
+
+
+@pytest.mark.parametrize("end", [None, KeyboardInterrupt])
+def test_the_lock_is_free_when_its_holder_has_ended(server: FakeServer, end: type[BaseException] | None) -> None:
+    try:
+        with migration_lock(TARGET):
+            if end:
+                raise end
+    except KeyboardInterrupt:
+        pass
+
+    with migration_lock(TARGET):
+        pass
+
+
+def test_another_database_of_the_server_has_a_lock_of_its_own(server: FakeServer) -> None:
+    server.databases["other"] = type(server.main)()
+
+    with migration_lock(TARGET), migration_lock(replace(TARGET, name="other")):
+        pass
+
+
+# -- scratch databases -------------------------------------------------------------------------------------------------
+
+
+def test_a_scratch_database_is_empty_and_gone_afterwards(server: FakeServer) -> None:
+    with scratch_database(TARGET, "sso") as scratch:
+        assert scratch.name != TARGET.name
+        assert replace(scratch, name=TARGET.name) == TARGET
+        assert server.databases[scratch.name].objects == {}
+
+    assert list(server.databases) == ["taskflow"]
+
+
+def test_a_scratch_database_is_gone_also_after_a_failure(server: FakeServer) -> None:
+    with pytest.raises(KeyboardInterrupt), scratch_database(TARGET, "sso"):
+        raise KeyboardInterrupt
+
+    assert list(server.databases) == ["taskflow"]
+
+
+def test_what_a_killed_run_left_behind_is_replaced(server: FakeServer) -> None:
+    with scratch_database(TARGET, "sso") as scratch:
+        name = scratch.name
+    server.databases[name] = type(server.main)(rows={"left": 1})
+
+    with scratch_database(TARGET, "sso"):
+        assert server.databases[name].rows == {}
+
+
+@given(st.text(max_size=100), st.text(max_size=100))
+def test_scratch_names_fit_postgres_whatever_the_owner_is_called(database: str, owner: str) -> None:
+    server = FakeServer()
+    server.databases[database] = type(server.main)()
+    with pytest.MonkeyPatch.context() as patch:
+        server.install(patch)
+        with scratch_database(replace(TARGET, name=database), owner) as scratch:
+            assert len(scratch.name.encode()) <= 63
+
+
+# -- URLs --------------------------------------------------------------------------------------------------------------
+
+_words = st.text("abcdefgh0123456789-_", min_size=1, max_size=12)
+_secrets = st.text(min_size=1, max_size=12).map(lambda text: quote(text, safe=""))
+_queries = st.dictionaries(_words, _secrets, max_size=3).map(lambda q: "&".join(f"{k}={v}" for k, v in q.items()))
+_hosts = st.one_of(_words, st.just("127.0.0.1"), st.just("[::1]"))
+
+
+@given(
+    scheme=st.sampled_from(["postgresql", "postgres", "postgresql+psycopg"]),
+    user=_secrets,
+    password=_secrets,
+    host=_hosts,
+    port=st.one_of(st.none(), st.integers(1, 65535)),
+    old=_words,
+    query=_queries,
+    new=st.text(min_size=1, max_size=20),
+    from_host=st.booleans(),
+)
+def test_a_url_turned_to_another_database_keeps_everything_else(
+    scheme: str,
+    user: str,
+    password: str,
+    host: str,
+    port: int | None,
+    old: str,
+    query: str,
+    new: str,
+    from_host: bool,
+) -> None:
+    address = f"{host}:{port}" if port else host
+    url = f"{scheme}://{user}:{password}@{address}/{old}" + (f"?{query}" if query else "")
+
+    turned = urlsplit(with_database(url, replace(TARGET, name=new), from_host=from_host))
+
+    assert unquote(turned.path.removeprefix("/")) == new
+    assert (turned.scheme, turned.username, turned.password, turned.query) == (scheme, user, password, query)
+    assert turned.netloc.rpartition("@")[2] == ("127.0.0.1:5432" if from_host else address)
+
+
+@pytest.mark.parametrize(
+    ("url", "turned"),
+    [
+        ("postgresql://u:p@postgres:5432/taskflow", "postgresql://u:p@127.0.0.1:5432/scratch"),
+        ("postgresql://u:p@postgres/taskflow?schema=x", "postgresql://u:p@127.0.0.1:5432/scratch?schema=x"),
+        ("postgresql://u:p@ss@postgres/taskflow", "postgresql://u:p@ss@127.0.0.1:5432/scratch"),
+        ("postgresql://postgres:5432/taskflow", "postgresql://127.0.0.1:5432/scratch"),
+    ],
+)
+def test_from_this_machine_a_url_leads_to_the_published_port(url: str, turned: str) -> None:
+    assert with_database(url, replace(TARGET, name="scratch"), from_host=True) == turned
+
+
+def test_a_url_of_a_unix_socket_keeps_its_empty_host() -> None:
+    url = "postgresql:///taskflow?host=/run/postgresql"
+
+    assert with_database(url, replace(TARGET, name="scratch")) == "postgresql:///scratch?host=/run/postgresql"
+
+
+def test_a_target_is_called_by_its_address_and_url() -> None:
+    odd = Target("127.0.0.1", 5433, "task flow", "a b", PASSWORD)
+
+    assert odd.address == "127.0.0.1:5433"
+    assert odd.url == "postgresql://a%20b@127.0.0.1:5433/task%20flow"

@@ -1,0 +1,256 @@
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from scripts.bootorder.errors import MigrationError, SettingsError
+from scripts.bootorder.owners import Owner
+from scripts.bootorder.processes import Completed
+
+from .fakes import (
+    PASSWORD,
+    PUSH,
+    SESSION,
+    TARGET,
+    USER,
+    Call,
+    FakeDatabase,
+    FakeStack,
+    catalog_of,
+    prints,
+)
+
+
+def owner(stack: FakeStack, name: str = "sso") -> Owner:
+    """The owner in a new run of the tasks."""
+    return next(one for one in stack.boot().owners if one.name == name)
+
+
+def on_the_host(stack: FakeStack) -> Path:
+    """The SSO's tool is run on this machine; returns its folder, with one source in it."""
+    folder = stack.root / "sso-platform"
+    folder.mkdir()
+    (folder / "schema.ts").write_text("user", encoding="utf-8")
+    stack.config["owners"]["sso"] |= {"run": "host", "directory": "sso-platform"}
+    return folder
+
+
+# -- running -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_command_runs_beside_its_service_on_the_stack_s_database(stack: FakeStack) -> None:
+    owner(stack).run(PUSH)
+
+    assert stack.runtime.ran == ["pnpm db:push"]
+    assert stack.database.tables == {"user", "session"}
+
+
+def test_a_command_can_be_pointed_at_another_database(stack: FakeStack) -> None:
+    stack.server.databases["scratch"] = FakeDatabase()
+
+    owner(stack).run(PUSH, type(TARGET)("127.0.0.1", 5432, "scratch", "taskflow", PASSWORD))
+
+    assert stack.server.databases["scratch"].tables == {"user", "session"}
+    assert stack.database.tables == set()
+
+
+def test_an_owner_whose_service_has_no_url_is_refused_with_the_setting_to_change(stack: FakeStack) -> None:
+    stack.runtime.environments["sso-setup"] = {}
+
+    with pytest.raises(SettingsError) as caught:
+        owner(stack).run(PUSH)
+
+    assert "sso-setup has no DATABASE_URL" in caught.value.message
+    assert "owners.sso.url_variable" in caught.value.hint
+    assert stack.runtime.ran == []
+
+
+def test_on_the_host_the_url_leads_to_the_published_port_and_travels_in_the_environment(stack: FakeStack) -> None:
+    folder = on_the_host(stack)
+    stack.runtime.environments["sso-setup"]["SSO_URL"] = "http://localhost:3001"
+    stack.processes.answer("pnpm", with_="done")
+
+    owner(stack).run(PUSH)
+
+    [call] = stack.processes.calls
+    assert call.argv == PUSH
+    assert call.cwd == folder
+    assert call.env == {
+        "DATABASE_URL": f"postgresql://taskflow:{PASSWORD}@127.0.0.1:5432/taskflow",
+        "SSO_URL": "http://localhost:3001",
+    }
+    assert not any(PASSWORD in word for word in call.argv)
+
+
+def test_what_a_tool_prints_is_shown_with_verbose(stack: FakeStack) -> None:
+    boot = stack.boot(verbose=True)
+
+    boot.owners[0].run(PUSH)
+
+    assert "| [✓] Changes applied" in stack.said
+
+
+# -- rehearsing --------------------------------------------------------------------------------------------------------
+
+
+def test_a_rehearsal_learns_the_tables_on_a_scratch_database_and_leaves_the_stack_s_own_alone(
+    stack: FakeStack,
+) -> None:
+    made = owner(stack).rehearse(TARGET)
+
+    assert made.objects == catalog_of(USER, SESSION).objects
+    assert len(stack.server.made) == 1
+    assert list(stack.server.databases) == ["taskflow"]
+    assert stack.database.tables == set()
+
+
+def test_a_rehearsal_is_remembered_by_later_runs_while_nothing_changed(stack: FakeStack) -> None:
+    owner(stack).rehearse(TARGET)
+
+    again = owner(stack).rehearse(TARGET)
+
+    assert again.objects == catalog_of(USER, SESSION).objects
+    assert stack.runtime.ran == ["pnpm db:push"]
+
+
+def test_a_new_image_is_rehearsed_again(stack: FakeStack) -> None:
+    owner(stack).rehearse(TARGET)
+    stack.runtime.images["sso-setup"] = "sha256:new"
+
+    assert owner(stack).rehearsed() is None
+    owner(stack).rehearse(TARGET)
+
+    assert len(stack.server.made) == 2
+
+
+def test_another_command_is_rehearsed_again(stack: FakeStack) -> None:
+    owner(stack).rehearse(TARGET)
+    stack.config["owners"]["sso"]["migrate"] = "pnpm other"
+
+    assert owner(stack).rehearsed() is None
+
+
+@pytest.mark.parametrize("text", ["", "{", "{}", '{"fingerprint": null}'])
+def test_a_broken_memory_of_a_rehearsal_is_no_memory(stack: FakeStack, text: str) -> None:
+    owner(stack).rehearse(TARGET)
+    [kept] = (stack.root / ".bootorder" / "rehearsals").iterdir()
+    kept.write_text(text, encoding="utf-8")
+
+    assert owner(stack).rehearsed() is None
+
+
+def test_owners_do_not_share_their_memories(stack: FakeStack) -> None:
+    owner(stack, "sso").rehearse(TARGET)
+
+    assert owner(stack, "api").rehearsed() is None
+
+
+def test_an_image_that_is_not_there_yet_counts_as_not_rehearsed(stack: FakeStack) -> None:
+    stack.runtime.images["sso-setup"] = ""
+    owner(stack).rehearse(TARGET)
+
+    assert owner(stack).rehearsed() is None
+
+
+@pytest.mark.parametrize(
+    ("done", "seen"),
+    [
+        (prints("Error: no config file"), "exit code 0, 0 tables"),
+        (prints("[✓] Changes applied", code=1), "exit code 1, 0 tables"),
+        (prints("[✓] Changes applied"), "exit code 0, 0 tables"),
+    ],
+)
+def test_a_tool_that_fails_on_an_empty_database_ends_the_rehearsal_with_its_log(
+    stack: FakeStack, done: Completed, seen: str
+) -> None:
+    stack.runtime.tools[PUSH] = lambda _: done
+
+    with pytest.raises(MigrationError) as caught:
+        owner(stack).rehearse(TARGET)
+
+    assert caught.value.exit_code == 5
+    assert caught.value.seen == seen
+    assert caught.value.log
+    assert caught.value.log.lines == [done.text]
+    assert list(stack.server.databases) == ["taskflow"]
+    assert owner(stack).rehearsed() is None
+
+
+def test_an_interrupted_rehearsal_leaves_no_scratch_database(stack: FakeStack) -> None:
+    def interrupted(_: FakeDatabase) -> Completed:
+        raise KeyboardInterrupt
+
+    stack.runtime.tools[PUSH] = interrupted
+
+    with pytest.raises(KeyboardInterrupt):
+        owner(stack).rehearse(TARGET)
+
+    assert list(stack.server.databases) == ["taskflow"]
+
+
+def test_on_the_host_too_a_rehearsal_is_made_on_a_scratch_database(stack: FakeStack) -> None:
+    on_the_host(stack)
+
+    def pushed(call: Call) -> Completed:
+        name = call.env["DATABASE_URL"].rpartition("/")[2]
+        stack.server.databases[name].create(USER)
+        return prints("[✓] Changes applied")
+
+    stack.processes.answer("pnpm", with_=pushed)
+
+    assert owner(stack).rehearse(TARGET).tables() == [("public", "user")]
+    assert stack.database.tables == set()
+
+
+# -- fingerprints ------------------------------------------------------------------------------------------------------
+
+
+def test_a_host_owner_s_fingerprint_follows_the_content_and_the_names_of_its_sources(stack: FakeStack) -> None:
+    folder = on_the_host(stack)
+    seen = {owner(stack).fingerprint()}
+
+    (folder / "schema.ts").write_text("user, session", encoding="utf-8")
+    seen.add(owner(stack).fingerprint())
+    (folder / "schema.ts").rename(folder / "tables.ts")
+    seen.add(owner(stack).fingerprint())
+    (folder / "src").mkdir()
+    (folder / "src" / "new.ts").touch()
+    seen.add(owner(stack).fingerprint())
+
+    assert len(seen) == 4
+
+
+def test_what_is_made_from_the_sources_changes_no_fingerprint(stack: FakeStack) -> None:
+    folder = on_the_host(stack)
+    before = owner(stack).fingerprint()
+
+    for made in ("node_modules/pg", ".next/cache", "src/__pycache__"):
+        (folder / made).mkdir(parents=True)
+        (folder / made / "x.js").write_text("x", encoding="utf-8")
+    os.utime(folder / "schema.ts", (0, 0))
+
+    assert owner(stack).fingerprint() == before
+
+
+def test_a_seed_s_fingerprint_follows_its_command_its_sources_and_its_environment(stack: FakeStack) -> None:
+    seen = {owner(stack).seed_fingerprint()}
+
+    stack.runtime.environments["sso-setup"]["DEMO_PASSWORD"] = "another"
+    seen.add(owner(stack).seed_fingerprint())
+    stack.runtime.images["sso-setup"] = "sha256:new"
+    seen.add(owner(stack).seed_fingerprint())
+    stack.config["owners"]["sso"]["seed"] = "pnpm seed:other"
+    seen.add(owner(stack).seed_fingerprint())
+
+    assert len(seen) == 4
+
+
+def test_what_is_remembered_holds_no_secret(stack: FakeStack) -> None:
+    owner(stack).rehearse(TARGET)
+
+    [kept] = (stack.root / ".bootorder" / "rehearsals").iterdir()
+    assert PASSWORD not in kept.read_text(encoding="utf-8")
+    assert json.loads(kept.read_text(encoding="utf-8"))

@@ -1,0 +1,142 @@
+from __future__ import annotations
+
+import errno
+import socket
+import sys
+from types import SimpleNamespace
+from typing import Any, Self
+
+import psutil
+import pytest
+
+from scripts.bootorder import ports
+from scripts.bootorder.errors import MachineError
+
+
+class FakeSocket:
+    """A socket whose bind the system refuses with this error, or allows."""
+
+    def __init__(self, refusal: int = 0) -> None:
+        self._refusal = refusal
+        self.bound: list[tuple[str, int]] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def setsockopt(self, *_: int) -> None: ...
+
+    def bind(self, address: tuple[str, int]) -> None:
+        self.bound.append(address)
+        if self._refusal:
+            raise OSError(self._refusal, "refused")
+
+
+def binding(monkeypatch: pytest.MonkeyPatch, refusal: int = 0) -> FakeSocket:
+    fake = FakeSocket(refusal)
+    monkeypatch.setattr(socket, "socket", lambda: fake)
+    return fake
+
+
+def listening(monkeypatch: pytest.MonkeyPatch, *found: tuple[int, int | None, str]) -> None:
+    """What the system's table of connections says: (port, pid, status)."""
+    table = [SimpleNamespace(laddr=SimpleNamespace(port=port), pid=pid, status=status) for port, pid, status in found]
+    monkeypatch.setattr(psutil, "net_connections", lambda kind: table)
+    monkeypatch.setattr(psutil, "Process", lambda pid: SimpleNamespace(name=lambda: f"process{pid}"))
+
+
+def no_container(_: int) -> str:
+    return ""
+
+
+def test_a_port_that_can_be_bound_on_loopback_is_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    fake = binding(monkeypatch)
+
+    assert ports.is_free(5432)
+    assert fake.bound == [("127.0.0.1", 5432)]
+
+
+def test_a_port_in_use_is_not_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    binding(monkeypatch, errno.EADDRINUSE)
+
+    assert not ports.is_free(5432)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there it means that another holds the port alone")
+def test_a_low_port_is_not_called_taken_only_because_this_user_may_not_bind_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The engine publishes it, not this user."""
+    binding(monkeypatch, errno.EACCES)
+
+    assert ports.is_free(80)
+
+
+def test_a_network_without_loopback_is_not_taken_for_a_port_in_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    binding(monkeypatch, errno.EADDRNOTAVAIL)
+
+    with pytest.raises(OSError, match="refused"):
+        ports.is_free(5432)
+
+
+def test_a_container_that_holds_the_port_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    listening(monkeypatch, (5432, 7, psutil.CONN_LISTEN))
+
+    assert ports.holder(5432, lambda port: f"container other-postgres-{port}") == "container other-postgres-5432"
+
+
+def test_a_process_that_holds_the_port_is_named_with_its_pid(monkeypatch: pytest.MonkeyPatch) -> None:
+    listening(
+        monkeypatch,
+        (5433, 5, psutil.CONN_LISTEN),
+        (5432, 6, psutil.CONN_ESTABLISHED),
+        (5432, 7, psutil.CONN_LISTEN),
+    )
+
+    assert ports.holder(5432, no_container) == "process7 (pid 7)"
+
+
+def test_where_the_system_does_not_tell_nobody_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    listening(monkeypatch, (5432, None, psutil.CONN_LISTEN))
+    assert ports.holder(5432, no_container) == ""
+
+    listening(monkeypatch)
+    assert ports.holder(5432, no_container) == ""
+
+
+def test_where_the_table_is_forbidden_it_is_said_to_be_somebody_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    def forbidden(kind: str) -> list[Any]:
+        raise psutil.AccessDenied
+
+    monkeypatch.setattr(psutil, "net_connections", forbidden)
+
+    assert ports.holder(5432, no_container) == "a process of another user"
+
+
+def test_a_taken_port_is_refused_with_service_and_holder(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ports, "is_free", lambda port: port != 8000)
+    listening(monkeypatch, (8000, 7, psutil.CONN_LISTEN))
+
+    with pytest.raises(MachineError) as caught:
+        ports.refuse_taken_ports({"sso": 3001, "api": 8000}, no_container)
+
+    assert caught.value.exit_code == 3
+    assert caught.value.message == "port 8000 for api is taken by process7 (pid 7)"
+
+
+def test_a_taken_port_is_refused_too_when_nobody_knows_who_holds_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ports, "is_free", lambda port: False)
+    listening(monkeypatch)
+
+    with pytest.raises(MachineError) as caught:
+        ports.refuse_taken_ports({"api": 8000}, no_container)
+
+    assert caught.value.message == "port 8000 for api is taken"
+    assert caught.value.seen
+
+
+def test_free_ports_are_not_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ports, "is_free", lambda port: True)
+
+    ports.refuse_taken_ports({"sso": 3001, "api": 8000}, no_container)

@@ -1,0 +1,381 @@
+from __future__ import annotations
+
+import http.client
+import io
+import urllib.error
+from email.message import Message
+from typing import Any, Self
+
+import pytest
+
+from scripts.bootorder import waits
+from scripts.bootorder.boot import Boot
+from scripts.bootorder.errors import MigrationError, NotReadyError
+from scripts.bootorder.outcome import Outcome
+from scripts.bootorder.probes import Failed, NotYet, Ready
+from scripts.bootorder.runtimes.base import Address, Service
+from scripts.bootorder.settings import AppSettings
+from scripts.bootorder.waits import health, look_at_app, wait_apps, wait_db
+
+from .fakes import FakeStack, create_all, push
+
+
+class FakeAnswer:
+    def __init__(self, status: int) -> None:
+        self.status = status
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+
+class FakeOpener:
+    """What an app answers, whatever it is asked."""
+
+    def __init__(self, answer: int | Exception) -> None:
+        self.asked: list[str] = []
+        self._answer = answer
+
+    def open(self, url: str, timeout: float) -> FakeAnswer:
+        assert timeout <= 5, "a look must not take long"
+        self.asked.append(url)
+        if isinstance(self._answer, Exception):
+            raise self._answer
+        if self._answer >= 400:
+            raise urllib.error.HTTPError(url, self._answer, "", Message(), io.BytesIO(b'{"missing": ["task"]}'))
+        return FakeAnswer(self._answer)
+
+
+def answering(monkeypatch: pytest.MonkeyPatch, answer: int | Exception) -> FakeOpener:
+    opener = FakeOpener(answer)
+    monkeypatch.setattr(waits, "_OPENER", opener)
+    return opener
+
+
+def not_ready(boot: Boot) -> NotReadyError:
+    with pytest.raises(NotReadyError) as caught:
+        wait_apps(boot)
+    assert caught.value.exit_code == 4
+    return caught.value
+
+
+@pytest.fixture
+def migrated(stack: FakeStack) -> FakeStack:
+    """The tables are there; the apps are still to come."""
+    push(stack.database)
+    create_all(stack.database)
+    return stack
+
+
+def all_healthy(stack: FakeStack, *names: str) -> None:
+    for name in names or ("sso", "api", "web"):
+        stack.runtime.becomes(name, "running", health="healthy")
+
+
+# -- the database ------------------------------------------------------------------------------------------------------
+
+
+def test_the_wait_ends_when_the_database_answers(stack: FakeStack) -> None:
+    assert wait_db(stack.boot()) == Outcome("postgres answers on 127.0.0.1:5432")
+    assert stack.clock.now() == 0
+
+
+def test_the_wait_goes_on_while_the_database_starts(stack: FakeStack) -> None:
+    stack.server.refusal = "FATAL:  the database system is starting up"
+    stack.config["database"]["wait"] = 30
+
+    with pytest.raises(NotReadyError) as caught:
+        wait_db(stack.boot())
+
+    assert stack.clock.now() == pytest.approx(30, abs=0.1)
+    assert "starting up" in caught.value.seen
+    assert "inv logs --service postgres" in caught.value.hint
+
+
+def test_a_database_that_does_not_answer_in_time_is_shown_with_its_log(stack: FakeStack) -> None:
+    stack.server.refusal = "Connection refused"
+    stack.runtime.log_lines["postgres"] = ["FATAL: data directory has wrong ownership"]
+
+    with pytest.raises(NotReadyError) as caught:
+        wait_db(stack.boot())
+
+    assert caught.value.log
+    assert caught.value.log.lines == ["FATAL: data directory has wrong ownership"]
+
+
+def test_a_database_that_exited_ends_the_wait_at_once_with_its_log(stack: FakeStack) -> None:
+    stack.server.refusal = "Connection refused"
+    stack.runtime.becomes("postgres", "exited", at=3, exit_code=1, port=5432)
+    stack.runtime.log_lines["postgres"] = ["Error: superuser password is not specified"]
+
+    with pytest.raises(NotReadyError) as caught:
+        wait_db(stack.boot())
+
+    assert stack.clock.now() == pytest.approx(3, abs=0.1)
+    assert "exited with code 1" in caught.value.message
+    assert caught.value.log
+    assert "password is not specified" in caught.value.log.lines[-1]
+    assert "inv db-up" in caught.value.hint
+
+
+def test_a_database_that_was_never_started_names_the_stage_that_starts_it(stack: FakeStack) -> None:
+    stack.server.refusal = "Connection refused"
+    stack.runtime.becomes("postgres", "absent", port=5432)
+
+    with pytest.raises(NotReadyError, match="never started") as caught:
+        wait_db(stack.boot())
+
+    assert "inv db-up" in caught.value.hint
+    assert stack.clock.now() == 0
+
+
+def test_a_container_that_was_made_but_never_started_is_not_said_to_have_exited(stack: FakeStack) -> None:
+    stack.server.refusal = "Connection refused"
+    stack.runtime.becomes("postgres", "created", exit_code=0, port=5432)
+
+    with pytest.raises(NotReadyError) as caught:
+        wait_db(stack.boot())
+
+    assert "exited" not in caught.value.message + caught.value.seen
+
+
+def test_a_wrong_password_ends_the_wait_at_once(stack: FakeStack) -> None:
+    (stack.root / ".env").write_text("POSTGRES_PASSWORD=other\n", encoding="utf-8")
+
+    with pytest.raises(NotReadyError, match="refused the password"):
+        wait_db(stack.boot())
+
+    assert stack.clock.now() == 0
+
+
+# -- all apps ----------------------------------------------------------------------------------------------------------
+
+
+def test_the_wait_ends_when_every_app_is_healthy_and_the_tables_made_at_start_are_there(migrated: FakeStack) -> None:
+    all_healthy(migrated)
+
+    assert wait_apps(migrated.boot()) == Outcome(
+        "sso healthy, api healthy, web healthy; 2 tables of api verified"
+    )
+
+
+def test_apps_may_become_healthy_one_after_the_other(migrated: FakeStack) -> None:
+    for name, seconds in (("sso", 1), ("api", 2), ("web", 3)):
+        migrated.runtime.becomes(name, "running", health="starting")
+        migrated.runtime.becomes(name, "running", at=seconds, health="healthy")
+
+    wait_apps(migrated.boot())
+
+    assert migrated.clock.now() >= 3
+
+
+def test_an_app_without_a_health_check_is_ready_when_it_runs(migrated: FakeStack) -> None:
+    all_healthy(migrated, "sso", "api")
+    migrated.runtime.becomes("web", "running")
+
+    assert "web running" in wait_apps(migrated.boot()).text
+
+
+def test_apps_that_compose_names_but_the_settings_do_not_are_waited_for_too(migrated: FakeStack) -> None:
+    del migrated.config["apps"]["web"]
+    all_healthy(migrated, "sso", "api")
+
+    assert "web was never started" in not_ready(migrated.boot()).message
+
+
+def test_an_app_that_exited_ends_the_wait_at_once_with_its_log(migrated: FakeStack) -> None:
+    all_healthy(migrated, "sso", "web")
+    migrated.runtime.becomes("api", "running", health="starting")
+    migrated.runtime.becomes("api", "exited", at=2, exit_code=3)
+    migrated.runtime.log_lines["api"] = [f"line {number}" for number in range(30)]
+
+    error = not_ready(migrated.boot())
+
+    assert error.message == "api is not running: it exited with code 3"
+    assert error.log
+    assert list(error.log.lines) == [f"line {number}" for number in range(10, 30)]
+    assert "inv apps-up" in error.hint
+    assert migrated.clock.now() < 3
+
+
+def test_an_unhealthy_app_ends_the_wait_at_once_with_its_log(migrated: FakeStack) -> None:
+    all_healthy(migrated, "sso", "web")
+    migrated.runtime.becomes("api", "running", health="unhealthy")
+    migrated.runtime.log_lines["api"] = ["no such table: task"]
+
+    error = not_ready(migrated.boot())
+
+    assert error.message == "api is unhealthy"
+    assert error.log
+    assert error.log.lines == ["no such table: task"]
+    assert migrated.clock.now() < 1
+
+
+def test_an_app_that_was_never_started_names_the_stage_that_starts_it(migrated: FakeStack) -> None:
+    all_healthy(migrated, "sso", "api")
+
+    error = not_ready(migrated.boot())
+
+    assert error.message == "web was never started"
+    assert "inv apps-up" in error.hint
+
+
+def test_the_first_failure_ends_the_waits_for_the_others(migrated: FakeStack) -> None:
+    for name in ("sso", "web"):
+        migrated.config["apps"][name] = {"wait": 20_000}
+        migrated.runtime.becomes(name, "running", health="starting")
+    migrated.runtime.becomes("api", "exited", exit_code=1)
+
+    assert "api" in not_ready(migrated.boot()).message
+    assert migrated.clock.now() < 20_000
+
+
+def test_ctrl_c_ends_the_waits_for_all_apps(migrated: FakeStack, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    for name in ("sso", "api", "web"):
+        migrated.config["apps"][name] = {"wait": 20_000}
+        migrated.runtime.becomes(name, "running", health="starting")
+    monkeypatch.setattr(waits, "wait", interrupted)
+
+    with pytest.raises(KeyboardInterrupt):
+        wait_apps(migrated.boot())
+
+    assert migrated.clock.now() < 20_000
+
+
+def test_an_app_that_stays_unready_is_told_after_its_own_limit_with_what_was_seen_and_its_log(
+    migrated: FakeStack,
+) -> None:
+    all_healthy(migrated, "sso", "web")
+    migrated.config["apps"]["api"] = {"wait": 5}
+    migrated.runtime.becomes("api", "running", health="starting")
+    migrated.runtime.log_lines["api"] = ["waiting for the sso"]
+
+    error = not_ready(migrated.boot())
+
+    assert error.message == "api was not ready after 5 s"
+    assert error.seen == "starting"
+    assert error.log
+    assert error.log.lines == ["waiting for the sso"]
+
+
+def test_healthy_apps_without_their_tables_fail_the_stage(stack: FakeStack) -> None:
+    all_healthy(stack)
+
+    with pytest.raises(MigrationError, match="api: its app is healthy"):
+        wait_apps(stack.boot())
+
+
+def test_a_stack_without_apps_has_nothing_to_wait_for(stack: FakeStack) -> None:
+    for name in ("sso", "api", "web"):
+        del stack.runtime.environments[name]
+    stack.config["apps"] = {}
+    del stack.config["owners"]["api"]
+
+    wait_apps(stack.boot())
+
+
+# -- one app -----------------------------------------------------------------------------------------------------------
+
+HEALTH = AppSettings(health="/health")
+
+
+def look_at(stack: FakeStack, app: AppSettings = HEALTH, **more: Any) -> Ready | NotYet | Failed:
+    stack.runtime.becomes("api", "running", port=8000, **more)
+    return look_at_app(stack.boot(), "api", app)
+
+
+def test_an_app_is_asked_on_its_own_address_and_path(stack: FakeStack, monkeypatch: pytest.MonkeyPatch) -> None:
+    opener = answering(monkeypatch, 200)
+
+    assert isinstance(look_at(stack), Ready)
+    assert opener.asked == ["http://127.0.0.1:8000/health"]
+
+
+def test_an_app_whose_path_answers_is_ready_before_its_container_s_check_noticed(
+    stack: FakeStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answering(monkeypatch, 204)
+
+    assert isinstance(look_at(stack, health="starting"), Ready)
+
+
+def test_an_app_that_answers_an_error_is_not_ready_and_its_words_are_kept(
+    stack: FakeStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answering(monkeypatch, 503)
+
+    look = look_at(stack)
+
+    assert look == NotYet('http://127.0.0.1:8000/health answered 503 {"missing": ["task"]}')
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        urllib.error.URLError(ConnectionRefusedError(111, "Connection refused")),
+        TimeoutError("timed out"),
+        ConnectionResetError(104, "Connection reset by peer"),
+        http.client.RemoteDisconnected("Remote end closed connection without response"),
+        http.client.BadStatusLine("SSH-2.0-OpenSSH_9.2"),
+        http.client.InvalidURL("nonnumeric port: '8000health'"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_an_app_that_does_not_answer_in_http_is_not_ready_yet(
+    stack: FakeStack, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    answering(monkeypatch, error)
+
+    assert isinstance(look_at(stack), NotYet)
+
+
+def test_an_app_with_a_path_but_no_published_port_says_so(stack: FakeStack) -> None:
+    stack.runtime.becomes("api", "running")
+
+    assert look_at_app(stack.boot(), "api", HEALTH) == NotYet("it publishes no port to ask")
+
+
+def test_an_unhealthy_app_shows_what_its_path_answers(stack: FakeStack, monkeypatch: pytest.MonkeyPatch) -> None:
+    answering(monkeypatch, 503)
+
+    look = look_at(stack, health="unhealthy")
+
+    assert isinstance(look, Failed)
+    assert '{"missing": ["task"]}' in look.error.seen
+
+
+@pytest.mark.parametrize(
+    ("check", "app", "answer", "word"),
+    [
+        ("healthy", None, 500, "healthy"),
+        ("starting", None, 200, "starting"),
+        ("", None, 200, ""),
+        ("", HEALTH, 200, "healthy"),
+        ("healthy", HEALTH, 503, "unhealthy"),
+    ],
+)
+def test_status_has_one_word_for_an_app_s_health(
+    monkeypatch: pytest.MonkeyPatch, check: str, app: AppSettings | None, answer: int, word: str
+) -> None:
+    answering(monkeypatch, answer)
+
+    assert health(Service("api", "running", health=check, address=Address("127.0.0.1", 8000)), app) == word
+
+
+def test_a_service_that_does_not_run_has_no_health(monkeypatch: pytest.MonkeyPatch) -> None:
+    opener = answering(monkeypatch, 200)
+
+    assert health(Service("api", "exited", address=Address("127.0.0.1", 8000)), HEALTH) == ""
+    assert opener.asked == []
+
+
+def test_an_app_that_is_still_starting_is_not_called_unhealthy(monkeypatch: pytest.MonkeyPatch) -> None:
+    answering(monkeypatch, ConnectionRefusedError(111, "Connection refused"))
+
+    word = health(Service("api", "running", health="starting", address=Address("127.0.0.1", 8000)), HEALTH)
+
+    assert word == "starting"
