@@ -79,6 +79,13 @@ def count_rows(
     return {tables[int(str(position))]: int(str(count)) for position, count in connection.execute(query)}
 
 
+def row_versions(connection: psycopg.Connection[tuple[object, ...]], tables: Iterable[tuple[str, str]]) -> int:
+    """A number that changes when a row is added, updated or removed: `xmin` is the transaction that wrote it."""
+    one = sql.SQL("select coalesce(sum(xmin::text::bigint), 0) from {}")
+    query = sql.SQL(" union all ").join(one.format(sql.Identifier(*table)) for table in tables)
+    return sum(int(str(total)) for (total,) in connection.execute(query))
+
+
 def differences(expected: Catalog, seen: Catalog) -> list[str]:
     """One line a difference, as a diff: `-` expected and not there, `+` there and not expected.
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from . import catalog
 from .boot import Boot
 from .database import Target, migration_lock
@@ -42,12 +44,13 @@ def seed(boot: Boot) -> Outcome:
 
 def _seed_owner(owner: Owner, target: Target) -> Outcome:
     fingerprint = owner.seed_fingerprint()
-    before = _rows(owner, target)
+    tables = owner.rehearse(target).tables()
+    before, versions_before = _rows(target, tables)
     # A record beside empty tables is of rows that somebody removed: seed again.
     if before and _recorded(owner, target) == fingerprint:
         return Outcome.skipped(f"{owner.name} already seeded")
     done = owner.run(owner.settings.seed)
-    after = _rows(owner, target)
+    after, versions_after = _rows(target, tables)
     if done.code or not after:
         raise MigrationError(
             f"{owner.name}: its seed failed",
@@ -57,15 +60,15 @@ def _seed_owner(owner: Owner, target: Target) -> Outcome:
             hint=f"correct what the seed says, then run it again: {command('seed')}",
         )
     _record(owner, target, fingerprint)
-    if after == before:
+    if versions_after == versions_before:
         return Outcome.skipped(f"{owner.name} had nothing to do")
-    return Outcome.done(f"{owner.name} {after - before:+d} rows")
+    return Outcome.done(f"{owner.name} {after - before:+d} rows" if after != before else f"{owner.name} rows updated")
 
 
-def _rows(owner: Owner, target: Target) -> int:
-    expected = owner.rehearsed()
+def _rows(target: Target, tables: Sequence[tuple[str, str]]) -> tuple[int, int]:
+    """How many rows the tables hold, and their versions."""
     with target.connect() as connection:
-        return sum(catalog.count_rows(connection, expected.tables() if expected else []).values())
+        return sum(catalog.count_rows(connection, tables).values()), catalog.row_versions(connection, tables)
 
 
 def _recorded(owner: Owner, target: Target) -> str:

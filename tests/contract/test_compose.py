@@ -48,28 +48,25 @@ def test_remove_leaves_every_other_project_alone(fresh: ComposeTiny, tmp_path: P
             _rewrite(runs, "app", volumes=["data:/data"])
             runs.start("app")
             label = f"{PROJECT_LABEL}={stopped.project}"
+            docker("volume", "create", "--label", label, f"{stopped.project}_data")
             docker("create", "--label", label, "--volume", f"{stopped.project}_data:/data", PYTHON_IMAGE)
-            docker("volume", "create", "--label", label, f"{stopped.project}_more")
             docker("volume", "create", volume)
             docker("tag", PYTHON_IMAGE, image)
-            before = _everything(runs, stopped)
+            before = (runs.remains(), stopped.remains())
             _label_volume(fresh)
             fresh.start("app")
 
             fresh.runtime.remove()
 
             assert fresh.remains() == []
-            assert _everything(runs, stopped) == before
+            assert (runs.remains(), stopped.remains()) == before
+            assert [len(names) for names in before] == [2, 2]  # a container and a volume each
             assert (len(runs.alive()), len(stopped.alive())) == (1, 0)
             assert docker("volume", "ls", "--quiet", "--filter", f"name={volume}") == [volume]
             assert docker("images", "--quiet", image)
         finally:
-            docker("volume", "rm", "--force", volume, f"{stopped.project}_data")
+            docker("volume", "rm", "--force", volume)
             docker("rmi", "--force", image)
-
-
-def _everything(*stacks: ComposeTiny) -> list[list[str]]:
-    return [[*stack.remains(), *stack.alive(), *docker("volume", "ls", "--quiet")] for stack in stacks]
 
 
 def _label_volume(stack: ComposeTiny) -> str:

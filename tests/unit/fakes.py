@@ -121,6 +121,7 @@ class FakeDatabase:
 
     objects: dict[Key, str] = field(default_factory=dict)
     rows: dict[str, int] = field(default_factory=dict)
+    updates: dict[str, int] = field(default_factory=dict)
     seeds: dict[str, str] | None = None
     lock: FakeConnection | None = None
 
@@ -197,6 +198,9 @@ class FakeConnection:
         if "count(*)" in text:
             parts = re.findall(r'select (\d+)::int, count\(\*\) from "(\w+)"\."(\w+)"', text)
             return [(int(position), held.rows[name]) for position, _, name in parts]
+        if "xmin" in text:
+            tables = re.findall(r'from "\w+"\."(\w+)"', text)
+            return [(1000 * held.rows[name] + held.updates.get(name, 0),) for name in tables]
         return self._change(text, values)
 
     def _change(self, text: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:

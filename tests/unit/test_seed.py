@@ -47,6 +47,17 @@ def test_a_seed_that_finds_its_rows_there_had_nothing_to_do(migrated: FakeStack)
     assert migrated.runtime.ran == ["pnpm seed:setup"]
 
 
+def test_a_seed_that_changed_rows_without_adding_any_had_something_to_do(migrated: FakeStack) -> None:
+    def rename(database: FakeDatabase) -> Completed:
+        database.updates["user"] = 1
+        return prints("renamed")
+
+    migrated.database.rows["user"] = 1
+    migrated.runtime.tools[SEED] = rename
+
+    assert seed(migrated.boot()) == Outcome("sso rows updated")
+
+
 def test_a_seed_that_had_nothing_to_do_is_recorded_as_well(migrated: FakeStack) -> None:
     migrated.database.rows["user"] = 1
     seed(migrated.boot())

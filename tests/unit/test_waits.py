@@ -275,7 +275,7 @@ def test_a_stack_without_apps_has_nothing_to_wait_for(stack: FakeStack) -> None:
     stack.config["apps"] = {}
     del stack.config["owners"]["api"]
 
-    wait_apps(stack.boot())
+    assert wait_apps(stack.boot()).was_skipped
 
 
 # -- one app -----------------------------------------------------------------------------------------------------------
@@ -321,7 +321,6 @@ def test_an_app_that_answers_an_error_is_not_ready_and_its_words_are_kept(
         ConnectionResetError(104, "Connection reset by peer"),
         http.client.RemoteDisconnected("Remote end closed connection without response"),
         http.client.BadStatusLine("SSH-2.0-OpenSSH_9.2"),
-        http.client.InvalidURL("nonnumeric port: '8000health'"),
     ],
     ids=lambda error: type(error).__name__,
 )

@@ -1,0 +1,75 @@
+"""`./inv` on a machine that has nothing but Python: an empty HOME, a bare environment, a folder with a space."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.stack import Ran, copy_checkout
+
+# What pip needs to reach an index at all; on an ordinary machine none of it is set.
+_NETWORK = ("PIP_CERT", "PIP_INDEX_URL", "PIP_PROXY", "HTTPS_PROXY", "SSL_CERT_FILE")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = tmp_path_factory.mktemp("a fresh machine") / "checkout"
+    copy_checkout(made)
+    return made
+
+
+def wrapper(folder: Path, *arguments: str, path: str | None = None, below: str = ".") -> Ran:
+    home = folder.parent / "home"
+    home.mkdir(exist_ok=True)
+    kept = {name: os.environ[name] for name in _NETWORK if name in os.environ}
+    done = subprocess.run(
+        [str(folder / "inv"), *arguments],
+        cwd=folder / below,
+        env={"HOME": str(home), "PATH": path or os.environ["PATH"], "TERM": "dumb", **kept},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return Ran(done.returncode, done.stdout, done.stderr)
+
+
+def test_the_first_use_makes_its_environment_and_the_second_uses_it(folder: Path) -> None:
+    first = wrapper(folder, "plan")
+    second = wrapper(folder, "plan", below="api")
+
+    assert (first.code, second.code) == (0, 0), first.err + second.err
+    assert "making .venv with Python 3." in first.err
+    assert "making" not in second.err
+    assert "wait-apps" in second.err
+
+
+def test_hints_name_the_command_as_it_was_typed(folder: Path) -> None:
+    ran = wrapper(folder, "start", "--until", "nonsense")
+
+    assert ran.code == 2
+    assert f"see {folder}/inv --list" in ran.err
+
+
+def test_an_interrupted_installation_is_made_anew(folder: Path) -> None:
+    (folder / ".venv" / "requirements.txt").unlink()
+
+    ran = wrapper(folder, "plan")
+
+    assert ran.code == 0, ran.err
+    assert "making .venv" in ran.err
+
+
+def test_without_python_it_says_what_it_needs(folder: Path, tmp_path: Path) -> None:
+    for name in ("dirname", "cmp", "cat", "sh"):
+        (tmp_path / name).symlink_to(f"/usr/bin/{name}")
+    (folder / ".venv" / "requirements.txt").write_text("another")
+
+    ran = wrapper(folder, "plan", path=str(tmp_path))
+
+    assert ran.code == 3
+    assert "no Python 3.11 or newer" in ran.err
+    assert "hint: install one" in ran.err

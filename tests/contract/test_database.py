@@ -1,0 +1,364 @@
+"""Reaching a real PostgreSQL 18: what one look tells, the lock, scratch databases."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from urllib.parse import quote
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from scripts.bootorder import catalog
+from scripts.bootorder.database import Target, migration_lock, scratch_database, with_database
+from scripts.bootorder.errors import LockedError
+from scripts.bootorder.probes import Failed, NotYet, Ready
+from tests.stack import ROOT, free_ports
+
+from .tiny import LIMIT
+
+
+def names(server: Target) -> set[str]:
+    """Every database of the server."""
+    with server.connect() as connection:
+        return {str(name) for (name,) in connection.execute("select datname from pg_database")}
+
+
+# -- one look ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_database_that_answers_is_ready(database: Target) -> None:
+    assert database.look() == Ready(f"postgres answers on 127.0.0.1:{database.port}")
+
+
+def test_an_oddly_named_database_is_ready(odd_database: Target) -> None:
+    assert isinstance(odd_database.look(), Ready)
+
+
+def test_a_wrong_password_fails_at_once(server: Target) -> None:
+    begun = time.monotonic()
+    look = replace(server, password="guessed").look()
+
+    assert isinstance(look, Failed)
+    assert time.monotonic() - begun < 2
+    assert look.error.exit_code == 4
+    assert 'refused the password of "boot"' in look.error.message
+    assert "password authentication failed" in look.error.seen
+    assert ".env" in look.error.hint
+    assert "guessed" not in str(look.error.as_data())
+
+
+def test_an_unknown_user_fails_at_once(server: Target) -> None:
+    assert isinstance(replace(server, user='no "body').look(), Failed)
+
+
+@pytest.mark.parametrize("name", ["nowhere", 'no "where"', "nö where"])
+def test_an_unknown_database_fails_at_once(server: Target, name: str) -> None:
+    look = replace(server, name=name).look()
+
+    assert isinstance(look, Failed)
+    assert look.error.exit_code == 4
+    assert f'no database "{name}"' in look.error.message
+    assert "database.name" in look.error.hint
+
+
+def test_nothing_listening_is_not_yet(server: Target) -> None:
+    look = replace(server, port=free_ports(["unused"])["unused"]).look()
+
+    assert isinstance(look, NotYet)
+    assert "refused" in look.seen
+
+
+def test_a_port_that_hangs_up_is_not_yet(server: Target) -> None:
+    """Docker's proxy listens before the server in the container does."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        hanging_up = threading.Thread(target=lambda: listener.accept()[0].close())
+        hanging_up.start()
+        look = replace(server, port=listener.getsockname()[1]).look()
+        hanging_up.join()
+
+    assert isinstance(look, NotYet)
+
+
+def test_a_server_that_is_full_is_not_yet(server: Target, database: Target) -> None:
+    with database.connect() as connection:
+        connection.execute(sql.SQL("create role visitor login password 'x' connection limit 0"))
+        try:
+            look = replace(database, user="visitor", password="x").look()
+        finally:
+            connection.execute("drop role visitor")
+
+    assert isinstance(look, NotYet)
+    assert "too many connections" in look.seen
+
+
+def test_a_look_leaves_no_connection_open(database: Target, server: Target) -> None:
+    database.look()
+    with server.connect() as connection:
+        deadline = time.monotonic() + 2
+        while (left := _connections(connection, database.name)) and time.monotonic() < deadline:
+            time.sleep(0.01)  # the server notices the goodbye a moment later
+
+    assert left == 0
+
+
+def _connections(connection: psycopg.Connection[tuple[object, ...]], name: str) -> int:
+    row = connection.execute("select count(*) from pg_stat_activity where datname = %s", [name]).fetchone()
+    assert row is not None
+    return int(str(row[0]))
+
+
+def test_the_password_is_neither_in_the_url_nor_in_repr(server: Target) -> None:
+    assert server.password not in repr(server) + server.url
+    assert quote(server.password, safe="") not in repr(server) + server.url
+
+
+HOSTILE = {
+    "PGHOST": "192.0.2.1",
+    "PGHOSTADDR": "192.0.2.1",
+    "PGPORT": "1",
+    "PGDATABASE": "another",
+    "PGUSER": "another",
+    "PGPASSWORD": "another",
+    "PGPASSFILE": "/nonexistent/pgpass",
+    "PGSERVICE": "nonexistent",
+    "PGSERVICEFILE": "/nonexistent/pg_service.conf",
+    "PGSYSCONFDIR": "/nonexistent",
+    "PGOPTIONS": "-c default_transaction_read_only=on",
+    "PGAPPNAME": "another",
+    "PGSSLMODE": "verify-full",
+    "PGSSLNEGOTIATION": "direct",
+    "PGSSLROOTCERT": "/nonexistent/root.crt",
+    "PGSSLCERTMODE": "require",
+    "PGSSLMINPROTOCOLVERSION": "TLSv1.3",
+    "PGREQUIRESSL": "1",
+    "PGREQUIREAUTH": "gss",
+    "PGREQUIREPEER": "nobody",
+    "PGCHANNELBINDING": "require",
+    "PGGSSENCMODE": "require",
+    "PGGSSDELEGATION": "1",
+    "PGKRBSRVNAME": "another",
+    "PGCONNECT_TIMEOUT": "1",
+    "PGCLIENTENCODING": "LATIN1",
+    "PGTARGETSESSIONATTRS": "standby",
+    "PGLOADBALANCEHOSTS": "random",
+    "PGMINPROTOCOLVERSION": "3.2",
+    "PGMAXPROTOCOLVERSION": "3.0",
+    "PGDATESTYLE": "SQL, DMY",
+    "PGTZ": "Asia/Kathmandu",
+    "PGGEQO": "off",
+}
+
+
+@pytest.mark.parametrize("variable", HOSTILE)
+def test_a_variable_of_the_caller_does_not_leak_into_a_connection(
+    database: Target, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    asked = (
+        "select current_database(), current_user, current_setting('application_name'),"
+        " current_setting('default_transaction_read_only'), current_setting('client_encoding'),"
+        " current_setting('datestyle'), current_setting('timezone'), current_setting('geqo'), 'ü'"
+    )
+    with database.connect() as connection:
+        before = connection.execute(asked).fetchone()
+    monkeypatch.setenv(variable, HOSTILE[variable])
+
+    assert isinstance(database.look(), Ready)
+    with database.connect() as connection:
+        assert connection.execute(asked).fetchone() == before
+
+
+# -- the lock ---------------------------------------------------------------------------------------------------------
+
+
+def test_the_lock_refuses_a_second_holder_and_names_the_first(database: Target) -> None:
+    with migration_lock(database), pytest.raises(LockedError) as refused, migration_lock(database):
+        pytest.fail("two migrations at once")
+
+    assert f"bootorder {os.getpid()}" in refused.value.seen
+    assert refused.value.exit_code == 7
+    assert refused.value.hint.startswith("wait")
+
+
+def test_the_lock_is_free_again_afterwards(database: Target) -> None:
+    with migration_lock(database):
+        pass
+    with contextlib.suppress(RuntimeError), migration_lock(database):
+        raise RuntimeError
+    with migration_lock(database):
+        pass
+
+
+def test_the_lock_of_another_database_is_not_in_the_way(database: Target, odd_database: Target) -> None:
+    with migration_lock(database), migration_lock(odd_database):
+        pass
+
+
+_HOLD = """
+import sys, time
+from scripts.bootorder.database import Target, migration_lock
+
+host, port, name, user, password = sys.stdin.read().split("\\0")
+with migration_lock(Target(host, int(port), name, user, password)):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_the_lock_is_freed_when_its_holder_is_killed(database: Target) -> None:
+    parts = (database.host, str(database.port), database.name, database.user, database.password)
+    with subprocess.Popen(
+        [sys.executable, "-c", _HOLD], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as child:
+        try:
+            assert child.stdin is not None
+            assert child.stdout is not None
+            child.stdin.write("\0".join(parts))
+            child.stdin.close()
+            assert child.stdout.readline() == "held\n"
+            with pytest.raises(LockedError) as refused, migration_lock(database):
+                pytest.fail("two migrations at once")
+            assert f"bootorder {child.pid}" in refused.value.seen
+        finally:
+            child.send_signal(signal.SIGKILL)
+        child.wait(LIMIT)
+
+    assert _seconds_until_free(database) < 2
+
+
+def _seconds_until_free(target: Target) -> float:
+    begun = time.monotonic()
+    while time.monotonic() - begun < LIMIT:
+        with contextlib.suppress(LockedError), migration_lock(target):
+            break
+        time.sleep(0.01)
+    return time.monotonic() - begun
+
+
+# -- scratch databases ------------------------------------------------------------------------------------------------
+
+
+def test_a_scratch_database_is_empty_and_gone_afterwards(database: Target) -> None:
+    before = names(database)
+    with scratch_database(database, "sso") as scratch:
+        assert names(database) - before == {scratch.name}
+        assert replace(scratch, name=database.name) == database
+        with scratch.connect() as connection:
+            assert catalog.read(connection).objects == {}
+            connection.execute("create table made ()")
+        with database.connect() as connection:
+            assert catalog.read(connection).objects == {}
+
+    assert names(database) == before
+
+
+def test_a_scratch_database_is_empty_whatever_the_server_puts_into_new_ones(database: Target, server: Target) -> None:
+    template = replace(server, name="template1")
+    with template.connect() as connection:
+        connection.execute("create table brought_along ()")
+    try:
+        with scratch_database(database, "sso") as scratch, scratch.connect() as connection:
+            assert catalog.read(connection).objects == {}
+    finally:
+        with template.connect() as connection:
+            connection.execute("drop table brought_along")
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
+def test_a_scratch_database_is_gone_after_a_failure(database: Target, error: type[BaseException]) -> None:
+    before = names(database)
+    with pytest.raises(error), scratch_database(database, "sso"):
+        raise error
+
+    assert names(database) == before
+
+
+def test_a_scratch_database_is_gone_though_somebody_is_connected(database: Target) -> None:
+    before = names(database)
+    with scratch_database(database, "sso") as scratch:
+        lingering = scratch.connect()
+    try:
+        assert names(database) == before
+    finally:
+        lingering.close()
+
+
+def test_what_a_killed_run_left_behind_is_replaced(database: Target) -> None:
+    with scratch_database(database, "sso") as scratch:
+        left = scratch
+    with database.connect() as connection:
+        connection.execute(sql.SQL("create database {}").format(sql.Identifier(left.name)))
+    with left.connect() as connection:
+        connection.execute("create table left_behind ()")
+    lingering = left.connect()
+    try:
+        with scratch_database(database, "sso") as scratch, scratch.connect() as connection:
+            assert scratch.name == left.name
+            assert catalog.read(connection).objects == {}
+    finally:
+        lingering.close()
+
+    assert left.name not in names(database)
+
+
+def test_owners_and_databases_do_not_share_a_scratch_database(database: Target, odd_database: Target) -> None:
+    with (
+        scratch_database(database, "sso") as first,
+        scratch_database(database, "api") as second,
+        scratch_database(odd_database, "sso") as third,
+    ):
+        assert len({first.name, second.name, third.name}) == 3
+        assert names(database) >= {first.name, second.name, third.name}
+
+
+@pytest.mark.parametrize("purpose", ["", "söme \"one's\" tables; --", "x" * 100])
+def test_a_purpose_may_be_any_text(odd_database: Target, purpose: str) -> None:
+    with scratch_database(odd_database, purpose) as scratch:
+        assert isinstance(scratch.look(), Ready)
+
+    assert scratch.name not in names(odd_database)
+
+
+@pytest.mark.parametrize("scheme", ["postgresql", "postgres", "postgresql+psycopg"])
+def test_a_tool_reaches_any_database_by_its_url(server: Target, odd_database: Target, scheme: str) -> None:
+    user, password = quote(server.user, safe=""), quote(server.password, safe="")
+    url = f"{scheme}://{user}:{password}@unreachable.invalid:1/other?application_name=the%20tool"
+    turned = with_database(url, odd_database, from_host=True)
+
+    assert turned.startswith(f"{scheme}://")
+    with psycopg.connect(turned.replace("+psycopg", "")) as connection:
+        row = connection.execute("select current_database(), current_setting('application_name')").fetchone()
+    assert row == (odd_database.name, "the tool")
+
+
+def test_a_url_keeps_its_host_unless_told_otherwise(database: Target) -> None:
+    turned = with_database("postgresql://u:p%40@database:5432/other?sslmode=disable", database)
+
+    assert turned == f"postgresql://u:p%40@database:5432/{database.name}?sslmode=disable"
+
+
+def test_the_folder_of_this_run_is_nothing_to_the_database(
+    database: Target, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A `~/.pgpass` or `~/.pg_service.conf` says nothing about this stack."""
+    (tmp_path / ".pgpass").write_text("*:*:*:*:another\n", encoding="utf-8")
+    (tmp_path / ".pgpass").chmod(0o600)
+    monkeypatch.setenv("HOME", str(tmp_path))
+
+    assert isinstance(database.look(), Ready)
+
+
+@pytest.fixture(autouse=True)
+def _no_scratch_is_left(server: Target) -> Iterator[None]:
+    yield
+    assert [name for name in names(server) if "scratch" in name] == []

@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import pytest
+
+from scripts.bootorder.errors import SettingsError
+from scripts.bootorder.settings import AppSettings
+
+from .fakes import TARGET, FakeStack
+
+
+def test_apps_are_all_services_but_the_database_what_is_beside_it_and_one_offs(stack: FakeStack) -> None:
+    del stack.config["apps"]["web"]
+    stack.config["apps"]["api"] = {"health": "/health", "wait": 5}
+
+    assert stack.boot().apps == {
+        "sso": AppSettings(),
+        "api": AppSettings(health="/health", wait=5),
+        "web": AppSettings(),
+    }
+
+
+def test_a_stack_whose_services_are_all_known_is_in_order(stack: FakeStack) -> None:
+    stack.boot().check()
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (("database", "service"), "wab"),
+        (("database", "beside"), ["pgadmin", "wab"]),
+        (("owners", "sso", "service"), "wab"),
+        (("apps", "wab"), {}),
+    ],
+)
+def test_a_service_that_compose_does_not_know_is_refused_with_the_nearest_one(
+    stack: FakeStack, path: tuple[str, ...], value: object
+) -> None:
+    part = stack.config
+    for name in path[:-1]:
+        part = part[name]
+    part[path[-1]] = value
+
+    with pytest.raises(SettingsError, match="`wab`; did you mean `web`") as caught:
+        stack.boot().check()
+
+    assert caught.value.exit_code == 2
+
+
+def test_the_target_is_where_the_database_is_published_now(stack: FakeStack) -> None:
+    assert stack.boot().target() == TARGET
+
+    stack.runtime.becomes("postgres", "running", port=40123)
+
+    assert stack.boot().target().address == "127.0.0.1:40123"
+
+
+def test_a_database_without_a_published_port_is_refused_with_what_to_write(stack: FakeStack) -> None:
+    stack.runtime.becomes("postgres", "running")
+
+    with pytest.raises(SettingsError, match="postgres publishes no port") as caught:
+        stack.boot().target()
+
+    assert "127.0.0.1:5432:5432" in caught.value.hint
+
+
+def test_a_password_that_is_missing_is_named(stack: FakeStack) -> None:
+    (stack.root / ".env").write_text("OTHER=1\n", encoding="utf-8")
+
+    with pytest.raises(SettingsError, match="POSTGRES_PASSWORD has no value"):
+        stack.boot().target()
+
+
+def test_each_image_is_built_once(stack: FakeStack) -> None:
+    stack.boot().build(["sso", "api", "sso"])
+
+    assert stack.runtime.changed == ["build sso", "build api"]
+
+
+def test_an_image_that_an_earlier_stage_built_is_not_built_again(stack: FakeStack) -> None:
+    boot = stack.boot()
+
+    boot.build(["sso"])
+    boot.build(["sso", "api"])
+
+    assert stack.runtime.changed == ["build sso", "build api"]
+
+
+def test_quick_builds_only_what_was_never_built(stack: FakeStack) -> None:
+    stack.runtime.images["api"] = ""
+
+    stack.boot(quick=True).build(["sso", "api"])
+
+    assert stack.runtime.changed == ["build api"]
+
+
+def test_state_that_may_be_deleted_is_kept_apart_from_the_secrets(stack: FakeStack) -> None:
+    boot = stack.boot()
+
+    assert boot.env_path == stack.root / ".env"
+    assert boot.state_folder == stack.root / ".bootorder"

@@ -1,0 +1,125 @@
+from __future__ import annotations
+
+import pytest
+
+from scripts.bootorder.errors import NotReadyError
+from scripts.bootorder.lifecycle import apps_up, clean, db_up, stop
+from scripts.bootorder.outcome import Outcome
+from scripts.bootorder.runtimes.base import Removed
+
+from .fakes import FakeStack, push
+
+
+@pytest.fixture
+def migrated(stack: FakeStack) -> FakeStack:
+    push(stack.database)
+    return stack
+
+
+def started(stack: FakeStack) -> list[str]:
+    return [change.removeprefix("start ") for change in stack.runtime.changed if change.startswith("start ")]
+
+
+def test_stop_names_what_it_stopped(stack: FakeStack) -> None:
+    stack.runtime.becomes("api", "running")
+
+    assert stop(stack.boot()) == Outcome("stopped postgres, api")
+    assert not any(service.running for service in stack.runtime.services().values())
+
+
+def test_stop_again_has_nothing_to_do(stack: FakeStack) -> None:
+    stop(stack.boot())
+
+    assert stop(stack.boot()) == Outcome.skipped("nothing was running")
+
+
+def test_clean_counts_what_it_removed(stack: FakeStack, monkeypatch: pytest.MonkeyPatch) -> None:
+    removed = Removed(containers=["a", "b"], volumes=["data"], images=["x", "y", "z"])
+    monkeypatch.setattr(stack.runtime, "remove", lambda: removed)
+
+    assert clean(stack.boot()) == Outcome("removed 2 containers, 1 volume, 3 images")
+
+
+def test_clean_says_nothing_of_what_there_was_not(stack: FakeStack, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stack.runtime, "remove", lambda: Removed(volumes=["data"]))
+
+    assert clean(stack.boot()) == Outcome("removed 1 volume")
+
+
+def test_clean_again_has_nothing_to_do(stack: FakeStack) -> None:
+    clean(stack.boot())
+
+    assert clean(stack.boot()) == Outcome.skipped("nothing was there")
+
+
+def test_the_database_is_started_with_what_stands_beside_it_and_nothing_else(stack: FakeStack) -> None:
+    assert db_up(stack.boot()) == Outcome("postgres and pgadmin started")
+    assert started(stack) == ["postgres", "pgadmin"]
+
+
+def test_quick_leaves_a_running_database_alone(stack: FakeStack) -> None:
+    db_up(stack.boot())
+    stack.runtime.changed.clear()
+
+    assert db_up(stack.boot(quick=True)) == Outcome.skipped("postgres and pgadmin already run")
+    assert stack.runtime.changed == []
+
+
+def test_quick_starts_the_database_when_part_of_it_is_missing(stack: FakeStack) -> None:
+    assert not db_up(stack.boot(quick=True)).was_skipped
+    assert started(stack) == ["postgres", "pgadmin"]
+
+
+def test_the_apps_are_built_and_started_once_their_owners_have_migrated(migrated: FakeStack) -> None:
+    assert apps_up(migrated.boot()) == Outcome("sso, api, web started")
+    assert started(migrated) == ["sso", "api", "web"]
+    assert {"build sso", "build api", "build web"} <= set(migrated.runtime.changed)
+
+
+def test_apps_are_refused_before_an_owner_that_must_migrate_first(stack: FakeStack) -> None:
+    with pytest.raises(NotReadyError, match="sso has not migrated") as caught:
+        apps_up(stack.boot())
+
+    assert "inv migrate" in caught.value.hint
+    assert started(stack) == []
+
+
+def test_an_owner_that_creates_at_start_is_not_waited_for_before_its_app_starts(migrated: FakeStack) -> None:
+    apps_up(migrated.boot())
+
+    assert "worker" not in migrated.database.tables
+
+
+def test_apps_are_refused_without_a_database(migrated: FakeStack) -> None:
+    migrated.server.refusal = "Connection refused"
+
+    with pytest.raises(NotReadyError, match="does not answer"):
+        apps_up(migrated.boot())
+
+    assert started(migrated) == []
+
+
+def test_quick_leaves_running_apps_alone_and_builds_nothing(migrated: FakeStack) -> None:
+    apps_up(migrated.boot())
+    migrated.runtime.changed.clear()
+
+    assert apps_up(migrated.boot(quick=True)) == Outcome.skipped("sso, api, web already run")
+    assert migrated.runtime.changed == []
+
+
+def test_quick_starts_the_apps_when_one_does_not_run(migrated: FakeStack) -> None:
+    apps_up(migrated.boot())
+    migrated.runtime.becomes("web", "exited", exit_code=1)
+
+    assert apps_up(migrated.boot(quick=True)) == Outcome("sso, api, web started")
+
+
+def test_a_stack_without_apps_starts_nothing(stack: FakeStack) -> None:
+    for name in ("sso", "api", "web"):
+        del stack.runtime.environments[name]
+    stack.config["apps"] = {}
+    del stack.config["owners"]["api"]
+    push(stack.database)
+
+    assert apps_up(stack.boot()).was_skipped
+    assert started(stack) == []

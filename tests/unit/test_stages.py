@@ -1,0 +1,255 @@
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable
+
+import psycopg
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scripts.bootorder.boot import Boot
+from scripts.bootorder.errors import (
+    BootError,
+    MachineError,
+    MigrationError,
+    NotReadyError,
+    SettingsError,
+    UserInterruptError,
+)
+from scripts.bootorder.outcome import Outcome
+from scripts.bootorder.stages import STAGES, Record, Stage, named, plan, run_plan
+
+from .fakes import FakeStack
+
+ORDER = ["stop", "clean", "db-up", "wait-db", "migrate", "seed", "apps-up", "wait-apps"]
+
+
+def names(stages: object) -> list[str]:
+    assert isinstance(stages, list | tuple)
+    return [stage.name for stage in stages]
+
+
+# -- the plan ----------------------------------------------------------------------------------------------------------
+
+
+def test_the_stages_stand_in_the_order_that_is_safe() -> None:
+    assert names(STAGES) == ORDER
+
+
+def test_every_stage_says_what_it_does_and_why_it_stands_where_it_stands() -> None:
+    assert all(stage.does and stage.cause for stage in STAGES)
+
+
+def test_a_start_keeps_the_data_unless_it_is_told_to_clean() -> None:
+    assert names(plan()) == ["stop", "db-up", "wait-db", "migrate", "seed", "apps-up", "wait-apps"]
+    assert names(plan(with_clean=True)) == ORDER
+
+
+def test_a_quick_start_keeps_running_what_runs() -> None:
+    assert names(plan(quick=True)) == ["db-up", "wait-db", "migrate", "seed", "apps-up", "wait-apps"]
+
+
+@given(st.booleans(), st.booleans(), st.sampled_from(["", *ORDER]))
+def test_any_plan_keeps_the_order_cleans_only_when_asked_and_ends_with_the_stage_wanted(
+    with_clean: bool, quick: bool, until: str
+) -> None:
+    whole = names(plan(with_clean=with_clean, quick=quick))
+    assert whole == [name for name in ORDER if name in whole]
+    assert ("clean" in whole) == with_clean
+    if until and until not in whole:
+        with pytest.raises(SettingsError):
+            plan(with_clean=with_clean, quick=quick, until=until)
+        return
+
+    part = names(plan(with_clean=with_clean, quick=quick, until=until))
+
+    assert part == whole[: len(part)]
+    assert part[-1] == (until or "wait-apps")
+
+
+def test_an_unknown_last_stage_is_refused_with_the_nearest_one() -> None:
+    with pytest.raises(SettingsError) as caught:
+        plan(until="migrat")
+
+    assert caught.value.message == "unknown stage `migrat`; did you mean `migrate`?"
+    assert "wait-apps" in caught.value.expected
+    assert caught.value.exit_code == 2
+
+
+def test_single_stages_run_in_the_order_that_is_safe_however_they_are_named() -> None:
+    assert names(named("wait-db", "db-up")) == ["db-up", "wait-db"]
+
+
+# -- running it --------------------------------------------------------------------------------------------------------
+
+
+def stage(name: str, run: Callable[[Boot], Outcome] | BaseException | None = None) -> Stage:
+    def default(boot: Boot) -> Outcome:
+        boot.clock.sleep(1.26)
+        if isinstance(run, BaseException):
+            raise run
+        return Outcome.done(f"{name} done")
+
+    return Stage(name, "does it", "because", run if callable(run) else default)
+
+
+def failing(stack: FakeStack, cause: BaseException) -> tuple[BootError, list[Record]]:
+    """The second of three stages fails."""
+    records: list[Record] = []
+    with pytest.raises(BootError) as caught:
+        run_plan(stack.boot(), [stage("one"), stage("two", cause), stage("three")], records)
+    return caught.value, records
+
+
+def test_stages_run_in_order_and_each_is_told_and_recorded(stack: FakeStack) -> None:
+    records: list[Record] = []
+    nothing = stage("two", lambda _: Outcome.skipped("nothing was running"))
+
+    run_plan(stack.boot(), [stage("one"), nothing], records)
+
+    assert stack.said.splitlines() == [
+        "[1/2] one  one done  1.3 s",
+        "[2/2] two  skipped (nothing was running)  0.0 s",
+    ]
+    assert [record.as_data() for record in records] == [
+        {"stage": "one", "outcome": "done", "text": "one done", "seconds": 1.26},
+        {"stage": "two", "outcome": "skipped", "text": "nothing was running", "seconds": 0},
+    ]
+
+
+def test_the_first_failure_ends_the_plan_and_is_recorded(stack: FakeStack) -> None:
+    error, records = failing(stack, MigrationError("sso: drizzle did not finish", hint="correct it"))
+
+    assert error.exit_code == 5
+    assert [(record.stage, record.outcome) for record in records] == [("one", "done"), ("two", "failed")]
+    assert records[-1].text == "sso: drizzle did not finish"
+    assert records[-1].seconds == 1.26
+
+
+def test_a_failure_names_its_stage_and_the_command_that_goes_on_from_there(stack: FakeStack) -> None:
+    error, _ = failing(stack, MigrationError("sso: drizzle did not finish", hint="correct it"))
+
+    assert error.go_on == "inv two three"
+    assert "error: two: sso: drizzle did not finish" in stack.said
+    assert "go on with: inv two three" in stack.said
+
+
+def test_a_failure_is_shown_once(stack: FakeStack) -> None:
+    error, _ = failing(stack, MigrationError("sso: drizzle did not finish", hint="correct it"))
+
+    assert error.shown
+    assert stack.said.count("did not finish") == 1
+
+
+def test_ctrl_c_ends_the_plan_with_130_and_the_command_that_goes_on(stack: FakeStack) -> None:
+    error, records = failing(stack, KeyboardInterrupt())
+
+    assert isinstance(error, UserInterruptError)
+    assert error.exit_code == 130
+    assert error.go_on == "inv two three"
+    assert records[-1].outcome == "failed"
+
+
+def test_a_full_disk_is_passed_on_in_its_own_words(stack: FakeStack) -> None:
+    error, _ = failing(stack, OSError(errno.ENOSPC, "No space left on device"))
+
+    assert isinstance(error, MachineError)
+    assert "No space left on device" in error.seen
+
+
+def test_a_database_that_breaks_off_is_not_ready(stack: FakeStack) -> None:
+    error, _ = failing(stack, psycopg.OperationalError("server closed the connection\n\tunexpectedly"))
+
+    assert isinstance(error, NotReadyError)
+    assert error.seen == "server closed the connection unexpectedly"
+
+
+def test_a_mistake_of_ours_is_not_dressed_up_as_a_failure_of_the_world(stack: FakeStack) -> None:
+    with pytest.raises(ZeroDivisionError):
+        run_plan(stack.boot(), [stage("one", ZeroDivisionError())], [])
+
+
+@pytest.mark.parametrize(
+    "cause",
+    [KeyboardInterrupt(), OSError("disk"), psycopg.OperationalError("gone"), NotReadyError("no", hint="start it")],
+)
+def test_every_failure_has_a_hint_that_starts_with_a_verb(stack: FakeStack, cause: BaseException) -> None:
+    error, _ = failing(stack, cause)
+
+    assert error.hint.split()[0] in {"go", "see", "look", "start"}
+
+
+def test_an_empty_plan_does_nothing(stack: FakeStack) -> None:
+    run_plan(stack.boot(), [], [])
+
+    assert stack.said == ""
+
+
+# -- the real stages, together -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def stack_that_works(stack: FakeStack) -> FakeStack:
+    """Its database starts with `db-up`, its API makes its tables when it starts."""
+    start = stack.runtime.start
+
+    def starting(started: list[str], on_line: Callable[[str], None]) -> None:
+        start(started, on_line)
+        if "postgres" in started:
+            stack.database_runs()
+        if "api" in started:
+            stack.runtime.tools["python", "-m", "tables"](stack.database)
+
+    stack.runtime.start = starting  # type: ignore[method-assign,assignment]
+    return stack
+
+
+def test_a_first_start_does_every_stage(stack_that_works: FakeStack) -> None:
+    records: list[Record] = []
+
+    run_plan(stack_that_works.boot(), plan(with_clean=True), records)
+
+    assert [record.stage for record in records] == ORDER
+    assert {record.outcome for record in records[2:]} == {"done"}
+    assert stack_that_works.database.tables == {"user", "session", "worker", "task"}
+
+
+def test_a_second_start_keeps_every_row_and_seeds_nothing(stack_that_works: FakeStack) -> None:
+    run_plan(stack_that_works.boot(), plan(), [])
+    stack_that_works.database.rows.update(worker=3, task=41)
+    records: list[Record] = []
+
+    run_plan(stack_that_works.boot(), plan(), records)
+
+    assert stack_that_works.database.rows == {"user": 1, "session": 0, "worker": 3, "task": 41}
+    assert {record.stage: record.outcome for record in records}["seed"] == "skipped"
+
+
+def test_a_quick_start_of_a_running_stack_skips_all_but_the_waits(stack_that_works: FakeStack) -> None:
+    run_plan(stack_that_works.boot(), plan(), [])
+    records: list[Record] = []
+
+    run_plan(stack_that_works.boot(quick=True), plan(quick=True), records)
+
+    assert {record.stage for record in records if record.outcome == "done"} == {"wait-db", "wait-apps"}
+
+
+def test_a_start_prints_no_secret_not_even_with_verbose(stack_that_works: FakeStack) -> None:
+    run_plan(stack_that_works.boot(verbose=True), plan(), [])
+
+    assert "c0rrect-horse" not in stack_that_works.said
+
+
+@pytest.mark.parametrize("first", ["migrate", "seed", "apps-up"])
+def test_a_stage_that_comes_too_early_names_the_one_to_run_first_and_changes_nothing(
+    stack: FakeStack, first: str
+) -> None:
+    stack.server.refusal = "Connection refused"
+
+    with pytest.raises(NotReadyError) as caught:
+        run_plan(stack.boot(), named(first), [])
+
+    assert "inv db-up wait-db" in caught.value.hint
+    assert stack.runtime.ran == []
+    assert stack.runtime.changed == []

@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from scripts.bootorder.migrate import migrate
+from scripts.bootorder.status import status
+
+from .fakes import PASSWORD, FakeStack
+
+
+def status_of(stack: FakeStack) -> Any:
+    """As `status --json` gives it to a program."""
+    return json.loads(json.dumps(status(stack.boot())))
+
+
+def test_status_has_the_keys_that_programs_rely_on(stack: FakeStack) -> None:
+    found = status_of(stack)
+
+    assert list(found) == ["runtime", "layout", "database", "services", "owners"]
+    assert list(found["database"]) == ["host", "port", "name", "url"]
+    assert {tuple(service) for service in found["services"]} == {("name", "state", "health", "url")}
+    assert {tuple(owner) for owner in found["owners"]} == {("name", "role", "schema", "tables", "missing")}
+
+
+def test_the_database_is_told_with_its_url_but_without_its_password(stack: FakeStack) -> None:
+    found = status_of(stack)
+
+    assert found["runtime"] == "fake"
+    assert found["layout"] == "shared"
+    assert found["database"] == {
+        "host": "127.0.0.1",
+        "port": 5432,
+        "name": "taskflow",
+        "url": "postgresql://taskflow@127.0.0.1:5432/taskflow",
+    }
+    assert PASSWORD not in json.dumps(found)
+
+
+def test_services_are_told_with_state_health_and_url(stack: FakeStack) -> None:
+    stack.runtime.becomes("api", "running", health="healthy", port=8000)
+    stack.runtime.becomes("web", "exited", exit_code=1, port=3000)
+
+    services = {service.pop("name"): service for service in status_of(stack)["services"]}
+
+    assert services == {
+        "postgres": {"state": "running", "health": "healthy", "url": "127.0.0.1:5432"},
+        "pgadmin": {"state": "absent", "health": "", "url": None},
+        "sso": {"state": "absent", "health": "", "url": None},
+        "api": {"state": "running", "health": "healthy", "url": "http://localhost:8000"},
+        "web": {"state": "exited", "health": "", "url": "http://localhost:3000"},
+    }
+
+
+def test_one_offs_are_no_services_of_the_status(stack: FakeStack) -> None:
+    assert "sso-setup" not in [service["name"] for service in status_of(stack)["services"]]
+
+
+def test_an_owner_that_was_never_rehearsed_has_unknown_tables(stack: FakeStack) -> None:
+    assert status_of(stack)["owners"] == [
+        {"name": "sso", "role": "taskflow", "schema": "public", "tables": None, "missing": None},
+        {"name": "api", "role": "taskflow", "schema": "public", "tables": None, "missing": None},
+    ]
+
+
+def test_an_owner_s_tables_are_told_as_there_or_missing(stack: FakeStack) -> None:
+    migrate(stack.boot())
+    stack.database.drop("session")
+
+    sso, api = status_of(stack)["owners"]
+
+    assert (sso["tables"], sso["missing"]) == (["public.user"], ["public.session"])
+    assert (api["tables"], api["missing"]) == ([], ["public.task", "public.worker"])
+
+
+@pytest.mark.parametrize("running", [True, False])
+def test_without_an_answering_database_every_table_is_missing(stack: FakeStack, running: bool) -> None:
+    migrate(stack.boot())
+    if running:
+        stack.server.refusal = "Connection refused"
+    else:
+        stack.runtime.becomes("postgres", "exited", port=5432)
+
+    found = status_of(stack)
+
+    assert found["owners"][0]["missing"] == ["public.session", "public.user"]
+    assert (found["database"]["url"] is not None) == running
+
+
+def test_a_stack_that_was_never_started_has_a_status_too(stack: FakeStack) -> None:
+    stack.runtime.becomes("postgres", "absent")
+
+    found = status_of(stack)
+
+    assert found["database"] == {"host": None, "port": None, "name": "taskflow", "url": None}
+
+
+def test_status_changes_nothing(stack: FakeStack) -> None:
+    status_of(stack)
+
+    assert stack.runtime.changed == []
+    assert stack.runtime.ran == []
+    assert not (stack.root / ".bootorder").exists()
