@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from .boot import Boot
 from .migrate import require_database, require_tables
 from .outcome import Outcome
@@ -31,12 +33,7 @@ def clean(boot: Boot) -> Outcome:
 def db_up(boot: Boot) -> Outcome:
     """Start the database and what stands beside it."""
     database = boot.settings.database
-    names = [database.service, *database.beside]
-    services = boot.runtime.services()
-    if boot.quick and all(services[name].running for name in names):
-        return Outcome.skipped(f"{' and '.join(names)} already run")
-    boot.runtime.start(names, boot.console.detail)
-    return Outcome.done(f"{' and '.join(names)} started")
+    return _start(boot, [database.service, *database.beside])
 
 
 def apps_up(boot: Boot) -> Outcome:
@@ -47,8 +44,15 @@ def apps_up(boot: Boot) -> Outcome:
     boot.build([*names, *(owner.settings.service for owner in first)])
     for owner in first:
         require_tables(owner, target)
-    services = boot.runtime.services()
-    if boot.quick and all(services[name].running for name in names):
-        return Outcome.skipped(f"{', '.join(names)} already run")
-    boot.runtime.start(names, boot.console.detail)
-    return Outcome.done(f"{', '.join(names)} started")
+    return _start(boot, names)
+
+
+def _start(boot: Boot, names: Sequence[str]) -> Outcome:
+    if not names:
+        return Outcome.skipped("there is nothing to start")
+    started = boot.runtime.start(names, boot.console.detail)
+    return Outcome.done(f"{_list(started)} started") if started else Outcome.skipped(f"{_list(names)} already run")
+
+
+def _list(names: Sequence[str]) -> str:
+    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))

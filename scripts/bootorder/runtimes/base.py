@@ -30,13 +30,15 @@ class Address:
 class Service:
     """One service as it is now.
 
-    `state`: running, exited, or absent. `health`: healthy, unhealthy, starting, or empty where nothing checks it.
+    `state`: running, exited, created or absent. `health`: healthy, unhealthy, starting, or empty where nothing checks
+    it. `instance` changes whenever it is started anew.
     """
 
     name: str
     state: str
     health: str = ""
     exit_code: int | None = None
+    instance: str = ""
     address: Address | None = None
 
     @property
@@ -68,8 +70,11 @@ class Runtime(Protocol):
     def build(self, names: Sequence[str], on_line: Callable[[str], None]) -> None:
         """Make what these services run, if sources changed. Raises MachineError with the tool's last lines."""
 
-    def start(self, names: Sequence[str], on_line: Callable[[str], None]) -> None:
-        """Start these services and nothing they depend on; returns when started, not when healthy."""
+    def start(self, names: Sequence[str], on_line: Callable[[str], None]) -> Sequence[str]:
+        """Start these services and nothing they depend on; what runs as declared is left alone.
+
+        Returns when they are started, not when healthy, with the names of those that were started anew.
+        """
 
     def stop(self) -> Sequence[str]:
         """Stop everything of this stack, one-offs of killed runs too; keeps data. Returns what was stopped."""

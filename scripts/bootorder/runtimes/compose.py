@@ -109,6 +109,7 @@ class ComposeRuntime:
             "running" if running else "created" if state["Status"] == "created" else "exited",
             health=state.get("Health", {}).get("Status", "") if running else "",
             exit_code=None if running else state["ExitCode"],
+            instance=f"{inspected['Id']} {state['StartedAt']}",
             address=_published(inspected["NetworkSettings"]["Ports"]) or self._declared_address(name),
         )
 
@@ -153,10 +154,10 @@ class ComposeRuntime:
                 hint="correct what the build says and start again; nothing was changed in the database",
             )
 
-    def start(self, names: Sequence[str], on_line: Callable[[str], None]) -> None:
-        now = self.services()
+    def start(self, names: Sequence[str], on_line: Callable[[str], None]) -> Sequence[str]:
+        before = self.services()
         wanted = {
-            name: address for name in names if not now[name].running and (address := self._declared_address(name))
+            name: address for name in names if not before[name].running and (address := self._declared_address(name))
         }
         refuse_taken_ports({name: address.port for name, address in wanted.items()}, self.port_holder)
         done = self._compose(["up", "--detach", "--no-deps", "--no-build", *names], on_line=on_line)
@@ -167,6 +168,8 @@ class ComposeRuntime:
                 log=LogTail.of("docker compose up", done.text),
                 hint=f"see what the machine lacks: {command('doctor')}",
             )
+        after = self.services()
+        return [name for name in names if after[name].instance != before[name].instance]
 
     def stop(self) -> Sequence[str]:
         running = [container for container in self._containers() if container["State"] in {"running", "restarting"}]
