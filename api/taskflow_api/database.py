@@ -28,7 +28,7 @@ def reason(error: Exception) -> str:
     """Say in one line what the database said, without the statement, the place in it and the link to a manual."""
     cause = (isinstance(error, DBAPIError) and error.orig) or error
     message = isinstance(cause, psycopg.Error) and cause.diag.message_primary  # None when no server was reached
-    return " ".join((message or str(cause)).split())
+    return " ".join((message or str(cause) or repr(cause)).split())
 
 
 async def find_or_insert(session: AsyncSession, model: type[Row], key: str, **values: str) -> tuple[Row, bool]:

@@ -103,7 +103,7 @@ def anyone(api: Api) -> Iterator[httpx.Client]:
         yield client
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def ada(api: Api, sso: Sso) -> Iterator[httpx.Client]:
     """Speak to the API as a worker it knows."""
     with httpx.Client(base_url=api.base_url, headers=sso.headers(), trust_env=False) as client:

@@ -76,7 +76,7 @@ class Sso:
             "name": "Ada",
             "email": "ada@example.com",
             "iat": int(time.time()),
-            "exp": int(time.time()) + 60,
+            "exp": int(time.time()) + 3600,
             **changes,
         }
         return {name: value for name, value in claims.items() if value is not None}

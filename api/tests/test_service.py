@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import psycopg
+import pytest
 from psycopg import sql
 
 from taskflow_api import tables
@@ -48,12 +49,14 @@ def test_unhealthy_while_the_database_refuses_and_healthy_again_by_itself(empty_
         assert httpx.get(url).status_code == 200
 
 
-def test_unhealthy_in_time_when_the_database_says_nothing() -> None:
+def test_unhealthy_in_time_when_the_database_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("taskflow_api.routes.health._PATIENCE", 0.2)
+
     async def health(database_url: str) -> httpx.Response:
         app = create_app(read_settings({"DATABASE_URL": database_url, "SSO_URL": "http://a", "API_URL": "http://b"}))
         app.state.engine, app.state.trouble = connect(read_database_url({"DATABASE_URL": database_url})), ""
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
-            return await asyncio.wait_for(client.get("/health"), 4)
+            return await asyncio.wait_for(client.get("/health"), 2)
 
     with socket.create_server(("127.0.0.1", 0)) as mute:
         answer = asyncio.run(health(f"postgresql://api:secret@127.0.0.1:{mute.getsockname()[1]}/taskflow"))

@@ -24,7 +24,7 @@ class Key:
 
     def __str__(self) -> str:
         whole = f"{self.schema}.{self.relation}"
-        if self.kind in {"column", "constraint", "index", "trigger", "policy"}:
+        if self.name != self.relation:
             return f"{self.kind} {whole}.{self.name}"
         return f"{self.kind} {whole}"
 

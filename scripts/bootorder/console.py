@@ -26,11 +26,11 @@ class Console:
         self._talk = talk or sys.stderr
         self._data = data or sys.stdout
         self.verbose = verbose
-        terminal = self._talk.isatty() and os.environ.get("TERM") != "dumb"
-        self._colour = terminal and not os.environ.get("NO_COLOR")
-        self._in_place = terminal and not os.environ.get("CI")
+        self._colour = _takes_colour(self._talk)
+        self._data_colour = _takes_colour(self._data)
+        self._in_place = _is_terminal(self._talk) and not os.environ.get("CI")
         self._open_line = False
-        if terminal:
+        if self._colour or self._data_colour:
             colorama.just_fix_windows_console()
 
     def begin(self, number: int, total: int, name: str) -> None:
@@ -77,7 +77,7 @@ class Console:
     def check(self, ok: bool, name: str, seen: str, mend: str) -> None:
         """One finding of `doctor`."""
         mark = self._paint("ok  ", Fore.GREEN) if ok else self._paint("MEND", Fore.RED)
-        self._line(f"{mark}  {name.ljust(15)} {seen}" + (f"; {mend}" if mend and not ok else ""))
+        self._line(f"{mark}  {name.ljust(15)} {seen}" + (f"; {mend}" if mend else ""))
 
     def error(self, error: BootError, stage: str = "") -> None:
         """A failure: message, expected, seen, last log lines, hint, and the command that goes on."""
@@ -99,7 +99,7 @@ class Console:
     def log_line(self, service: str, text: str, position: int) -> None:
         """One line of a service's log, on stdout: it is what `logs` was asked for."""
         name = service.ljust(12)
-        if self._colour:
+        if self._data_colour:
             name = f"{_SERVICE_COLOURS[position % len(_SERVICE_COLOURS)]}{name}{Style.RESET_ALL}"
         self._data.write(f"{name} | {text}\n")
         self._data.flush()
@@ -120,3 +120,11 @@ class Console:
         self._open_line = False
         self._talk.write(f"{start}{text}\n")
         self._talk.flush()
+
+
+def _is_terminal(stream: TextIO) -> bool:
+    return stream.isatty() and os.environ.get("TERM") != "dumb"
+
+
+def _takes_colour(stream: TextIO) -> bool:
+    return _is_terminal(stream) and not os.environ.get("NO_COLOR")

@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import LiteralString
-from urllib.parse import quote, urlsplit, urlunsplit
+from urllib.parse import quote, urlsplit
 
 import psycopg
 from psycopg import sql
@@ -150,5 +150,8 @@ def with_database(url: str, target: Target, *, from_host: bool = False) -> str:
     parts = urlsplit(url)
     netloc = parts.netloc
     if from_host:
-        netloc = f"{netloc.rpartition('@')[0]}@{target.address}"
-    return urlunsplit(parts._replace(netloc=netloc, path=f"/{quote(target.name)}"))
+        user, at, _ = netloc.rpartition("@")
+        netloc = f"{user}{at}{target.address}"
+    query = f"?{parts.query}" if parts.query else ""
+    # put together by hand: urlunsplit loses the slashes of a URL without a host (a Unix socket)
+    return f"{parts.scheme}://{netloc}/{quote(target.name)}{query}"

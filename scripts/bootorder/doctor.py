@@ -20,12 +20,16 @@ _DISK_WANTED = 3 * 1024**3  # bytes: the sample's images and their build
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing looked at. `mend` starts with a verb; empty where nothing is to be done."""
+    """One thing looked at. `mend` starts with a verb; it is empty where all is well."""
 
     name: str
     ok: bool
     seen: str
     mend: str = ""
+
+    def __post_init__(self) -> None:
+        if self.ok:
+            object.__setattr__(self, "mend", "")
 
     def as_data(self) -> dict[str, object]:
         return asdict(self)

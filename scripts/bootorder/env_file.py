@@ -16,7 +16,16 @@ def read(path: Path) -> dict[str, str]:
     """The variables of the file, over which this process's environment wins, as Compose has it."""
     from dotenv import dotenv_values
 
-    written = {key: value or "" for key, value in dotenv_values(path, interpolate=False).items()}
+    if not path.exists():
+        return {}
+    try:
+        written = {key: value or "" for key, value in dotenv_values(path, interpolate=False).items()}
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(
+            f"cannot read {path.name}: {error}",
+            expected="a text file in UTF-8 that this user can read",
+            hint=f"correct {path}, or move it away to have one made",
+        ) from None
     return {**written, **{key: os.environ[key] for key in written if key in os.environ}}
 
 
@@ -42,13 +51,18 @@ def complete(path: Path, names: Sequence[str], lock: Path) -> list[str]:
 
 
 def _missing(path: Path, names: Sequence[str]) -> list[str]:
-    present = read(path) if path.exists() else {}
+    present = read(path)
     return [name for name in dict.fromkeys(names) if name not in present and name not in os.environ]
 
 
 def secret(path: Path, name: str) -> str:
     """One secret. Raises SettingsError where it is neither in the file nor in the environment, or empty."""
-    value = os.environ.get(name) or (read(path) if path.exists() else {}).get(name, "")
+    value = os.environ.get(name, read(path).get(name, ""))
+    if not value and name in os.environ:
+        raise SettingsError(
+            f"{name} is empty in the environment, which wins over {path.name}",
+            hint=f"unset {name}, or give it a value",
+        )
     if not value:
         raise SettingsError(
             f"{name} has no value in {path.name}",

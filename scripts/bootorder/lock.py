@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from .errors import LockedError
+from .errors import LockedError, MachineError
 
 
 @contextlib.contextmanager
@@ -17,7 +17,15 @@ def exclusive(folder: Path, doing: str) -> Iterator[None]:
     """Hold the checkout's lock; raises LockedError naming the holder at once, without waiting."""
     from filelock import FileLock, Timeout
 
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise MachineError(
+            f"cannot make the folder {folder.name}",
+            expected=f"{folder}, for caches and the lock",
+            seen=str(error),
+            hint=f"make {folder.parent} writable, or move away what stands in its place",
+        ) from None
     holder = folder / "holder.json"
     lock = FileLock(folder / "lock")
     try:

@@ -12,7 +12,7 @@ from .database import Target, migration_lock
 from .errors import GuardError, LogTail, MigrationError, NotReadyError, command
 from .outcome import Outcome
 from .owners import Owner
-from .probes import Ready
+from .probes import Failed, Ready
 
 _SHOWN = 20
 
@@ -157,11 +157,12 @@ def require_database(boot: Boot) -> Target:
     look = target.look()
     if isinstance(look, Ready):
         return target
-    seen = look.seen if not hasattr(look, "error") else look.error.seen
+    if isinstance(look, Failed):
+        raise look.error
     raise NotReadyError(
         "the database does not answer",
         expected=f"an answer on {target.address}",
-        seen=seen,
+        seen=look.seen,
         hint=f"start it first: {command('db-up wait-db')}",
     )
 

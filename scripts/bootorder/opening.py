@@ -53,28 +53,27 @@ def start_stack(boot: Boot, *, with_clean: bool, until: str, as_json: bool, dry:
         _print_plan(boot.console, stages)
         return
     records: list[Record] = []
-    error: BootError | None = None
     try:
         boot.check()
         with exclusive(boot.state_folder, "start"):
             run_plan(boot, stages, records)
-        if not until:
-            show_status(boot)
-    except BootError as raised:
-        error = raised
-        raise
-    finally:
+    except BootError as error:
         if as_json:
-            from .status import status
+            boot.console.data(_report(records, error=error.as_data()))
+        raise
+    if as_json:
+        from .status import status
 
-            boot.console.data(
-                {
-                    "ok": error is None,
-                    "stages": [record.as_data() for record in records],
-                    "error": error.as_data() if error else None,
-                    "status": None if error else status(boot),
-                }
-            )
+        boot.console.data(_report(records, status=status(boot)))
+    elif not until:
+        show_status(boot)
+
+
+def _report(
+    records: Sequence[Record], *, error: Mapping[str, Any] | None = None, status: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    stages = [record.as_data() for record in records]
+    return {"ok": error is None, "stages": stages, "error": error, "status": status}
 
 
 def show_plan(console: Console, *, with_clean: bool, quick: bool, until: str, as_json: bool) -> None:

@@ -19,9 +19,13 @@ def is_free(port: int) -> bool:
         try:
             probe.bind(("127.0.0.1", port))
         except OSError as error:
-            if error.errno in {errno.EADDRINUSE, errno.EACCES}:
+            if error.errno == errno.EADDRINUSE:
                 return False
-            raise
+            # A low port is not this user's to bind, and may be the engine's to publish. On Windows it is what a
+            # listener with exclusive use answers.
+            if error.errno != errno.EACCES:
+                raise
+            return sys.platform != "win32"
     return True
 
 

@@ -106,9 +106,18 @@ def _ended(process: subprocess.Popen[str]) -> Iterator[subprocess.Popen[str]]:
         yield process
     finally:
         if process.poll() is None:
-            process.send_signal(getattr(signal, "CTRL_BREAK_EVENT", signal.SIGINT))
+            _tell(process, getattr(signal, "CTRL_BREAK_EVENT", signal.SIGINT))
             try:
                 process.wait(_GRACE_SECONDS)
             except subprocess.TimeoutExpired:
-                process.kill()
+                _tell(process, getattr(signal, "SIGKILL", signal.SIGTERM))
                 process.wait()
+
+
+def _tell(process: subprocess.Popen[str], number: int) -> None:
+    """Signal the command and everything it started; on Windows only the break event reaches all of them."""
+    if hasattr(os, "killpg"):
+        with contextlib.suppress(ProcessLookupError):  # it ended meanwhile
+            os.killpg(process.pid, number)
+    else:
+        process.send_signal(number)

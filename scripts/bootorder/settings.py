@@ -23,7 +23,7 @@ def _as_arguments(value: object) -> object:
 
 
 Arguments = Annotated[tuple[str, ...], BeforeValidator(_as_arguments)]
-Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False, strict=True)]
 Name = Annotated[str, Field(min_length=1)]
 
 
@@ -63,7 +63,7 @@ class OwnerSettings(_Part):
 class AppSettings(_Part):
     """A service with tables or pages of its own. Without `health` its container's health check decides."""
 
-    health: str = ""
+    health: Annotated[str, Field(pattern="^(/.*)?$")] = ""
     wait: Seconds = 60
 
 
@@ -86,7 +86,7 @@ def parse(config: Mapping[str, Any]) -> Settings:
     """Invoke's merged configuration in, settings out. Raises SettingsError with the path of what is wrong."""
     part = config.get(KEY)
     if not isinstance(part, Mapping):
-        known = nearest(KEY, (key for key in config if isinstance(key, str)))
+        known = nearest(KEY, (key for key in config if isinstance(key, str) and key != KEY))
         raise SettingsError(
             f"invoke.yaml has no `{KEY}:` part" + (f"; `{known}` is not it" if known else ""),
             hint=f"write the stack's database, owners and apps under `{KEY}:` in invoke.yaml",
@@ -135,6 +135,8 @@ def _problem(item: Any) -> str:
         return f"unknown key `{dotted}`" + (f"; did you mean `{near}`?" if near else "")
     if item["type"] == "missing":
         return f"`{dotted}` is missing"
+    if item["type"] == "value_error":
+        return f"`{dotted}`: {item['ctx']['error']}"
     return f"`{dotted}`: {item['msg'][0].lower()}{item['msg'][1:]}, not {item['input']!r}"
 
 

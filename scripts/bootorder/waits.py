@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import http.client
 import threading
 import urllib.error
 import urllib.request
+from collections.abc import Callable
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 
 from .boot import Boot
 from .errors import NotReadyError, command
 from .migrate import verify_created_at_start
 from .outcome import Outcome
-from .probes import Failed, Look, NotYet, Ready, wait_for
+from .probes import Failed, Look, NotYet, Probe, Ready, wait_for
 from .runtimes.base import Address, Service
 from .settings import AppSettings
 
@@ -33,48 +35,51 @@ def wait_db(boot: Boot) -> Outcome:
                 return Failed(_not_running(boot, service, "db-up"))
         return found
 
-    ready = wait_for(
-        look,
-        what=name,
-        limit=boot.settings.database.wait,
-        clock=boot.clock,
-        hint=f"look at its log: {command(f'logs --service {name}')}",
-    )
+    ready = _wait_with_log(boot, name, look, boot.settings.database.wait)
     return Outcome.done(ready.seen)
 
 
 def wait_apps(boot: Boot) -> Outcome:
     """Wait until every app is healthy, all at once; the first that fails for good ends the wait."""
+    if not boot.apps:
+        return Outcome.skipped("there are no apps")
     ended = threading.Event()
 
     def wait_one(name: str, app: AppSettings) -> None:
-        wait_for(
-            lambda: look_at_app(boot, name, app),
-            what=name,
-            limit=app.wait,
-            clock=boot.clock,
-            hint=f"look at its log: {command(f'logs --service {name}')}",
-            given_up=ended.is_set,
-        )
+        _wait_with_log(boot, name, lambda: look_at_app(boot, name, app), app.wait, given_up=ended.is_set)
 
-    with ThreadPoolExecutor(max_workers=max(1, len(boot.apps))) as pool:
+    with ThreadPoolExecutor(max_workers=len(boot.apps)) as pool:
         waits = {pool.submit(wait_one, name, app): name for name, app in boot.apps.items()}
         try:
             finished, _ = wait(waits, return_when=FIRST_EXCEPTION)
         finally:
             ended.set()
     for waited in finished:
-        error = waited.exception()
-        if isinstance(error, NotReadyError) and error.log is None:
-            error.log = boot.runtime.log_tail(waits[waited])
-        if error:
-            raise error
+        waited.result()
     counts = [
         f"{name} {'healthy' if app.health or boot.runtime.services()[name].health else 'running'}"
         for name, app in boot.apps.items()
     ]
     made = verify_created_at_start(boot)
     return Outcome.done(", ".join(counts) + (f"; {made}" if made else ""))
+
+
+def _wait_with_log(
+    boot: Boot, name: str, probe: Probe, limit: float, given_up: Callable[[], bool] = lambda: False
+) -> Ready:
+    try:
+        return wait_for(
+            probe,
+            what=name,
+            limit=limit,
+            clock=boot.clock,
+            hint=f"look at its log: {command(f'logs --service {name}')}",
+            given_up=given_up,
+        )
+    except NotReadyError as error:
+        if error.log is None:
+            error.log = boot.runtime.log_tail(name)
+        raise
 
 
 def look_at_app(boot: Boot, name: str, app: AppSettings) -> Look:
@@ -104,7 +109,9 @@ def health(service: Service, app: AppSettings | None) -> str:
     if not service.running:
         return ""
     if app and app.health:
-        return "healthy" if isinstance(_http_look(service.address, app.health), Ready) else "unhealthy"
+        if isinstance(_http_look(service.address, app.health), Ready):
+            return "healthy"
+        return "starting" if service.health == "starting" else "unhealthy"
     return service.health
 
 
@@ -118,7 +125,7 @@ def _http_look(address: Address | None, path: str) -> Ready | NotYet:
     except urllib.error.HTTPError as error:
         body = error.read(300).decode(errors="replace").strip()
         return NotYet(f"{url} answered {error.code} {body}")
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, http.client.HTTPException) as error:
         return NotYet(f"{url}: {error}")
 
 
@@ -129,6 +136,13 @@ def _not_running(boot: Boot, service: Service, first: str) -> NotReadyError:
             expected="a running service",
             seen="no container of it",
             hint=f"start it first: {command(first)}",
+        )
+    if service.state == "created":
+        return NotReadyError(
+            f"{service.name} was made but never started",
+            expected="a running service",
+            seen="the engine made it and did not start it",
+            hint=f"start it again: {command(first)}",
         )
     return NotReadyError(
         f"{service.name} is not running: it exited with code {service.exit_code}",

@@ -125,10 +125,10 @@ def test_the_project_of_another_folder_is_refused_and_not_touched(fresh: Compose
             refused[name] = error
 
     assert list(refused) == list(ACTS)
-    for error in refused.values():
-        assert error.exit_code == 3
-        assert error.seen == str(fresh.folder)
-        assert "COMPOSE_PROJECT_NAME" in error.hint
+    for refusal in refused.values():
+        assert refusal.exit_code == 3
+        assert refusal.seen == str(fresh.folder)
+        assert "COMPOSE_PROJECT_NAME" in refusal.hint
     after = (docker("ps", "--all", "--filter", f"label={PROJECT_LABEL}={fresh.project}"), fresh.remains())
     assert (*map(len, after),) == (*map(len, before),)
     assert _names(after[0]) == _names(before[0])
@@ -183,9 +183,7 @@ def test_an_app_may_share_its_port_number_with_another_address(tmp_path: Path) -
     ],
     ids=["unknown key", "no yaml", "missing variable", "unknown dependency", "no file"],
 )
-def test_a_broken_compose_file_is_refused_in_the_words_of_compose(
-    tmp_path: Path, text: str | None, words: str
-) -> None:
+def test_a_broken_compose_file_is_refused_in_the_words_of_compose(tmp_path: Path, text: str | None, words: str) -> None:
     folder = tmp_path / FOLDER
     folder.mkdir()
     if text is not None:
@@ -270,7 +268,6 @@ def _collected() -> Iterator[None]:
 
 @leaves_a_socket
 @pytest.mark.usefixtures("_collected")
-
 def test_no_engine_is_said_with_what_to_do(fresh: ComposeTiny, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DOCKER_HOST", "unix:///nonexistent/docker.sock")
 

@@ -321,7 +321,7 @@ def test_owners_and_databases_do_not_share_a_scratch_database(database: Target, 
         assert names(database) >= {first.name, second.name, third.name}
 
 
-@pytest.mark.parametrize("purpose", ["", "söme \"one's\" tables; --", "x" * 100])
+@pytest.mark.parametrize("purpose", ["", 'söme "one\'s" tables; --', "x" * 100])
 def test_a_purpose_may_be_any_text(odd_database: Target, purpose: str) -> None:
     with scratch_database(odd_database, purpose) as scratch:
         assert isinstance(scratch.look(), Ready)

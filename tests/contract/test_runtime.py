@@ -5,9 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
-
 import signal
-
 import subprocess
 import sys
 import time
@@ -208,20 +206,20 @@ def test_followed_logs_end_with_their_reader_and_leave_no_process(running: TinyS
 def test_starting_twice_is_harmless(running: TinyStack) -> None:
     with running.database().connect() as connection:
         begun = connection.execute("select pg_postmaster_start_time()").fetchone()
-        running.runtime.start(["database", "app"], ignore)
+        assert list(running.runtime.start(["database", "app"], ignore)) == []
         assert connection.execute("select pg_postmaster_start_time()").fetchone() == begun
 
 
 def test_start_starts_nothing_it_depends_on(fresh: TinyStack) -> None:
-    fresh.start("app")
+    fresh.runtime.build(["app"], ignore)
 
+    assert list(fresh.runtime.start(["app"], ignore)) == ["app"]
     states = {name: service.state for name, service in fresh.runtime.services().items()}
     assert states == {**dict.fromkeys(fresh.parts, "absent"), "app": "running"}
 
 
 def test_starting_nothing_starts_nothing(fresh: TinyStack) -> None:
-    fresh.runtime.start([], ignore)
-
+    assert list(fresh.runtime.start([], ignore)) == []
     assert fresh.alive() == []
 
 
@@ -273,12 +271,14 @@ def test_the_fingerprint_follows_the_sources(fresh: TinyStack) -> None:
 
 
 def test_a_changed_service_is_started_anew(fresh: TinyStack) -> None:
-    fresh.start("dying")
-    fresh.once("dying", lambda service: service.exit_code == 3)
+    fresh.start("dying", "unhealthy")
+    before = {name: fresh.service(name).instance for name in ("dying", "unhealthy")}
     fresh.change("dying", program="raise SystemExit(4)")
-    fresh.start("dying")
 
+    assert list(fresh.runtime.start(["dying", "unhealthy"], ignore)) == ["dying"]
     assert fresh.once("dying", lambda service: not service.running).exit_code == 4
+    assert fresh.service("dying").instance not in {"", before["dying"]}
+    assert fresh.service("unhealthy").instance == before["unhealthy"]
 
 
 def test_a_taken_port_is_refused_by_the_name_and_id_of_its_process(fresh: TinyStack) -> None:

@@ -266,7 +266,7 @@ class ComposeTiny(TinyStack):
             return sorted(name for names in pool.map(lambda arguments: docker(*arguments), listed) for name in names)
 
     def wipe(self) -> None:
-        kinds = (
+        kinds: Sequence[tuple[str, list[str], list[str]]] = (
             ("container", ["--all", "--filter", self._mine], ["--force", "--volumes"]),
             ("volume", ["--filter", self._mine], ["--force"]),
             ("network", ["--filter", self._mine], []),

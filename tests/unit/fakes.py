@@ -195,13 +195,15 @@ class FakeConnection:
             return [("bootorder 4711", 31, "2026-11-22 17:00:00")]
         if "from pg_class" in text:
             return [(*_as_tuple(key), definition) for key, definition in held.objects.items()]
-        if "count(*)" in text:
-            parts = re.findall(r'select (\d+)::int, count\(\*\) from "(\w+)"\."(\w+)"', text)
-            return [(int(position), held.rows[name]) for position, _, name in parts]
+        return self._rows(text) or self._change(text, values)
+
+    def _rows(self, text: str) -> list[tuple[Any, ...]]:
+        held = self._database
         if "xmin" in text:
             tables = re.findall(r'from "\w+"\."(\w+)"', text)
             return [(1000 * held.rows[name] + held.updates.get(name, 0),) for name in tables]
-        return self._change(text, values)
+        parts = re.findall(r'select (\d+)::int, count\(\*\) from "\w+"\."(\w+)"', text)
+        return [(int(position), held.rows[name]) for position, name in parts]
 
     def _change(self, text: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
         held = self._database
@@ -292,12 +294,13 @@ class FakeRuntime:
     def build(self, names: Sequence[str], on_line: Callable[[str], None]) -> None:
         self.changed += [f"build {name}" for name in names]
 
-    def start(self, names: Sequence[str], on_line: Callable[[str], None]) -> None:
+    def start(self, names: Sequence[str], on_line: Callable[[str], None]) -> Sequence[str]:
         now = self.services()
-        for name in names:
-            if not now[name].running:
-                self.becomes(name, "running")
+        anew = [name for name in names if not now[name].running]
+        for name in anew:
+            self.becomes(name, "running", port=5432 if name == "postgres" else None)
         self.changed += [f"start {name}" for name in names]
+        return anew
 
     def stop(self) -> Sequence[str]:
         running = [name for name, service in self.services().items() if service.running]
@@ -492,7 +495,9 @@ class FakeDocker:
             "State": state,
             "Ports": [{"PublicPort": port}] if port else [],
             "inspected": {
+                "Id": name,
                 "State": {
+                    "StartedAt": "2026-11-22T17:00:00Z",
                     "Status": state,
                     "Running": state == "running",
                     "Restarting": False,
@@ -515,6 +520,9 @@ class FakeDocker:
     @property
     def volume_names(self) -> list[str]:
         return list(self._volumes)
+
+    def restart(self, name: str) -> None:
+        self._containers[name]["inspected"]["State"]["StartedAt"] += " again"
 
     def compose_stops(self, project: str = "taskflow") -> None:
         """What `docker compose stop` does: one-offs are passed by."""
@@ -569,6 +577,7 @@ class FakeDocker:
         self._containers[container]["inspected"]["State"].update(Status="exited", Running=False)
 
     def remove_container(self, container: str, *, force: bool) -> None:
+        self.inspect_container(container)
         del self._containers[container]
 
     def volumes(self, *, filters: Mapping[str, str]) -> dict[str, list[dict[str, str]] | None]:

@@ -115,9 +115,8 @@ def test_a_connection_says_everything_so_that_no_pg_variable_leaks_in(monkeypatc
 
 
 def test_a_second_migration_is_refused_and_told_who_is_at_work(server: FakeServer) -> None:
-    with migration_lock(TARGET):
-        with pytest.raises(LockedError) as caught, migration_lock(TARGET):
-            pass
+    with migration_lock(TARGET), pytest.raises(LockedError) as caught, migration_lock(TARGET):
+        pass
 
     assert caught.value.exit_code == 7
     assert "bootorder 4711" in caught.value.seen

@@ -53,25 +53,24 @@ def test_clean_again_has_nothing_to_do(stack: FakeStack) -> None:
 
 
 def test_the_database_is_started_with_what_stands_beside_it_and_nothing_else(stack: FakeStack) -> None:
+    clean(stack.boot())
+
     assert db_up(stack.boot()) == Outcome("postgres and pgadmin started")
     assert started(stack) == ["postgres", "pgadmin"]
 
 
-def test_quick_leaves_a_running_database_alone(stack: FakeStack) -> None:
+def test_a_database_that_runs_is_left_alone(stack: FakeStack) -> None:
     db_up(stack.boot())
-    stack.runtime.changed.clear()
 
-    assert db_up(stack.boot(quick=True)) == Outcome.skipped("postgres and pgadmin already run")
-    assert stack.runtime.changed == []
+    assert db_up(stack.boot()) == Outcome.skipped("postgres and pgadmin already run")
 
 
-def test_quick_starts_the_database_when_part_of_it_is_missing(stack: FakeStack) -> None:
-    assert not db_up(stack.boot(quick=True)).was_skipped
-    assert started(stack) == ["postgres", "pgadmin"]
+def test_only_what_was_started_anew_is_named(stack: FakeStack) -> None:
+    assert db_up(stack.boot()) == Outcome("pgadmin started")
 
 
 def test_the_apps_are_built_and_started_once_their_owners_have_migrated(migrated: FakeStack) -> None:
-    assert apps_up(migrated.boot()) == Outcome("sso, api, web started")
+    assert apps_up(migrated.boot()) == Outcome("sso, api and web started")
     assert started(migrated) == ["sso", "api", "web"]
     assert {"build sso", "build api", "build web"} <= set(migrated.runtime.changed)
 
@@ -99,19 +98,23 @@ def test_apps_are_refused_without_a_database(migrated: FakeStack) -> None:
     assert started(migrated) == []
 
 
-def test_quick_leaves_running_apps_alone_and_builds_nothing(migrated: FakeStack) -> None:
+def test_apps_that_run_are_left_alone(migrated: FakeStack) -> None:
     apps_up(migrated.boot())
-    migrated.runtime.changed.clear()
 
-    assert apps_up(migrated.boot(quick=True)) == Outcome.skipped("sso, api, web already run")
-    assert migrated.runtime.changed == []
+    assert apps_up(migrated.boot()) == Outcome.skipped("sso, api and web already run")
 
 
-def test_quick_starts_the_apps_when_one_does_not_run(migrated: FakeStack) -> None:
+def test_quick_builds_no_app_that_was_built_before(migrated: FakeStack) -> None:
+    apps_up(migrated.boot(quick=True))
+
+    assert not any(change.startswith("build") for change in migrated.runtime.changed)
+
+
+def test_an_app_that_does_not_run_is_started_again(migrated: FakeStack) -> None:
     apps_up(migrated.boot())
     migrated.runtime.becomes("web", "exited", exit_code=1)
 
-    assert apps_up(migrated.boot(quick=True)) == Outcome("sso, api, web started")
+    assert apps_up(migrated.boot()) == Outcome("web started")
 
 
 def test_a_stack_without_apps_starts_nothing(stack: FakeStack) -> None:

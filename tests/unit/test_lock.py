@@ -10,9 +10,8 @@ from scripts.bootorder.lock import exclusive
 
 
 def test_the_second_one_is_refused_at_once_and_told_who_holds_it(tmp_path: Path) -> None:
-    with exclusive(tmp_path, "start"):
-        with pytest.raises(LockedError) as caught, exclusive(tmp_path, "clean"):
-            pass
+    with exclusive(tmp_path, "start"), pytest.raises(LockedError) as caught, exclusive(tmp_path, "clean"):
+        pass
 
     assert caught.value.exit_code == 7
     assert "`start`" in caught.value.seen

@@ -79,7 +79,7 @@ def test_every_migrator_of_the_settings_exists_and_no_other() -> None:
 def test_every_migrator_has_a_hint_that_starts_with_a_verb(migrator: object) -> None:
     hint = str(getattr(migrator, "hint", ""))
 
-    assert hint.split()[0] in {"correct", "look", "make", "run", "set"}
+    assert hint.partition(" ")[0] in {"correct", "look", "make", "run", "set"}
 
 
 def test_only_sqlmodel_leaves_its_tables_to_the_start_of_its_app() -> None:

@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from scripts.bootorder import processes
 from scripts.bootorder.processes import SystemProcesses
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no process groups of this kind")
@@ -61,15 +60,13 @@ def starting(monkeypatch: pytest.MonkeyPatch, fake: FakePopen) -> FakePopen:
         assert pid == fake.pid
         fake.tell("group", number)
 
-    monkeypatch.setattr(processes.subprocess, "Popen", fake)
+    monkeypatch.setattr(subprocess, "Popen", fake)
     if sys.platform != "win32":
         monkeypatch.setattr(os, "killpg", group)
     return fake
 
 
-def test_a_command_gives_its_code_its_data_and_all_it_printed(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_a_command_gives_its_code_its_data_and_all_it_printed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     starting(monkeypatch, FakePopen(out="data\n", err="talk\n", code=3))
     lines: list[str] = []
 
@@ -141,7 +138,7 @@ def test_a_missing_command_is_the_caller_s_to_explain(monkeypatch: pytest.Monkey
     def missing(*_: object, **__: object) -> None:
         raise FileNotFoundError("tool")
 
-    monkeypatch.setattr(processes.subprocess, "Popen", missing)
+    monkeypatch.setattr(subprocess, "Popen", missing)
 
     with pytest.raises(FileNotFoundError):
         SystemProcesses().run(["tool"], cwd=tmp_path)

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import psycopg
 import pytest
@@ -20,7 +20,7 @@ from scripts.bootorder.errors import (
 from scripts.bootorder.outcome import Outcome
 from scripts.bootorder.stages import STAGES, Record, Stage, named, plan, run_plan
 
-from .fakes import FakeStack
+from .fakes import FakeStack, create_all
 
 ORDER = ["stop", "clean", "db-up", "wait-db", "migrate", "seed", "apps-up", "wait-apps"]
 
@@ -190,18 +190,16 @@ def test_an_empty_plan_does_nothing(stack: FakeStack) -> None:
 
 
 @pytest.fixture
-def stack_that_works(stack: FakeStack) -> FakeStack:
-    """Its database starts with `db-up`, its API makes its tables when it starts."""
+def stack_that_works(stack: FakeStack, monkeypatch: pytest.MonkeyPatch) -> FakeStack:
+    """Its API makes its tables when it starts."""
     start = stack.runtime.start
 
-    def starting(started: list[str], on_line: Callable[[str], None]) -> None:
-        start(started, on_line)
-        if "postgres" in started:
-            stack.database_runs()
+    def starting(started: Sequence[str], on_line: Callable[[str], None]) -> Sequence[str]:
         if "api" in started:
-            stack.runtime.tools["python", "-m", "tables"](stack.database)
+            create_all(stack.database)
+        return start(started, on_line)
 
-    stack.runtime.start = starting  # type: ignore[method-assign,assignment]
+    monkeypatch.setattr(stack.runtime, "start", starting)
     return stack
 
 

@@ -155,9 +155,7 @@ def test_a_wrong_password_ends_the_wait_at_once(stack: FakeStack) -> None:
 def test_the_wait_ends_when_every_app_is_healthy_and_the_tables_made_at_start_are_there(migrated: FakeStack) -> None:
     all_healthy(migrated)
 
-    assert wait_apps(migrated.boot()) == Outcome(
-        "sso healthy, api healthy, web healthy; 2 tables of api verified"
-    )
+    assert wait_apps(migrated.boot()) == Outcome("sso healthy, api healthy, web healthy; 2 tables of api verified")
 
 
 def test_apps_may_become_healthy_one_after_the_other(migrated: FakeStack) -> None:

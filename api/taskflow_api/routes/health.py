@@ -29,7 +29,7 @@ async def health(request: Request) -> JSONResponse:
         check.cancel()
         trouble = f"the database did not answer in {_PATIENCE} s"
     elif error := check.exception():
-        trouble = str(error)
+        trouble = str(error) or repr(error)
     else:
         missing = check.result()
         trouble = f"missing tables: {', '.join(missing)}" if missing else ""

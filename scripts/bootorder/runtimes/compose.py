@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -18,6 +19,7 @@ from .engine import Engine
 # The newest things asked of it: `--progress` as a global flag and inline `configs`.
 OLDEST_COMPOSE = (2, 24, 0)
 
+_NUMBER = re.compile(r"-\d+$")
 _PROJECT = "com.docker.compose.project"
 _SERVICE = "com.docker.compose.service"
 _ONE_OFF = "com.docker.compose.oneoff"
@@ -65,7 +67,8 @@ class ComposeRuntime:
 
     def environment(self, service: str) -> Mapping[str, str]:
         given = self._service_config(service).get("environment") or {}
-        return {key: value or "" for key, value in given.items()}
+        # `config` prints a dollar sign as Compose reads it: doubled.
+        return {key: (value or "").replace("$$", "$") for key, value in given.items()}
 
     def _service_config(self, service: str) -> Mapping[str, Any]:
         services: Mapping[str, Any] = self._config["services"]
@@ -127,7 +130,8 @@ class ComposeRuntime:
         flags = ["logs", "--no-color", f"--tail={tail}", *(["--follow"] if follow else [])]
         for line in self._processes.stream([*self._cli, *flags, *names], cwd=self._root):
             name, bar, text = line.partition("|")
-            yield (name.strip().rpartition("-")[0] or name.strip(), text.removeprefix(" ")) if bar else ("", line)
+            # `api-1  | text`; a container with a name of its own has no number
+            yield (_NUMBER.sub("", name.strip()), text.removeprefix(" ")) if bar else ("", line)
 
     def port_holder(self, port: int) -> str:
         return self.engine.publisher(port)
@@ -155,6 +159,8 @@ class ComposeRuntime:
             )
 
     def start(self, names: Sequence[str], on_line: Callable[[str], None]) -> Sequence[str]:
+        if not names:
+            return []  # `up` without a name would start everything
         before = self.services()
         wanted = {
             name: address for name in names if not before[name].running and (address := self._declared_address(name))
@@ -264,7 +270,7 @@ def find_compose(processes: Processes, root: Path) -> Sequence[str]:
 def parse_version(text: str) -> tuple[int, ...]:
     """`v2.24.1-desktop.1` -> (2, 24, 1); nothing readable -> ()."""
     numbers = text.lstrip("v").split("-")[0].split("+")[0].split(".")
-    return tuple(int(number) for number in numbers if number.isdigit())
+    return tuple(int(number) for number in numbers if number.isdecimal())
 
 
 def _published(ports: Mapping[str, Any] | None) -> Address | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ..errors import MachineError, command
@@ -25,8 +25,9 @@ class Engine:
         import docker
         from docker.errors import DockerException
 
+        endpoint = _endpoint()
         try:
-            client = docker.DockerClient(**_endpoint(), timeout=_CONNECT_SECONDS)
+            client = docker.DockerClient(**endpoint, timeout=_CONNECT_SECONDS)
         except DockerException as error:
             raise _unreachable(error) from None
         return cls(client)
@@ -40,7 +41,7 @@ class Engine:
 
     def inspect(self, container: str) -> dict[str, Any] | None:
         """The whole description, or nothing if it went away meanwhile."""
-        found: dict[str, Any] | None = self._ask(self._api.inspect_container, container, allow=_GONE)
+        found: dict[str, Any] | None = self._ask(self._api.inspect_container, container, allow=(_GONE,))
         return found
 
     def log(self, container: str, tail: int) -> str:
@@ -48,11 +49,10 @@ class Engine:
 
     def stop(self, container: str) -> None:
         # A one-off removes itself when it ends, so it may be gone, or going, by now.
-        self._ask(self._api.stop, container, timeout=2, allow=_GONE)
+        self._ask(self._api.stop, container, timeout=2, allow=(_GONE,))
 
     def remove(self, container: str) -> None:
-        if self._ask(self._api.inspect_container, container, allow=_GONE):
-            self._ask(self._api.remove_container, container, force=True, allow=_GOING)
+        self._ask(self._api.remove_container, container, force=True, allow=(_GONE, _GOING))
 
     def volumes(self, filters: Mapping[str, str]) -> list[str]:
         found = self._ask(self._api.volumes, filters=dict(filters))["Volumes"] or []
@@ -63,7 +63,7 @@ class Engine:
 
     def image_id(self, tag: str) -> str:
         """The image's digest, or nothing if there is no such image."""
-        found = self._ask(self._api.inspect_image, tag, allow=_GONE)
+        found = self._ask(self._api.inspect_image, tag, allow=(_GONE,))
         return str(found["Id"]) if found else ""
 
     def publisher(self, port: int) -> str:
@@ -74,15 +74,15 @@ class Engine:
         return ""
 
     @staticmethod
-    def _ask(call: Callable[..., Any], *arguments: Any, allow: int = 0, **options: Any) -> Any:
-        """One request; nothing where the engine answers with the status that is allowed."""
+    def _ask(call: Callable[..., Any], *arguments: Any, allow: Sequence[int] = (), **options: Any) -> Any:
+        """One request; nothing where the engine answers with a status that is allowed."""
         from docker.errors import APIError, DockerException
         from requests.exceptions import RequestException
 
         try:
             return call(*arguments, **options)
         except APIError as error:
-            if error.status_code == allow:
+            if error.status_code in allow:
                 return None
             raise _broken(error) from error
         except (DockerException, RequestException) as error:
@@ -96,10 +96,23 @@ def _endpoint() -> dict[str, Any]:
 
     if os.environ.get("DOCKER_HOST"):
         return dict(kwargs_from_env())
-    context = ContextAPI.get_context(os.environ.get("DOCKER_CONTEXT"))
-    if context is None or not context.Host:
-        return {}
-    return {"base_url": context.Host, "tls": context.TLSConfig or False}
+    name = os.environ.get("DOCKER_CONTEXT")
+    try:
+        context = ContextAPI.get_context(name)
+    except Exception as error:  # the SDK raises plain Exception for a file it cannot read
+        raise _no_context(name, str(error)) from error
+    if context is None:
+        raise _no_context(name, "there is none of that name")
+    return {"base_url": context.Host, "tls": context.TLSConfig or False} if context.Host else {}
+
+
+def _no_context(name: str | None, seen: str) -> MachineError:
+    return MachineError(
+        f"the Docker context {name or 'in use'} cannot be used",
+        expected="a context that `docker context ls` shows",
+        seen=seen,
+        hint="choose another one: `docker context use default`, or unset DOCKER_CONTEXT",
+    )
 
 
 def _unreachable(error: Exception) -> MachineError:

@@ -1,0 +1,431 @@
+"""Migrating on a real PostgreSQL 18, with tools that do right, do nothing, lie, or take what is not theirs."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from scripts.bootorder.database import Target, migration_lock
+from scripts.bootorder.errors import GuardError, LockedError, MigrationError, NotReadyError
+from scripts.bootorder.migrate import migrate, require_tables, verify_created_at_start
+from scripts.bootorder.processes import Completed
+from tests.stack import free_ports
+
+from .owners import API, DRIZZLE, SQLMODEL, SSO, Connection, Tool, Workbench, on_scratch, push, says, send, workbench
+
+BOTH = {"sso": DRIZZLE, "api": SQLMODEL}
+
+
+@pytest.fixture
+def bench(tmp_path: Path, database: Target) -> Workbench:
+    """The API has made its tables and rows; the SSO has not migrated yet."""
+    bench = workbench(tmp_path, database)
+    bench.send(API)
+    return bench
+
+
+@pytest.fixture
+def settled(bench: Workbench) -> Workbench:
+    """Both have their tables."""
+    migrate(bench.boot())
+    bench.runtime.runs.clear()
+    return bench
+
+
+# -- tools that do right ----------------------------------------------------------------------------------------------
+
+
+def test_a_first_push_makes_the_tables_and_leaves_the_others(bench: Workbench) -> None:
+    outcome = migrate(bench.boot())
+
+    assert (outcome.text, outcome.was_skipped) == ("sso migrated, 2 tables verified", False)
+    assert (bench.count("user"), bench.count("session")) == (0, 0)
+    assert (bench.count("worker"), bench.count("task")) == (42, 7)
+
+
+def test_a_tool_is_rehearsed_before_it_may_touch_the_stack(bench: Workbench) -> None:
+    migrate(bench.boot())
+
+    (first, rehearsed), second = bench.runtime.runs
+    assert (first, rehearsed.startswith("bootorder_scratch_")) == ("push", True)
+    assert second == ("push", bench.target.name)
+
+
+def test_a_second_push_is_unchanged(settled: Workbench) -> None:
+    assert migrate(settled.boot()).text == "sso unchanged, 2 tables verified"
+
+
+def test_a_rehearsal_is_not_repeated_while_the_sources_are_the_same(settled: Workbench) -> None:
+    migrate(settled.boot())
+
+    assert settled.runtime.runs == [("push", settled.target.name)]
+
+
+def test_a_rehearsal_is_repeated_when_the_sources_changed(settled: Workbench) -> None:
+    settled.runtime.sources["sso"] = "second version"
+    migrate(settled.boot())
+
+    assert len(settled.runtime.runs) == 2
+
+
+def test_a_quick_boot_skips_an_owner_whose_tables_are_complete(settled: Workbench) -> None:
+    outcome = migrate(settled.boot(quick=True))
+
+    assert (outcome.text, outcome.was_skipped) == ("sso unchanged", True)
+    assert settled.runtime.runs == []
+
+
+def test_a_quick_boot_migrates_an_owner_whose_tables_are_not_complete(settled: Workbench) -> None:
+    settled.send('drop table session; alter table "user" drop column email')
+    settled.runtime.tools["push"] = push(makes=_part("session") + 'alter table "user" add email text not null unique')
+
+    assert migrate(settled.boot(quick=True)).text == "sso migrated, 2 tables verified"
+
+
+def test_an_owner_that_creates_at_start_is_only_rehearsed(bench: Workbench) -> None:
+    bench.runtime.tools["create"] = creates(API)
+
+    outcome = migrate(bench.boot(owners=BOTH))
+
+    assert outcome.text == "sso migrated, 2 tables verified; api makes its tables when it starts"
+    assert ("create", bench.target.name) not in bench.runtime.runs
+
+
+def test_a_foreign_key_of_another_owner_to_an_own_table_is_the_others(settled: Workbench) -> None:
+    settled.send('alter table task add owner text references "user"')
+
+    assert migrate(settled.boot()).text == "sso unchanged, 2 tables verified"
+
+
+def test_what_others_make_meanwhile_is_no_loss(settled: Workbench) -> None:
+    settled.runtime.tools["push"] = push("create table invoice (id int); insert into worker (name) values ('new')")
+
+    assert migrate(settled.boot()).text == "sso unchanged, 2 tables verified"
+
+
+def test_the_record_of_seeds_is_nobodys_table(settled: Workbench) -> None:
+    settled.send("create schema bootorder; create table bootorder.seed (owner text)")
+
+    assert migrate(settled.boot()).text == "sso unchanged, 2 tables verified"
+
+
+def test_an_oddly_named_database_is_migrated(tmp_path: Path, odd_database: Target) -> None:
+    bench = workbench(tmp_path, odd_database)
+
+    assert migrate(bench.boot()).text == "sso migrated, 2 tables verified"
+
+
+# -- tools that do not finish -----------------------------------------------------------------------------------------
+
+
+def test_exit_code_0_without_tables_is_a_failure(bench: Workbench) -> None:
+    bench.runtime.tools["push"] = push(makes="", text="Error: Interactive prompts require a TTY terminal")
+
+    with pytest.raises(MigrationError) as failed:
+        migrate(bench.boot())
+
+    assert failed.value.exit_code == 5
+    assert "Interactive prompts require a TTY" in failed.value.message
+    assert list(failed.value.details) == [
+        "- enum public.role 'admin', 'user'",
+        "- table public.session",
+        "- table public.user",
+    ]
+    assert "exit code 0 (which means nothing)" in failed.value.seen
+    assert failed.value.log is not None
+    assert "Error: Interactive prompts require a TTY terminal" in failed.value.log.lines
+
+
+def test_tables_half_made_are_a_failure_that_says_what_lacks(bench: Workbench) -> None:
+    half = SSO.replace("email text not null unique, ", "").replace(
+        'create index session_by_user on session ("userId");', ""
+    )
+    bench.runtime.tools["push"] = push(makes=half, text="error: something half-way")
+
+    with pytest.raises(MigrationError) as failed:
+        migrate(bench.boot())
+
+    assert [line.partition(" CREATE")[0].partition(" UNIQUE")[0] for line in failed.value.details] == [
+        "- column public.user.email text not null",
+        "- constraint public.user.user_email_key",
+        "- index public.session.session_by_user",
+    ]
+
+
+def test_a_column_too_many_is_a_failure(settled: Workbench) -> None:
+    settled.send('alter table "user" add phone text')
+
+    with pytest.raises(MigrationError) as failed:
+        migrate(settled.boot())
+
+    assert list(failed.value.details) == ["+ column public.user.phone text"]
+
+
+def test_an_error_is_only_a_note_where_the_tables_are_complete(bench: Workbench) -> None:
+    said = "error: cannot drop sequence worker_id_seq because column id of table worker requires it"
+    bench.runtime.tools["push"] = push(text=said)
+
+    outcome = migrate(bench.boot())
+
+    assert outcome.text == "sso migrated, 2 tables verified"
+    assert said in bench.talk.getvalue()
+    assert "its tables are complete" in bench.talk.getvalue()
+
+
+def test_an_honest_exit_code_is_believed_though_the_tables_are_complete(bench: Workbench) -> None:
+    bench.runtime.tools["push"] = push(text="[✓] Changes applied", code=1)
+
+    with pytest.raises(MigrationError, match="did not finish") as failed:
+        migrate(bench.boot())
+
+    assert "exit code 1" in failed.value.seen
+    assert "means nothing" not in failed.value.seen
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "makes"),
+    [
+        ("Error: connect ECONNREFUSED", 1, ""),
+        ("Error: a prompt", 0, SSO),
+        ("[✓] Changes applied", 0, ""),
+        ("[✓] Changes applied", 3, SSO),
+    ],
+    ids=["fails", "claims nothing", "makes nothing", "exits with 3"],
+)
+def test_a_tool_that_fails_its_rehearsal_never_touches_the_stack(
+    bench: Workbench, text: str, code: int, makes: str
+) -> None:
+    def tool(connection: Connection) -> Completed:
+        send(connection, makes)
+        return says(text, code)
+
+    bench.runtime.tools["push"] = tool
+    with pytest.raises(MigrationError, match="failed on an empty database") as failed:
+        migrate(bench.boot())
+
+    assert failed.value.exit_code == 5
+    assert f"exit code {code}" in failed.value.seen
+    assert failed.value.log is not None
+    assert text in failed.value.log.lines
+    assert bench.target.name not in [name for _, name in bench.runtime.runs]
+    assert bench.scratches() == []
+
+
+@pytest.mark.parametrize("error", [OSError("docker is gone"), KeyboardInterrupt()], ids=["crash", "ctrl-c"])
+def test_the_scratch_database_and_the_lock_are_gone_when_the_tool_crashes(
+    bench: Workbench, error: BaseException
+) -> None:
+    def crash(connection: Connection) -> Completed:
+        send(connection, "create table half (id int)")
+        raise error
+
+    bench.runtime.tools["push"] = crash
+    with pytest.raises(type(error)):
+        migrate(bench.boot())
+
+    assert bench.scratches() == []
+    with migration_lock(bench.target):
+        pass
+
+
+def test_a_rehearsal_that_failed_is_not_remembered(bench: Workbench) -> None:
+    bench.runtime.tools["push"] = lambda _: says("Error: no", 1)
+    with pytest.raises(MigrationError):
+        migrate(bench.boot())
+    bench.runtime.tools["push"] = push()
+
+    assert migrate(bench.boot()).text == "sso migrated, 2 tables verified"
+
+
+# -- tools that take what is not theirs -------------------------------------------------------------------------------
+
+
+def test_a_dropped_foreign_table_is_told_with_its_rows(settled: Workbench) -> None:
+    settled.runtime.tools["push"] = push("drop table worker cascade", text="[✓] Changes applied")
+
+    with pytest.raises(GuardError) as refused:
+        migrate(settled.boot())
+
+    assert refused.value.exit_code == 6
+    assert any("public.worker (42 rows)" in line for line in refused.value.details)
+    assert any("public.task.of_worker" in line for line in refused.value.details)
+    assert "backup" in refused.value.hint
+    assert refused.value.log is not None
+
+
+@pytest.mark.parametrize(
+    ("does", "told"),
+    [
+        ("drop table worker, task cascade", ["public.worker (42 rows)", "public.task (7 rows)"]),
+        ("alter table worker rename to person", ["public.worker (42 rows)"]),
+        ("create schema s; alter table worker set schema s", ["public.worker (42 rows)"]),
+        ("alter table worker drop name", ["column public.worker.name text not null"]),
+        ("alter table worker alter name drop not null", ["column public.worker.name text not null"]),
+        ("alter table worker alter id drop identity", ["public.worker.id integer not null identity"]),
+        ("drop index task_title", ["index public.task.task_title"]),
+        ("alter table task drop constraint of_worker", ["constraint public.task.of_worker FOREIGN KEY"]),
+        ("alter table task drop constraint task_pkey", ["constraint public.task.task_pkey"]),
+        ("drop view open_task", ["view public.open_task"]),
+        ("drop materialized view busy", ["materialized view public.busy"]),
+        ("drop sequence ticket", ["sequence public.ticket"]),
+        ("drop trigger touched on task", ["trigger public.task.touched"]),
+        ("drop policy everyone on worker", ["policy public.worker.everyone"]),
+        ("alter table worker disable row level security", ["public.worker"]),
+        ("drop type mood", ["enum public.mood 'good'"]),
+        ("alter type mood rename value 'good' to 'bad'", ["enum public.mood 'good'"]),
+        ("drop schema other cascade", ['other.Wör"k (3 rows)']),
+        ("delete from worker where id > 41", ["public.worker: 42 rows before, 41 now"]),
+        ("truncate task", ["public.task: 7 rows before, 0 now"]),
+        ('delete from other."Wör""k"', ['other.Wör"k: 3 rows before, 0 now']),
+    ],
+)
+def test_a_foreign_loss_is_refused_and_told(settled: Workbench, does: str, told: list[str]) -> None:
+    settled.send(
+        "create type mood as enum ('good');"
+        ' create schema other; create table other."Wör""k" (id int); insert into other."Wör""k" values (1), (2), (3)'
+    )
+    settled.runtime.tools["push"] = push(does, text="[✓] Changes applied")
+
+    with pytest.raises(GuardError) as refused:
+        migrate(settled.boot())
+
+    for words in told:
+        assert any(words in line for line in refused.value.details), refused.value.details
+    assert not [line for line in refused.value.details if "\n" in line]
+
+
+def test_an_own_drop_that_takes_foreign_things_with_it_is_refused(settled: Workbench) -> None:
+    settled.send(
+        'alter table task add owner text constraint of_user references "user";'
+        ' create view emails as select email from "user"'
+    )
+    settled.runtime.tools["push"] = push(f'drop table session, "user" cascade; drop type role; {SSO}')
+
+    with pytest.raises(GuardError) as refused:
+        migrate(settled.boot())
+
+    assert any("constraint public.task.of_user" in line for line in refused.value.details)
+    assert any("view public.emails" in line for line in refused.value.details)
+
+
+def test_a_loss_is_told_before_a_gap(settled: Workbench) -> None:
+    settled.runtime.tools["push"] = push(
+        'drop table task cascade; drop table session, "user"', text="Error: half-way", code=1
+    )
+
+    with pytest.raises(GuardError) as refused:
+        migrate(settled.boot())
+
+    assert any("public.task (7 rows)" in line for line in refused.value.details)
+
+
+def test_a_long_list_of_losses_is_cut(settled: Workbench) -> None:
+    settled.send(";".join(f"create table t{number:02} (id int)" for number in range(30)))
+    settled.runtime.tools["push"] = push(";".join(f"drop table t{number:02}" for number in range(30)))
+
+    with pytest.raises(GuardError) as refused:
+        migrate(settled.boot())
+
+    assert refused.value.seen == "30 differences"
+    assert len(refused.value.details) == 21
+    assert refused.value.details[-1] == "... and 10 more"
+
+
+# -- before and around ------------------------------------------------------------------------------------------------
+
+
+def test_migrate_refuses_while_another_migration_is_under_way(bench: Workbench) -> None:
+    with migration_lock(bench.target), pytest.raises(LockedError) as refused:
+        migrate(bench.boot())
+
+    assert f"bootorder {os.getpid()}" in refused.value.seen
+    assert bench.runtime.runs == []
+
+
+def test_the_lock_is_held_while_a_tool_runs(bench: Workbench) -> None:
+    seen = []
+
+    def look(connection: Connection) -> Completed:
+        with pytest.raises(LockedError), migration_lock(bench.target):
+            pytest.fail("two migrations at once")
+        seen.append(on_scratch(connection))
+        return push()(connection)
+
+    bench.runtime.tools["push"] = look
+    migrate(bench.boot())
+
+    assert seen == [True, False]
+
+
+def test_migrate_names_the_stage_that_starts_a_missing_database(bench: Workbench) -> None:
+    bench.runtime.target = replace(bench.target, port=free_ports(["unused"])["unused"])
+
+    with pytest.raises(NotReadyError, match="does not answer") as refused:
+        migrate(bench.boot())
+
+    assert "db-up wait-db" in refused.value.hint
+    assert bench.runtime.runs == []
+
+
+def test_a_wrong_password_is_said_before_anything_is_run(bench: Workbench) -> None:
+    (bench.root / ".env").write_text("PASSWORD=guessed\n", encoding="utf-8")
+
+    with pytest.raises(NotReadyError) as refused:
+        migrate(bench.boot())
+
+    assert "password authentication failed" in refused.value.seen
+    assert bench.runtime.runs == []
+
+
+def test_tables_that_are_missing_are_named_with_the_stage_that_makes_them(bench: Workbench) -> None:
+    owner = bench.boot().owners[0]
+
+    with pytest.raises(NotReadyError, match="sso has not migrated") as refused:
+        require_tables(owner, bench.target)
+
+    assert refused.value.seen == "public.session, public.user missing"
+    assert refused.value.hint.endswith("migrate")
+    assert refused.value.exit_code == 4
+
+
+def test_nothing_is_required_of_an_owner_that_has_its_tables(settled: Workbench) -> None:
+    require_tables(settled.boot().owners[0], settled.target)
+
+
+# -- tables made when the app starts ----------------------------------------------------------------------------------
+
+
+def test_tables_made_at_start_are_verified(bench: Workbench) -> None:
+    bench.runtime.tools["create"] = creates(API)
+
+    assert verify_created_at_start(bench.boot(owners=BOTH)) == "2 tables of api verified"
+
+
+def test_a_table_that_was_not_made_at_start_is_a_failure(bench: Workbench) -> None:
+    bench.runtime.tools["create"] = creates(API + "create table audit_log (id int);")
+
+    with pytest.raises(MigrationError, match="its app is healthy") as failed:
+        verify_created_at_start(bench.boot(owners=BOTH))
+
+    assert list(failed.value.details) == ["- table public.audit_log"]
+    assert failed.value.log is not None
+    assert list(failed.value.log.lines) == ["the app's last line"]
+
+
+def creates(statements: str) -> Tool:
+    """A rehearsal of what an app makes when it starts; a program that only tells has no business on the stack."""
+
+    def run(connection: Connection) -> Completed:
+        assert on_scratch(connection)
+        send(connection, statements)
+        return says("2 tables")
+
+    return run
+
+
+def _part(table: str) -> str:
+    """The statements of the SSO that make this table."""
+    return "".join(f"{statement};" for statement in SSO.split(";") if f" {table} " in statement)

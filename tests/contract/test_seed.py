@@ -1,0 +1,188 @@
+"""Seeding on a real PostgreSQL 18: once, again when it is another seed, and again when its rows are gone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from scripts.bootorder import catalog
+from scripts.bootorder.database import Target, migration_lock
+from scripts.bootorder.errors import LockedError, MigrationError, NotReadyError
+from scripts.bootorder.migrate import migrate
+from scripts.bootorder.processes import Completed
+from scripts.bootorder.seed import seed
+
+from .owners import DRIZZLE, Connection, Tool, Workbench, says, send, workbench
+
+USERS = """
+insert into "user" values ('1', 'a@example.com'), ('2', 'b@example.com'), ('3', 'c@example.com')
+on conflict (id) do update set email = excluded.email where "user".email <> excluded.email
+"""
+
+
+@pytest.fixture
+def bench(tmp_path: Path, database: Target) -> Workbench:
+    """The SSO has migrated; its seed makes three users, and changes nothing when it is run twice."""
+    bench = workbench(tmp_path, database)
+    migrate(bench.boot())
+    bench.runtime.runs.clear()
+    bench.runtime.tools["seed"] = seeds(USERS)
+    return bench
+
+
+def seeds(statements: str, text: str = "seeded", code: int = 0) -> Tool:
+    def run(connection: Connection) -> Completed:
+        send(connection, statements)
+        return says(text, code)
+
+    return run
+
+
+def ran(bench: Workbench) -> int:
+    return [command for command, _ in bench.runtime.runs].count("seed")
+
+
+def test_a_first_seed_makes_rows(bench: Workbench) -> None:
+    outcome = seed(bench.boot())
+
+    assert (outcome.text, outcome.was_skipped) == ("sso +3 rows", False)
+    assert bench.count("user") == 3
+    assert bench.runtime.runs == [("seed", bench.target.name)]
+
+
+def test_a_recorded_seed_is_not_run_again(bench: Workbench) -> None:
+    seed(bench.boot())
+    outcome = seed(bench.boot())
+
+    assert (outcome.text, outcome.was_skipped) == ("sso already seeded", True)
+    assert ran(bench) == 1
+
+
+def test_a_changed_seed_is_run_again(bench: Workbench) -> None:
+    seed(bench.boot())
+    bench.runtime.sources["sso"] = "second version"
+    bench.runtime.tools["seed"] = seeds(USERS.replace("('3'", "('4', 'd@example.com'), ('3'"))
+    outcome = seed(bench.boot())
+
+    assert (outcome.text, outcome.was_skipped) == ("sso +1 rows", False)
+    assert seed(bench.boot()).was_skipped
+    assert ran(bench) == 2
+
+
+def test_another_seed_command_is_run(bench: Workbench) -> None:
+    seed(bench.boot())
+    bench.runtime.tools["reseed"] = seeds(USERS)
+    seed(bench.boot(owners={"sso": {**DRIZZLE, "seed": "reseed"}}))
+
+    assert ("reseed", bench.target.name) in bench.runtime.runs
+
+
+def test_a_seed_is_run_again_when_the_addresses_it_writes_changed(bench: Workbench) -> None:
+    seed(bench.boot())
+    bench.runtime.variables["WEB_URL"] = "http://localhost:4000"
+    seed(bench.boot())
+
+    assert ran(bench) == 2
+
+
+def test_a_seed_that_only_updates_says_so(bench: Workbench) -> None:
+    seed(bench.boot())
+    bench.runtime.sources["sso"] = "second version"
+    bench.runtime.tools["seed"] = seeds(USERS.replace("c@", "cc@"))
+    outcome = seed(bench.boot())
+
+    assert (outcome.text, outcome.was_skipped) == ("sso rows updated", False)
+
+
+def test_a_seed_that_has_nothing_to_do_is_skipped_and_recorded(bench: Workbench) -> None:
+    bench.send(USERS)
+    outcome = seed(bench.boot())
+
+    assert (outcome.text, outcome.was_skipped) == ("sso had nothing to do", True)
+    assert seed(bench.boot()).text == "sso already seeded"
+    assert ran(bench) == 1
+
+
+def test_a_seed_that_fails_is_a_failure_and_is_not_recorded(bench: Workbench) -> None:
+    bench.runtime.tools["seed"] = seeds(USERS, "TypeError: no such column", 1)
+    with pytest.raises(MigrationError, match="sso: its seed failed") as failed:
+        seed(bench.boot())
+
+    assert failed.value.exit_code == 5
+    assert "exit code 1" in failed.value.seen
+    assert failed.value.log is not None
+    assert "TypeError: no such column" in failed.value.log.lines
+    bench.runtime.tools["seed"] = seeds(USERS)
+    assert seed(bench.boot()).text == "sso had nothing to do"
+    assert ran(bench) == 2
+
+
+def test_a_seed_without_rows_is_a_failure(bench: Workbench) -> None:
+    bench.runtime.tools["seed"] = lambda _: says("seeded")
+
+    with pytest.raises(MigrationError) as failed:
+        seed(bench.boot())
+
+    assert failed.value.expected == "exit code 0 and rows in its tables"
+    assert "0 rows" in failed.value.seen
+
+
+def test_rows_that_are_gone_are_seeded_again(bench: Workbench) -> None:
+    seed(bench.boot())
+    bench.send('truncate "user", session')
+
+    assert seed(bench.boot()).text == "sso +3 rows"
+
+
+def test_an_empty_volume_is_seeded_whatever_was_recorded_on_the_old_one(bench: Workbench, odd_database: Target) -> None:
+    seed(bench.boot())
+    bench.target = bench.runtime.target = odd_database
+    migrate(bench.boot())
+
+    assert seed(bench.boot()).text == "sso +3 rows"
+
+
+def test_a_seed_names_the_stage_that_makes_its_tables(bench: Workbench) -> None:
+    bench.send("drop table session")
+
+    with pytest.raises(NotReadyError, match="sso has not migrated") as refused:
+        seed(bench.boot())
+
+    assert "public.session missing" in refused.value.seen
+    assert ran(bench) == 0
+
+
+def test_a_seed_refuses_while_a_migration_is_under_way(bench: Workbench) -> None:
+    with migration_lock(bench.target), pytest.raises(LockedError):
+        seed(bench.boot())
+
+    assert ran(bench) == 0
+
+
+def test_a_seed_that_crashes_is_not_recorded_and_frees_the_lock(bench: Workbench) -> None:
+    def crash(connection: Connection) -> Completed:
+        send(connection, USERS)
+        raise KeyboardInterrupt
+
+    bench.runtime.tools["seed"] = crash
+    with pytest.raises(KeyboardInterrupt):
+        seed(bench.boot())
+    bench.runtime.tools["seed"] = seeds(USERS)
+
+    assert seed(bench.boot()).text == "sso had nothing to do"
+
+
+def test_an_owner_without_a_seed_has_nothing_to_seed(bench: Workbench) -> None:
+    outcome = seed(bench.boot(owners={"sso": {**DRIZZLE, "seed": ""}}))
+
+    assert (outcome.text, outcome.was_skipped) == ("no owner has a seed", True)
+
+
+def test_a_record_is_no_table_of_the_stack(bench: Workbench) -> None:
+    seed(bench.boot())
+    with bench.target.connect() as connection:
+        names = [name for _, name in catalog.read(connection).tables()]
+
+    assert names == ["session", "user"]
+    assert migrate(bench.boot()).text == "sso unchanged, 2 tables verified"

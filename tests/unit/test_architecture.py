@@ -1,0 +1,175 @@
+"""Imports run one way: tasks, stages, what they are made of, settings and talk. Read from the sources."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PACKAGE = ROOT / "scripts" / "bootorder"
+
+# Lowest first; a module imports its own layer and those below, never one above.
+FOUNDATION = {"errors", "console", "settings", "outcome"}
+WORLD = {"probes", "processes", "database", "catalog", "ports", "env_file", "lock", "runtimes", "migrators", "guard"}
+STACK = {"boot", "owners"}
+LAYERS = [FOUNDATION, WORLD, STACK]
+
+# What costs tens of milliseconds to import, and `--list` has no use for.
+HEAVY = {"docker", "dotenv", "filelock", "nox", "psutil", "psycopg", "pydantic", "requests", "sqlalchemy", "yaml"}
+
+
+@dataclass(frozen=True)
+class Import:
+    """`module` of another package, or of ours when `ours`, e.g. `runtimes.base`."""
+
+    module: str
+    ours: bool
+    at_top: bool
+
+    @property
+    def head(self) -> str:
+        return self.module.partition(".")[0]
+
+
+def _modules() -> dict[str, Path]:
+    found = {}
+    for path in sorted(PACKAGE.rglob("*.py")):
+        parts = path.relative_to(PACKAGE).with_suffix("").parts
+        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+MODULES = _modules()
+
+
+def _nodes(tree: ast.AST, *, at_top: bool = True) -> Iterator[tuple[ast.Import | ast.ImportFrom, bool]]:
+    """Every import that is executed, and whether that happens when the module is imported."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            yield node, at_top
+        elif isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            continue
+        else:
+            yield from _nodes(node, at_top=at_top and not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
+
+
+def _imports_of(source: str, name: str, *, is_package: bool) -> list[Import]:
+    here = name.split(".") if name else []
+    package = here if is_package else here[:-1]
+    found = []
+    for node, at_top in _nodes(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            found += [Import(alias.name, False, at_top) for alias in node.names]
+        elif node.level:
+            base = package[: len(package) - node.level + 1] + (node.module.split(".") if node.module else [])
+            names = [".".join([*base, alias.name]) for alias in node.names]
+            found += [Import(n if n in MODULES else ".".join(base), True, at_top) for n in names]
+        else:
+            module = node.module or ""
+            ours = module.startswith("scripts.bootorder")
+            found.append(Import(module.removeprefix("scripts.bootorder").lstrip("."), ours, at_top))
+    return found
+
+
+@cache
+def imports(name: str) -> list[Import]:
+    path = MODULES[name]
+    return _imports_of(path.read_text(encoding="utf-8"), name, is_package=path.name == "__init__.py")
+
+
+def ours(name: str) -> set[str]:
+    return {found.module for found in imports(name) if found.ours}
+
+
+def _layer(name: str) -> int:
+    head = name.partition(".")[0]
+    return next((position for position, layer in enumerate(LAYERS) if head in layer), len(LAYERS))
+
+
+def test_there_is_something_to_check() -> None:
+    assert {"stages", "settings", "runtimes.compose", "migrators.drizzle"} <= set(MODULES)
+    assert "boot" in ours("stages")
+    assert "runtimes.base" in ours("runtimes.compose")
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if name])
+def test_no_module_imports_a_higher_layer(name: str) -> None:
+    higher = {other for other in ours(name) if _layer(other) > _layer(name)}
+
+    assert higher == set()
+
+
+def test_nothing_is_imported_in_a_circle() -> None:
+    done: set[str] = set()
+
+    def follow(name: str, path: tuple[str, ...]) -> None:
+        assert name not in path, " -> ".join((*path[path.index(name) :], name))
+        if name not in done:
+            for other in ours(name) - {name}:
+                follow(other, (*path, name))
+            done.add(name)
+
+    for name in MODULES:
+        follow(name, ())
+
+
+def test_only_the_tasks_call_what_opens_a_stack_and_the_command_line() -> None:
+    callers = {name for name in MODULES if ours(name) & {"opening", "program"}}
+
+    assert callers == set()
+
+
+def test_only_the_tasks_and_the_command_line_know_invoke() -> None:
+    knowing = {name for name in MODULES if any(found.head == "invoke" for found in imports(name))}
+
+    assert knowing == {"program"}
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if name.startswith(("runtimes.", "migrators."))])
+def test_adapters_never_import_each_other(name: str) -> None:
+    """What an adapter may share is its family's `base`; `engine` is a part of the compose adapter."""
+    family, _, adapter = name.partition(".")
+    shared = {family, f"{family}.base"} | ({"runtimes.engine"} if adapter == "compose" else set())
+
+    others = {other for other in ours(name) if other.startswith(("runtimes", "migrators"))}
+
+    assert others <= shared
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if name])
+def test_inside_the_package_imports_are_relative(name: str) -> None:
+    """So that it works as `scripts.bootorder` in any repository, and installed as `bootorder`."""
+    nodes = ast.walk(ast.parse(MODULES[name].read_text(encoding="utf-8")))
+    absolute = [node.module or "" for node in nodes if isinstance(node, ast.ImportFrom) and not node.level]
+
+    assert not [module for module in absolute if module.partition(".")[0] in {"scripts", "bootorder"}]
+
+
+def test_listing_the_tasks_imports_nothing_heavy() -> None:
+    """Whatever `tasks.py` imports when it is loaded, and whatever that imports in turn."""
+    loaded = _imports_of((ROOT / "tasks.py").read_text(encoding="utf-8"), "", is_package=False)
+    seen: set[str] = set()
+    outside: set[str] = set()
+    waiting = [found for found in loaded if found.at_top]
+    while waiting:
+        found = waiting.pop()
+        if not found.ours:
+            outside.add(found.head)
+        elif found.module not in seen:
+            seen.add(found.module)
+            waiting += [further for further in (*imports(""), *imports(found.module)) if further.at_top]
+
+    assert "invoke" in outside
+    assert "errors" in seen, "the command line is loaded too"
+    assert outside & HEAVY == set()
+    assert outside - set(sys.stdlib_module_names) <= {"invoke", "colorama"}
+
+
+def test_the_package_itself_imports_nothing() -> None:
+    assert imports("") == []

@@ -1,0 +1,596 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from scripts.bootorder import ports
+from scripts.bootorder.errors import MachineError, SettingsError
+from scripts.bootorder.processes import Completed
+from scripts.bootorder.runtimes.base import Address, Service
+from scripts.bootorder.runtimes.compose import OLDEST_COMPOSE, ComposeRuntime, find_compose, parse_version
+from scripts.bootorder.runtimes.engine import Engine
+
+from .fakes import Call, FakeDocker, FakeProcesses, prints
+
+SECRET = "s3cret-of-the-stack"
+
+# As `docker compose config --format json` prints it: a dollar sign of a value comes out doubled.
+COMPOSE: dict[str, Any] = {
+    "name": "taskflow",
+    "services": {
+        "postgres": {
+            "image": "postgres:18",
+            "environment": {"POSTGRES_PASSWORD": SECRET, "POSTGRES_HOST_AUTH_METHOD": None},
+            "ports": [{"mode": "ingress", "host_ip": "127.0.0.1", "target": 5432, "published": "5432"}],
+        },
+        "pgadmin": {"image": "dpage/pgadmin4", "ports": [{"target": 80, "published": "5050-5060"}]},
+        "sso-setup": {
+            "build": {"context": "sso-platform"},
+            "environment": {"DATABASE_URL": f"postgresql://taskflow:{SECRET}@postgres:5432/taskflow", "PRICE": "5$$"},
+        },
+        "api": {"build": {"context": "api"}, "ports": [{"target": 8000, "published": "8000"}]},
+        "web": {"build": {"context": "web"}, "image": "registry.example/web:1", "ports": [{"target": 3000}]},
+    },
+}
+
+
+class Stage:
+    """A compose runtime over processes and an engine in memory."""
+
+    def __init__(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.root = root
+        self.docker = FakeDocker()
+        self.processes = FakeProcesses()
+        self.processes.answer("docker", "compose", "version", with_="2.40.3\n")
+        self.processes.answer("docker", "compose", "--profile", "*", "config", with_=json.dumps(COMPOSE))
+        monkeypatch.setattr(Engine, "connect", classmethod(lambda cls: cls(self.docker.client)))
+        monkeypatch.setattr(ports, "is_free", lambda port: True)
+        monkeypatch.setattr(psutil, "net_connections", lambda kind: [])
+        self.runtime = ComposeRuntime(root, self.processes)
+        self.lines: list[str] = []
+
+    def ran(self) -> list[str]:
+        """What Compose was told to do, without the questions for its version and configuration."""
+        questions = ("docker compose version", "docker compose --profile * config")
+        return [line for line in self.processes.lines() if not line.startswith(questions)]
+
+    def container(self, service: str, **more: Any) -> str:
+        return self.docker.container(service, **{"folder": self.root, **more})
+
+
+@pytest.fixture
+def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stage:
+    return Stage(tmp_path, monkeypatch)
+
+
+# -- finding Compose ---------------------------------------------------------------------------------------------------
+
+
+def compose_found(root: Path, *answers: tuple[str, Completed | BaseException]) -> list[str]:
+    processes = FakeProcesses()
+    for words in ("docker compose version", "docker-compose version"):
+        processes.answer(*words.split(), with_=FileNotFoundError(words))
+    for command, answer in answers:
+        processes.answer(*command.split(), "version", with_=answer)
+    return list(find_compose(processes, root))
+
+
+def test_the_plugin_is_preferred(tmp_path: Path) -> None:
+    found = compose_found(tmp_path, ("docker compose", prints("v2.40.3")), ("docker-compose", prints("5.1.0")))
+
+    assert found == ["docker", "compose"]
+
+
+def test_the_binary_of_its_own_is_used_where_there_is_no_plugin(tmp_path: Path) -> None:
+    no_plugin = prints("docker: 'compose' is not a docker command.\nSee 'docker --help'", code=1)
+
+    assert compose_found(tmp_path, ("docker compose", no_plugin), ("docker-compose", prints("5.1.0"))) == [
+        "docker-compose"
+    ]
+    assert compose_found(tmp_path, ("docker-compose", prints("5.1.0"))) == ["docker-compose"]
+
+
+def test_the_newer_binary_is_used_beside_a_plugin_that_is_too_old(tmp_path: Path) -> None:
+    found = compose_found(tmp_path, ("docker compose", prints("2.3.3")), ("docker-compose", prints("2.40.3")))
+
+    assert found == ["docker-compose"]
+
+
+@pytest.mark.parametrize("version", ["1.29.2", "v2.3.3", "2.23.9-desktop.1"])
+def test_a_compose_that_is_too_old_is_refused_with_both_versions(tmp_path: Path, version: str) -> None:
+    with pytest.raises(MachineError) as caught:
+        compose_found(tmp_path, ("docker compose", prints(version)))
+
+    assert caught.value.exit_code == 3
+    assert caught.value.message == "Docker Compose is too old"
+    assert version.lstrip("v") in caught.value.seen
+    assert ".".join(map(str, OLDEST_COMPOSE)) in caught.value.expected
+
+
+def test_a_missing_compose_is_refused_with_how_to_get_it(tmp_path: Path) -> None:
+    with pytest.raises(MachineError) as caught:
+        compose_found(tmp_path)
+
+    assert caught.value.exit_code == 3
+    assert caught.value.message == "Docker Compose is missing"
+    assert caught.value.hint.startswith("install")
+
+
+def test_a_docker_without_the_plugin_says_so_in_its_own_words(tmp_path: Path) -> None:
+    with pytest.raises(MachineError) as caught:
+        compose_found(tmp_path, ("docker compose", prints("docker: 'compose' is not a docker command.", code=1)))
+
+    assert caught.value.message == "Docker Compose is missing"
+    assert "is not a docker command" in caught.value.seen
+
+
+@pytest.mark.parametrize(
+    ("text", "version"),
+    [
+        ("2.24.1", (2, 24, 1)),
+        ("v2.24.1", (2, 24, 1)),
+        ("v2.24.1-desktop.1", (2, 24, 1)),
+        ("2.24.1+ds1-0ubuntu1", (2, 24, 1)),
+        ("5.0.0-rc.1", (5, 0, 0)),
+        ("dev", ()),
+        ("", ()),
+    ],
+)
+def test_versions_are_read_as_people_write_them(text: str, version: tuple[int, ...]) -> None:
+    assert parse_version(text) == version
+
+
+@given(st.lists(st.integers(0, 999), min_size=1, max_size=4), st.sampled_from(["", "-rc.1", "+ds1", "-desktop.2"]))
+def test_any_version_is_read_whatever_follows_it(numbers: list[int], suffix: str) -> None:
+    text = ".".join(map(str, numbers)) + suffix
+
+    assert parse_version(text) == parse_version(f"v{text}") == tuple(numbers)
+
+
+@given(st.text(max_size=30))
+@example("2²")  # a digit that is no number
+def test_any_other_words_are_no_reason_to_stumble(text: str) -> None:
+    assert all(isinstance(number, int) for number in parse_version(text))
+
+
+def test_versions_are_compared_by_number(tmp_path: Path) -> None:
+    assert parse_version("2.9.0") < OLDEST_COMPOSE <= parse_version("2.100.0")
+
+
+# -- what is declared --------------------------------------------------------------------------------------------------
+
+
+def test_the_services_are_those_of_all_profiles_in_the_order_of_the_file(stage: Stage) -> None:
+    assert stage.runtime.declared() == ["postgres", "pgadmin", "sso-setup", "api", "web"]
+    assert stage.processes.calls[-1].argv == (*("docker", "compose", "--profile", "*", "config", "--format", "json"),)
+    assert stage.processes.calls[-1].cwd == stage.root
+
+
+def test_compose_is_asked_once_however_often_it_is_needed(stage: Stage) -> None:
+    for _ in range(3):
+        stage.runtime.declared()
+        stage.runtime.services()
+
+    assert len(stage.processes.calls) == 2
+
+
+def test_a_file_that_compose_refuses_is_a_setting_to_correct(stage: Stage) -> None:
+    refusal = 'time="2026-11-22" level=warning\nservices.api.ports must be a array\n'
+    stage.processes.answer("docker", "compose", "--profile", "*", "config", with_=prints(refusal, code=15))
+
+    with pytest.raises(SettingsError) as caught:
+        stage.runtime.declared()
+
+    assert caught.value.exit_code == 2
+    assert caught.value.seen == "services.api.ports must be a array"
+
+
+def test_the_environment_of_a_service_is_what_its_container_gets(stage: Stage) -> None:
+    assert stage.runtime.environment("postgres") == {
+        "POSTGRES_PASSWORD": SECRET,
+        "POSTGRES_HOST_AUTH_METHOD": "",
+    }
+    assert stage.runtime.environment("api") == {}
+
+
+def test_a_dollar_sign_in_a_value_is_one_dollar_sign(stage: Stage) -> None:
+    """A password with one would open nothing otherwise."""
+    assert stage.runtime.environment("sso-setup")["PRICE"] == "5$"
+
+
+def test_an_unknown_service_is_refused_with_the_nearest_one(stage: Stage) -> None:
+    with pytest.raises(SettingsError, match="unknown service `postgre`; did you mean `postgres`"):
+        stage.runtime.environment("postgre")
+
+
+# -- looking -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_service_without_a_container_is_absent_and_would_be_reached_where_the_file_says(stage: Stage) -> None:
+    services = stage.runtime.services()
+
+    assert services["postgres"] == Service("postgres", "absent", address=Address("127.0.0.1", 5432))
+    assert services["api"].address == Address("127.0.0.1", 8000)
+    assert services["web"].address is None
+    assert services["pgadmin"].address is None
+
+
+def test_a_running_service_is_reached_where_it_is_published_now(stage: Stage) -> None:
+    stage.container("postgres", health="healthy", port=40123)
+
+    service = stage.runtime.services()["postgres"]
+    assert (service.state, service.health, service.exit_code) == ("running", "healthy", None)
+    assert service.address == Address("127.0.0.1", 40123)
+
+
+def test_a_service_published_on_every_address_is_reached_on_loopback(stage: Stage) -> None:
+    name = stage.container("postgres", port=5432)
+    inspected = stage.docker.inspect_container(name)
+    inspected["NetworkSettings"]["Ports"]["5432/tcp"][0]["HostIp"] = "0.0.0.0"  # noqa: S104  # as Docker spells it
+
+    assert stage.runtime.services()["postgres"].address == Address("127.0.0.1", 5432)
+
+
+def test_an_exited_service_has_its_exit_code_and_no_health(stage: Stage) -> None:
+    stage.container("api", state="exited", exit_code=3, health="unhealthy")
+
+    service = stage.runtime.services()["api"]
+    assert (service.state, service.health, service.exit_code) == ("exited", "", 3)
+    assert service.address == Address("127.0.0.1", 8000)
+
+
+def test_a_container_that_restarts_over_and_over_does_not_count_as_running(stage: Stage) -> None:
+    name = stage.container("api", exit_code=1)
+    stage.docker.inspect_container(name)["State"]["Restarting"] = True
+
+    assert not stage.runtime.services()["api"].running
+
+
+def test_a_one_off_beside_a_service_is_not_taken_for_it(stage: Stage) -> None:
+    stage.container("api", one_off=True)
+
+    assert stage.runtime.services()["api"].state == "absent"
+
+
+def test_a_container_that_goes_away_while_it_is_looked_at_is_absent(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = stage.container("api")
+    listed = stage.docker.containers(all=True, filters={})
+    monkeypatch.setattr(stage.docker, "containers", lambda **_: listed)
+    stage.docker.remove_container(name, force=True)
+
+    assert stage.runtime.services()["api"].state == "absent"
+
+
+def test_another_project_s_containers_are_not_seen(stage: Stage) -> None:
+    stage.container("api", project="decoy")
+
+    assert stage.runtime.services()["api"].state == "absent"
+
+
+@pytest.mark.parametrize("task", ["services", "stop", "remove", "start", "run_once", "log_tail"])
+def test_a_project_of_the_same_name_in_another_folder_is_refused_and_left_alone(stage: Stage, task: str) -> None:
+    stage.container("postgres", folder="/home/other/checkout")
+    stage.docker.volume("taskflow_postgres-data")
+    tasks: dict[str, Any] = {
+        "services": stage.runtime.services,
+        "stop": stage.runtime.stop,
+        "remove": stage.runtime.remove,
+        "start": lambda: stage.runtime.start(["postgres"], print),
+        "run_once": lambda: stage.runtime.run_once("sso-setup", ["true"], {}, print),
+        "log_tail": lambda: stage.runtime.log_tail("postgres"),
+    }
+
+    with pytest.raises(MachineError) as caught:
+        tasks[task]()
+
+    assert caught.value.seen == "/home/other/checkout"
+    assert "COMPOSE_PROJECT_NAME" in caught.value.hint
+    assert stage.ran() == []
+    assert stage.docker.stopped == []
+    assert stage.docker.volume_names == ["taskflow_postgres-data"]
+
+
+def test_the_fingerprint_is_the_image_that_would_run(stage: Stage) -> None:
+    stage.docker.image_ids = {
+        "postgres:18": "sha256:p",
+        "taskflow-api": "sha256:a",
+        "registry.example/web:1": "sha256:w",
+    }
+
+    assert [stage.runtime.fingerprint(name) for name in ("postgres", "api", "web")] == [
+        "sha256:p",
+        "sha256:a",
+        "sha256:w",
+    ]
+    assert stage.runtime.fingerprint("sso-setup") == ""
+
+
+def test_the_last_log_lines_are_those_of_the_service_and_not_of_its_one_offs(stage: Stage) -> None:
+    stage.container("api", one_off=True, log="one-off")
+    stage.container("api", log="\n".join(f"line {number}" for number in range(40)))
+
+    tail = stage.runtime.log_tail("api")
+
+    assert tail.source == "api"
+    assert list(tail.lines) == [f"line {number}" for number in range(20, 40)]
+    assert list(stage.runtime.log_tail("web").lines) == []
+
+
+@pytest.mark.parametrize(
+    ("follow", "flags"),
+    [(False, ("logs", "--no-color", "--tail=5")), (True, ("logs", "--no-color", "--tail=5", "--follow"))],
+)
+def test_log_lines_carry_the_name_of_their_service(stage: Stage, follow: bool, flags: tuple[str, ...]) -> None:
+    printed = "postgres-1   | ready | for connections\nsso-setup-1  |   indented\nno bar here\n"
+    stage.processes.answer("docker", "compose", "logs", with_=printed)
+
+    lines = list(stage.runtime.logs(["postgres", "sso-setup"], tail=5, follow=follow))
+
+    assert lines == [
+        ("postgres", "ready | for connections"),
+        ("sso-setup", "  indented"),
+        ("", "no bar here"),
+    ]
+    assert stage.processes.calls[-1].argv == ("docker", "compose", *flags, "postgres", "sso-setup")
+
+
+def test_a_container_with_a_name_of_its_own_keeps_the_whole_name(stage: Stage) -> None:
+    """`container_name: my-db` has no number at its end that could be cut off."""
+    stage.processes.answer("docker", "compose", "logs", with_="my-db  | ready\n")
+
+    assert list(stage.runtime.logs([], tail=1, follow=False)) == [("my-db", "ready")]
+
+
+# -- changing ----------------------------------------------------------------------------------------------------------
+
+
+def test_only_services_that_have_a_build_are_built(stage: Stage) -> None:
+    stage.processes.answer("docker", "compose", "build", with_="#1 done\n")
+
+    stage.runtime.build(["postgres", "api", "sso-setup"], stage.lines.append)
+
+    assert stage.ran() == ["docker compose build api sso-setup"]
+    assert stage.lines == ["#1 done"]
+
+
+@pytest.mark.parametrize("names", [[], ["postgres"]])
+def test_with_nothing_to_build_compose_is_not_called(stage: Stage, names: list[str]) -> None:
+    stage.runtime.build(names, print)
+
+    assert stage.ran() == []
+
+
+def test_a_build_that_fails_shows_its_last_lines(stage: Stage) -> None:
+    output = "\n".join(f"step {number}" for number in range(30)) + "\nfailed to solve: exit code: 1\n"
+    stage.processes.answer("docker", "compose", "build", with_=prints(output, code=17))
+
+    with pytest.raises(MachineError) as caught:
+        stage.runtime.build(["api"], print)
+
+    assert caught.value.message == "building api failed"
+    assert caught.value.seen == "failed to solve: exit code: 1"
+    assert caught.value.log
+    assert len(caught.value.log.lines) == 20
+
+
+def test_services_are_started_without_what_they_depend_on_and_without_building(stage: Stage) -> None:
+    stage.processes.answer("docker", "compose", "up")
+
+    stage.runtime.start(["postgres", "pgadmin"], print)
+
+    assert stage.ran() == ["docker compose up --detach --no-deps --no-build postgres pgadmin"]
+
+
+def test_a_start_tells_which_services_it_started_anew(stage: Stage) -> None:
+    for service in ("postgres", "pgadmin", "web"):
+        stage.container(service)
+
+    def up(_: Call) -> Completed:
+        stage.container("api")
+        stage.docker.restart("taskflow-postgres-1")
+        return prints("")
+
+    stage.processes.answer("docker", "compose", "up", with_=up)
+
+    assert stage.runtime.start(["postgres", "pgadmin", "api"], print) == ["postgres", "api"]
+
+
+def test_starting_no_service_is_not_starting_all_of_them(stage: Stage) -> None:
+    """`docker compose up` without a name means every service, one-offs included."""
+    stage.processes.answer("docker", "compose", "up")
+
+    stage.runtime.start([], print)
+
+    assert stage.ran() == []
+
+
+def test_a_taken_port_is_refused_before_anything_starts(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ports, "is_free", lambda port: port != 5432)
+    stage.docker.container("db", project="decoy", port=5432)
+
+    with pytest.raises(MachineError, match="port 5432 for postgres is taken by container decoy-db-1"):
+        stage.runtime.start(["postgres"], print)
+
+    assert stage.ran() == []
+
+
+def test_the_port_of_a_service_that_runs_is_its_own(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ports, "is_free", lambda port: False)
+    stage.container("postgres", port=5432)
+    stage.processes.answer("docker", "compose", "up")
+
+    stage.runtime.start(["postgres"], print)
+
+    assert len(stage.ran()) == 1
+
+
+def test_a_start_that_fails_shows_what_compose_said(stage: Stage) -> None:
+    said = "Container taskflow-postgres-1 Starting\nError response from daemon: no space left on device\n"
+    stage.processes.answer("docker", "compose", "up", with_=prints(said, code=1))
+
+    with pytest.raises(MachineError) as caught:
+        stage.runtime.start(["postgres"], print)
+
+    assert caught.value.seen == "Error response from daemon: no space left on device"
+    assert caught.value.log
+
+
+def stopping(stage: Stage) -> None:
+    def stop(_: Call) -> Completed:
+        stage.docker.compose_stops()
+        return prints("")
+
+    stage.processes.answer("docker", "compose", "--profile", "*", "stop", with_=stop)
+
+
+def test_stop_stops_every_service_and_the_one_offs_of_killed_runs(stage: Stage) -> None:
+    stage.container("postgres")
+    stage.container("web", state="exited")
+    one_off = stage.container("sso-setup", one_off=True)
+    stopping(stage)
+
+    assert stage.runtime.stop() == ["postgres", "sso-setup"]
+    assert one_off in stage.docker.stopped
+    assert stage.ran() == ["docker compose --profile * stop"]
+
+
+def test_stopping_what_does_not_run_does_nothing(stage: Stage) -> None:
+    stage.container("postgres", state="exited")
+
+    assert stage.runtime.stop() == []
+    assert stage.ran() == []
+
+
+def test_stop_leaves_other_projects_running(stage: Stage) -> None:
+    stage.container("postgres")
+    decoy = stage.container("postgres", project="decoy", folder="/decoy")
+    stopping(stage)
+
+    stage.runtime.stop()
+
+    assert decoy not in stage.docker.stopped
+
+
+def test_a_container_that_still_runs_afterwards_is_a_failure(stage: Stage) -> None:
+    stage.container("postgres")
+    stage.processes.answer("docker", "compose", "--profile", "*", "stop")
+
+    with pytest.raises(MachineError) as caught:
+        stage.runtime.stop()
+
+    assert caught.value.seen == "taskflow-postgres-1"
+
+
+def taking_down(stage: Stage) -> None:
+    def down(_: Call) -> Completed:
+        stage.docker.compose_takes_down()
+        return prints("")
+
+    stage.processes.answer("docker", "compose", "--profile", "*", "down", with_=down)
+
+
+def test_remove_takes_containers_volumes_and_built_images_of_this_project_only(stage: Stage) -> None:
+    stage.container("postgres")
+    stage.container("sso-setup", one_off=True)
+    stage.docker.volume("taskflow_postgres-data")
+    stage.docker.image_ids = {
+        "taskflow-api": "sha256:a",
+        "postgres:18": "sha256:p",
+        "registry.example/web:1": "sha256:w",
+    }
+    decoy = stage.container("postgres", project="decoy", folder="/decoy")
+    stage.docker.volume("decoy_data", project="decoy")
+    taking_down(stage)
+
+    removed = stage.runtime.remove()
+
+    assert sorted(removed.containers) == ["taskflow-postgres-1", "taskflow-sso-setup-run-1a2b"]
+    assert removed.volumes == ["taskflow_postgres-data"]
+    assert removed.images == ["taskflow-api"]
+    assert stage.docker.container_names == [decoy]
+    assert stage.docker.volume_names == ["decoy_data"]
+    assert stage.ran() == ["docker compose --profile * down --volumes --rmi local --remove-orphans"]
+
+
+def test_a_volume_that_the_file_no_longer_names_goes_too(stage: Stage) -> None:
+    stage.docker.volume("taskflow_forgotten")
+    stage.processes.answer("docker", "compose", "--profile", "*", "down")
+
+    assert stage.runtime.remove().volumes == ["taskflow_forgotten"]
+    assert stage.docker.volume_names == []
+
+
+def test_removing_what_is_not_there_finds_nothing(stage: Stage) -> None:
+    taking_down(stage)
+
+    removed = stage.runtime.remove()
+
+    assert (removed.containers, removed.volumes, removed.images) == ([], [], [])
+
+
+def test_what_could_not_be_removed_is_named(stage: Stage) -> None:
+    stage.container("postgres")
+    stage.processes.answer("docker", "compose", "--profile", "*", "down", with_=prints("in use", code=1))
+
+    with pytest.raises(MachineError) as caught:
+        stage.runtime.remove()
+
+    assert caught.value.seen == "taskflow-postgres-1"
+
+
+# -- one-offs ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_one_off_runs_beside_its_service_without_a_terminal_and_without_what_it_depends_on(stage: Stage) -> None:
+    stage.processes.answer("docker", "compose", "--progress", with_="[✓] Changes applied\n")
+
+    done = stage.runtime.run_once("sso-setup", ["pnpm", "db:push"], {}, stage.lines.append)
+
+    assert stage.ran() == ["docker compose --progress quiet run --rm --no-deps --no-TTY sso-setup pnpm db:push"]
+    assert done.code == 0
+    assert stage.lines == ["[✓] Changes applied"]
+
+
+def test_values_for_a_one_off_travel_in_the_environment_and_only_their_names_on_the_command_line(
+    stage: Stage,
+) -> None:
+    stage.processes.answer("docker", "compose", "--progress")
+    url = f"postgresql://taskflow:{SECRET}@postgres:5432/scratch"
+
+    stage.runtime.run_once("sso-setup", ["pnpm", "db:push"], {"DATABASE_URL": url}, print)
+
+    call = stage.processes.calls[-1]
+    assert " ".join(call.argv).endswith("--no-TTY --env DATABASE_URL sso-setup pnpm db:push")
+    assert call.env == {"DATABASE_URL": url}
+
+
+def test_a_one_off_that_fails_is_for_its_owner_to_judge(stage: Stage) -> None:
+    stage.processes.answer("docker", "compose", "--progress", with_=prints("no", code=9))
+
+    assert stage.runtime.run_once("sso-setup", ["false"], {}, print).code == 9
+
+
+def test_no_secret_is_ever_on_a_command_line(stage: Stage) -> None:
+    for words in ("build", "up", "--progress", "logs"):
+        stage.processes.answer("docker", "compose", words)
+    taking_down(stage)
+    stopping(stage)
+    stage.container("postgres")
+
+    stage.runtime.build(stage.runtime.declared(), print)
+    stage.runtime.start(["api"], print)
+    stage.runtime.run_once("sso-setup", ["pnpm", "seed"], stage.runtime.environment("sso-setup"), print)
+    list(stage.runtime.logs([], tail=1, follow=False))
+    stage.runtime.stop()
+    stage.runtime.remove()
+
+    assert len(stage.ran()) == 6
+    assert not any(SECRET in line for line in stage.processes.lines())

@@ -1,0 +1,342 @@
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from scripts.bootorder import opening
+from scripts.bootorder.boot import Boot
+from scripts.bootorder.console import Console
+from scripts.bootorder.doctor import Finding
+from scripts.bootorder.errors import BootError, LockedError, MachineError, MigrationError, NotReadyError, SettingsError
+from scripts.bootorder.lock import exclusive
+from scripts.bootorder.opening import (
+    follow_logs,
+    open_boot,
+    run_nox,
+    run_stages,
+    show_doctor,
+    show_plan,
+    show_status,
+    start_stack,
+)
+
+from .fakes import CONFIG, PUSH, FakeStack, create_all, prints, push
+
+
+@pytest.fixture
+def running(stack: FakeStack) -> FakeStack:
+    """Migrated, and every app runs."""
+    push(stack.database)
+    create_all(stack.database)
+    for name in ("pgadmin", "sso", "api", "web"):
+        stack.runtime.becomes(name, "running", health="healthy")
+    return stack
+
+
+def start(stack: FakeStack, boot: Boot | None = None, **flags: Any) -> None:
+    start_stack(boot or stack.boot(), **{"with_clean": False, "until": "", "as_json": False, "dry": False, **flags})
+
+
+# -- opening -----------------------------------------------------------------------------------------------------------
+
+
+def opened(root: Path, *, runtime: str = "", dry: bool = False, **parts: Any) -> tuple[Boot, str]:
+    talk = io.StringIO()
+    config = {"bootorder": {**CONFIG, **parts}}
+    return open_boot(root, config, Console(talk, talk), runtime, dry=dry), talk.getvalue()
+
+
+def test_the_first_use_makes_the_secrets_and_says_so_without_showing_them(tmp_path: Path) -> None:
+    _, said = opened(tmp_path, secrets=["SESSION_SECRET"])
+
+    text = (tmp_path / ".env").read_text(encoding="utf-8")
+    assert "POSTGRES_PASSWORD=" in text
+    assert "SESSION_SECRET=" in text
+    assert said == "made .env with POSTGRES_PASSWORD, SESSION_SECRET\n"
+
+
+def test_a_second_use_makes_nothing_and_says_nothing(tmp_path: Path) -> None:
+    opened(tmp_path)
+
+    assert opened(tmp_path)[1] == ""
+
+
+def test_a_dry_run_touches_nothing(tmp_path: Path) -> None:
+    opened(tmp_path, dry=True)
+
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("flags", [{"runtime": "nonsense"}, {"databse": {}}])
+def test_bad_input_is_refused_before_anything_is_made(tmp_path: Path, flags: dict[str, Any]) -> None:
+    with pytest.raises(SettingsError):
+        opened(tmp_path, **flags)
+
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_secrets_may_live_in_another_file(tmp_path: Path) -> None:
+    opened(tmp_path, env_file="local.env")
+
+    assert (tmp_path / "local.env").exists()
+    assert not (tmp_path / ".env").exists()
+
+
+# -- single stages -----------------------------------------------------------------------------------------------------
+
+
+def test_a_stage_of_its_own_runs_and_is_told(running: FakeStack) -> None:
+    run_stages(running.boot(), ["migrate"], dry=False)
+
+    assert running.said.startswith("[1/1] migrate  sso unchanged, 2 tables verified")
+
+
+def test_a_dry_stage_is_explained_and_not_run(running: FakeStack) -> None:
+    run_stages(running.boot(), ["migrate"], dry=True)
+
+    assert "migrate" in running.said
+    assert running.runtime.ran == []
+
+
+def test_a_stage_beside_another_one_is_refused(running: FakeStack) -> None:
+    boot = running.boot()
+
+    with exclusive(boot.state_folder, "start"), pytest.raises(LockedError, match="another task") as caught:
+        run_stages(boot, ["clean"], dry=False)
+
+    assert "`start`" in caught.value.seen
+    assert running.runtime.services()["api"].running
+
+
+def test_a_service_that_compose_does_not_know_is_refused_before_a_stage_runs(running: FakeStack) -> None:
+    running.config["database"]["beside"] = ["pgadmn"]
+
+    with pytest.raises(SettingsError, match="did you mean `pgadmin`"):
+        run_stages(running.boot(), ["stop"], dry=False)
+
+    assert running.runtime.services()["api"].running
+
+
+# -- start -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_start_ends_with_a_table_of_services_and_what_each_owner_has(running: FakeStack) -> None:
+    running.runtime.becomes("api", "running", health="healthy", port=8000)
+
+    start(running, running.boot(quick=True))
+
+    table = running.said.split("wait-apps", 1)[1]
+    assert "http://localhost:8000" in table
+    assert "sso (role taskflow): 2 tables" in table
+
+
+def test_a_start_until_a_stage_ends_there_without_a_table(running: FakeStack) -> None:
+    start(running, until="wait-db", boot=running.boot(quick=True))
+
+    assert [line.split()[1] for line in running.said.splitlines()] == ["db-up", "wait-db"]
+
+
+def test_a_start_as_json_is_one_object_on_stdout(running: FakeStack) -> None:
+    start(running, running.boot(quick=True), as_json=True)
+
+    assert running.data["ok"] is True
+    assert running.data["error"] is None
+    assert [stage["stage"] for stage in running.data["stages"]] == [
+        *("db-up", "wait-db", "migrate", "seed", "apps-up", "wait-apps")
+    ]
+    assert running.data["status"]["database"]["name"] == "taskflow"
+
+
+def test_a_failed_start_as_json_says_what_failed_and_how_to_go_on(running: FakeStack) -> None:
+    running.runtime.tools[PUSH] = lambda _: prints("no config", code=1)
+
+    with pytest.raises(MigrationError):
+        start(running, running.boot(quick=True), as_json=True)
+
+    assert running.data["ok"] is False
+    assert running.data["error"]["exit_code"] == 5
+    assert running.data["error"]["go_on"] == "inv migrate seed apps-up wait-apps"
+    assert running.data["stages"][-1]["outcome"] == "failed"
+    assert running.data["status"] is None
+
+
+def test_a_start_that_is_locked_out_is_told_as_json_too(running: FakeStack) -> None:
+    boot = running.boot()
+
+    with exclusive(boot.state_folder, "clean"), pytest.raises(LockedError):
+        start(running, boot, as_json=True)
+
+    assert running.data["error"]["exit_code"] == 7
+    assert running.data["stages"] == []
+
+
+@pytest.mark.parametrize("end", [KeyboardInterrupt, ZeroDivisionError])
+def test_json_never_says_ok_of_a_start_that_ended_otherwise(
+    running: FakeStack, monkeypatch: pytest.MonkeyPatch, end: type[BaseException]
+) -> None:
+    def ended(*_: object, **__: object) -> None:
+        raise end
+
+    monkeypatch.setattr(opening, "show_status", ended)
+
+    with pytest.raises(end):
+        start(running, running.boot(quick=True), as_json=True)
+
+    assert '"ok": true' not in running.printed.getvalue()
+
+
+def test_a_dry_start_prints_its_plan_and_touches_nothing(running: FakeStack) -> None:
+    start(running, dry=True, with_clean=True)
+
+    assert "clean" in running.said
+    assert running.runtime.changed == []
+    assert running.runtime.services()["api"].running
+    assert not (running.root / ".bootorder").exists()
+
+
+def test_an_unknown_last_stage_is_refused_before_anything_is_touched(running: FakeStack) -> None:
+    with pytest.raises(SettingsError):
+        start(running, until="nonsense")
+
+    assert running.runtime.services()["api"].running
+
+
+# -- showing -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_plan_is_a_table_of_stages_with_their_cause() -> None:
+    talk = io.StringIO()
+
+    show_plan(Console(talk), with_clean=False, quick=False, until="wait-db", as_json=False)
+
+    rows = talk.getvalue().splitlines()
+    assert [row.split()[:2] for row in rows[1:]] == [["1", "stop"], ["2", "db-up"], ["3", "wait-db"]]
+    assert "started is not ready" in rows[-1]
+
+
+def test_a_plan_as_json_is_a_list_of_stages() -> None:
+    data = io.StringIO()
+
+    show_plan(Console(io.StringIO(), data), with_clean=True, quick=False, until="clean", as_json=True)
+
+    plan = json.loads(data.getvalue())
+    assert [stage["stage"] for stage in plan] == ["stop", "clean"]
+    assert {tuple(stage) for stage in plan} == {("stage", "does", "cause")}
+
+
+def test_a_status_names_missing_tables_and_unknown_ones(running: FakeStack) -> None:
+    run_stages(running.boot(), ["migrate"], dry=False)
+    running.database.drop("session")
+    (next((running.root / ".bootorder" / "rehearsals").iterdir())).unlink()
+
+    show_status(running.boot())
+
+    said = running.said
+    assert ("missing: public.session" in said) != ("sso (role taskflow): tables not known yet" in said)
+    assert "inv migrate" in said
+
+
+def test_a_status_as_json_is_data_and_no_talk(running: FakeStack) -> None:
+    show_status(running.boot(), as_json=True)
+
+    assert running.data["runtime"] == "fake"
+    assert running.said == ""
+
+
+def test_logs_are_data_with_the_name_of_their_service(running: FakeStack) -> None:
+    running.runtime.log_lines = {"api": ["one", "two", "three"], "web": ["up"]}
+
+    follow_logs(running.boot(), ["api"], tail=2, follow=False)
+
+    assert running.printed.getvalue() == "api          | two\napi          | three\n"
+
+
+def test_logs_of_an_unknown_service_are_refused_with_the_nearest_one(running: FakeStack) -> None:
+    with pytest.raises(SettingsError, match="unknown service `wab`; did you mean `web`"):
+        follow_logs(running.boot(), ["wab"])
+
+
+# -- doctor ------------------------------------------------------------------------------------------------------------
+
+
+def found(monkeypatch: pytest.MonkeyPatch, *findings: Finding) -> None:
+    monkeypatch.setattr("scripts.bootorder.doctor.examine", lambda boot: iter(findings))
+
+
+def test_a_machine_in_order_has_a_line_for_each_finding(stack: FakeStack, monkeypatch: pytest.MonkeyPatch) -> None:
+    found(monkeypatch, Finding("python", True, "3.13.0"), Finding("disk", True, "90 GiB free"))
+
+    show_doctor(stack.boot(), as_json=False)
+
+    assert len(stack.said.splitlines()) == 2
+
+
+def test_a_machine_that_lacks_something_ends_with_3_and_the_first_mend(
+    stack: FakeStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found(monkeypatch, Finding("python", True, "3.13.0"), Finding("disk", False, "1 GiB free", "free at least 3 GiB"))
+
+    with pytest.raises(MachineError) as caught:
+        show_doctor(stack.boot(), as_json=True)
+
+    assert caught.value.exit_code == 3
+    assert caught.value.hint == "free at least 3 GiB"
+    assert stack.data[1] == {"name": "disk", "ok": False, "seen": "1 GiB free", "mend": "free at least 3 GiB"}
+    assert stack.said == ""
+
+
+# -- the proofs --------------------------------------------------------------------------------------------------------
+
+
+def nox(monkeypatch: pytest.MonkeyPatch, code: int) -> list[list[str]]:
+    ran: list[list[str]] = []
+
+    def run(argv: list[str], **_: object) -> Any:
+        ran.append(argv)
+        return SimpleNamespace(returncode=code)
+
+    monkeypatch.setattr(subprocess, "run", run)
+    return ran
+
+
+@pytest.mark.parametrize(("sessions", "flags"), [([], []), (["lint", "boot"], ["--session", "lint", "boot"])])
+def test_the_proofs_are_run_by_nox(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sessions: list[str], flags: list[str]
+) -> None:
+    (tmp_path / "noxfile.py").touch()
+    ran = nox(monkeypatch, 0)
+
+    run_nox(tmp_path, sessions)
+
+    assert ran[0][1:] == ["-m", "nox", *flags]
+
+
+def test_proofs_that_fail_fail_the_task(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "noxfile.py").touch()
+    nox(monkeypatch, 1)
+
+    with pytest.raises(BootError, match="the proofs failed") as caught:
+        run_nox(tmp_path, [])
+
+    assert caught.value.exit_code == 1
+
+
+def test_a_repository_without_proofs_says_so(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"no noxfile\.py"):
+        run_nox(tmp_path, [])
+
+
+def test_nothing_that_is_shown_holds_the_password(running: FakeStack) -> None:
+    running.server.refusal = "Connection refused"
+    with pytest.raises(NotReadyError):
+        start(running, running.boot(quick=True, verbose=True), as_json=True)
+    running.server.refusal = ""
+    show_status(running.boot(), as_json=True)
+
+    assert "c0rrect-horse" not in running.said + running.printed.getvalue()

@@ -1,0 +1,187 @@
+from __future__ import annotations
+
+import io
+import shutil
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+from invoke.config import Config
+from invoke.context import Context
+from invoke.exceptions import Exit
+
+from scripts.bootorder import program
+from scripts.bootorder.console import Console
+from scripts.bootorder.errors import GuardError, MigrationError
+from scripts.bootorder.program import configuration, translated
+
+ROOT = Path(__file__).parents[2]
+TASKS = "from invoke.tasks import task\n\n@task\ndef hello(c):\n    '''Say hello.'''\n    print('hello')\n"
+
+
+def ended(console: Console, error: BaseException) -> int:
+    with pytest.raises(Exit) as caught, translated(console):
+        raise error
+    return int(caught.value.code)
+
+
+# -- our errors --------------------------------------------------------------------------------------------------------
+
+
+def test_an_error_of_ours_is_shown_and_becomes_its_exit_code() -> None:
+    talk = io.StringIO()
+
+    assert ended(Console(talk), GuardError("tables lost", hint="restore them")) == 6
+    assert talk.getvalue() == "error: tables lost\n  hint: restore them\n"
+
+
+def test_an_error_that_was_shown_with_its_stage_is_not_shown_again() -> None:
+    talk = io.StringIO()
+    error = MigrationError("it broke", hint="mend it")
+    error.shown = True
+
+    assert ended(Console(talk), error) == 5
+    assert talk.getvalue() == ""
+
+
+def test_ctrl_c_becomes_130() -> None:
+    assert ended(Console(io.StringIO()), KeyboardInterrupt()) == 130
+
+
+def test_a_mistake_of_ours_keeps_its_trace() -> None:
+    with pytest.raises(ZeroDivisionError), translated(Console(io.StringIO())):
+        raise ZeroDivisionError
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+def test_a_polite_request_to_end_is_as_ctrl_c(name: str) -> None:
+    if not hasattr(signal, name):
+        pytest.skip(f"this system has no {name}")
+
+    with pytest.raises(Exit) as caught, translated(Console(io.StringIO())):
+        signal.raise_signal(getattr(signal, name))
+
+    assert caught.value.code == 130
+
+
+def test_a_task_that_works_ends_without_a_word() -> None:
+    with translated(Console(io.StringIO())):
+        pass
+
+
+# -- invoke's configuration --------------------------------------------------------------------------------------------
+
+
+def test_settings_arrive_as_plain_values_however_deep() -> None:
+    config = Config(overrides={"bootorder": {"database": {"beside": ["pgadmin"]}, "apps": {"web": {"wait": 5}}}})
+
+    plain = configuration(Context(config))["bootorder"]
+
+    assert plain == {"database": {"beside": ["pgadmin"]}, "apps": {"web": {"wait": 5}}}
+    assert type(plain) is dict
+    assert type(plain["apps"]["web"]) is dict
+
+
+# -- the command line --------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A repository of one task; what Invoke loads of it is forgotten afterwards."""
+    (tmp_path / "tasks.py").write_text(TASKS, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.delitem(sys.modules, "tasks", raising=False)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    return tmp_path
+
+
+@pytest.fixture
+def checkout(folder: Path) -> Path:
+    """A fresh checkout of the sample stack, as far as the command line needs it."""
+    for name in ("tasks.py", "invoke.yaml"):
+        shutil.copy(ROOT / name, folder / name)
+    return folder
+
+
+def run(root: Path, monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    monkeypatch.setattr(sys, "argv", ["inv", *arguments])
+    monkeypatch.setitem(sys.modules, "tasks", None)  # loaded anew, and put back afterwards
+    monkeypatch.delitem(sys.modules, "tasks")
+    try:
+        program.main(root)
+    except SystemExit as end:
+        return int(end.code or 0)
+    return 0
+
+
+def test_a_task_runs_from_any_folder(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "deep" / "inside").mkdir(parents=True)
+    monkeypatch.chdir(folder / "deep" / "inside")
+
+    assert run(folder, monkeypatch, "hello") == 0
+    assert capsys.readouterr().out == "hello\n"
+
+
+@pytest.mark.parametrize("arguments", [["helo"], ["hello", "--lowd"], ["hello", "extra"]])
+def test_a_wrong_word_on_the_command_line_is_one_clear_line_and_2(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: list[str]
+) -> None:
+    assert run(folder, monkeypatch, *arguments) == 2
+
+    said = capsys.readouterr().err.splitlines()
+    assert said[0].startswith("error: ")
+    assert arguments[-1] in said[0]
+    assert said[1].startswith("  hint: see ")
+    assert len(said) == 2
+
+
+def test_settings_that_are_no_yaml_are_one_clear_line_and_2(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "invoke.yaml").write_text("bootorder:\n  database: [postgres\n", encoding="utf-8")
+
+    assert run(folder, monkeypatch, "hello") == 2
+
+    said = capsys.readouterr().err
+    assert said.startswith("error: invoke.yaml is not YAML\n")
+    assert "line 3" in said
+    assert "Traceback" not in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name"),
+    [
+        (["plan", "--until", "nonsense"], "nonsense"),
+        (["start", "--runtime", "nonsense"], "nonsense"),
+        (["start", "--until", "nonsense"], "nonsense"),
+        (["nonsense"], "nonsense"),
+        (["start", "--nonsense"], "nonsense"),
+    ],
+)
+def test_nonsense_is_refused_by_the_tasks_themselves_and_nothing_is_made(
+    checkout: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    name: str,
+) -> None:
+    assert run(checkout, monkeypatch, *arguments) == 2
+
+    captured = capsys.readouterr()
+    assert name in captured.err.splitlines()[0]
+    assert captured.out == ""
+    assert sorted(path.name for path in checkout.iterdir()) == ["invoke.yaml", "tasks.py"]
+
+
+def test_the_plan_of_this_stack_is_data_on_stdout_as_json(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(checkout, monkeypatch, "plan", "--json", "--quick") == 0
+
+    captured = capsys.readouterr()
+    assert captured.out.startswith("[\n")
+    assert captured.err == ""

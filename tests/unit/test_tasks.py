@@ -1,0 +1,138 @@
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from invoke.config import Config
+from invoke.context import Context
+from invoke.tasks import Task
+
+import tasks
+from scripts.bootorder import opening
+from scripts.bootorder.stages import STAGES
+
+ALL: dict[str, Task[Any]] = dict(tasks.ns.tasks)
+BESIDE = {"start", "plan", "status", "logs", "doctor", "test"}
+
+
+class Recorder:
+    """Takes the place of what the tasks call."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda *arguments, **options: self.calls.append((name, arguments, options))
+
+
+@pytest.fixture
+def called(monkeypatch: pytest.MonkeyPatch) -> Recorder:
+    recorder = Recorder()
+
+    @contextlib.contextmanager
+    def opened(c: Context, runtime: str = "", **flags: Any) -> Iterator[str]:
+        recorder.calls.append(("opened", (runtime,), flags))
+        yield "the boot"
+
+    monkeypatch.setattr(tasks, "opened", opened)
+    for name in ("run_stages", "start_stack", "follow_logs", "show_plan", "show_status", "show_doctor", "run_nox"):
+        monkeypatch.setattr(opening, name, getattr(recorder, name))
+    return recorder
+
+
+def run(name: str, *, dry: bool = False, **flags: Any) -> None:
+    ALL[name](Context(Config(overrides={"run": {"dry": dry}})), **flags)
+
+
+def test_every_stage_has_a_task_of_its_name_and_the_rest_are_known() -> None:
+    assert set(ALL) == {stage.name for stage in STAGES} | BESIDE
+
+
+@pytest.mark.parametrize("name", sorted(ALL))
+def test_every_task_says_in_one_sentence_what_it_does(name: str) -> None:
+    doc = ALL[name].__doc__ or ""
+
+    assert len(doc.strip().splitlines()) == 1
+    assert doc[0].isupper()
+    assert doc.strip().endswith(".")
+
+
+@pytest.mark.parametrize("name", sorted(ALL))
+def test_every_parameter_of_every_task_has_help(name: str) -> None:
+    without = [argument.name for argument in ALL[name].get_arguments() if not argument.help]
+
+    assert without == []
+
+
+@pytest.mark.parametrize("stage", [stage.name for stage in STAGES])
+def test_the_task_of_a_stage_runs_that_stage(called: Recorder, stage: str) -> None:
+    run(stage, runtime="compose", verbose=True)
+
+    assert called.calls == [
+        ("opened", ("compose",), {"verbose": True}),
+        ("run_stages", ("the boot", [stage]), {"dry": False}),
+    ]
+
+
+def test_a_dry_stage_is_not_run(called: Recorder) -> None:
+    run("clean", dry=True)
+
+    assert called.calls[-1] == ("run_stages", ("the boot", ["clean"]), {"dry": True})
+
+
+def test_start_passes_its_flags_on(called: Recorder) -> None:
+    run("start", clean=True, quick=True, until="migrate", json=True)
+
+    opened, started = called.calls
+    assert opened[2]["quick"] is True
+    assert started == (
+        "start_stack",
+        ("the boot",),
+        {"with_clean": True, "until": "migrate", "as_json": True, "dry": False},
+    )
+
+
+def test_start_keeps_the_data_and_follows_no_logs_unless_it_is_told_to(called: Recorder) -> None:
+    run("start")
+
+    assert called.calls[-1] == (
+        "start_stack",
+        ("the boot",),
+        {"with_clean": False, "until": "", "as_json": False, "dry": False},
+    )
+
+
+def test_start_follows_the_logs_when_asked_but_not_in_a_dry_run(called: Recorder) -> None:
+    run("start", logs=True)
+    run("start", logs=True, dry=True)
+
+    assert [name for name, _, _ in called.calls] == ["opened", "start_stack", "follow_logs", "opened", "start_stack"]
+
+
+def test_the_plan_opens_no_stack(called: Recorder) -> None:
+    run("plan", clean=True, until="seed")
+
+    [(name, _, options)] = called.calls
+    assert name == "show_plan"
+    assert options == {"with_clean": True, "quick": False, "until": "seed", "as_json": False}
+
+
+def test_logs_pass_services_and_length_on(called: Recorder) -> None:
+    run("logs", service=["api", "web"], tail=5, follow=True)
+
+    assert called.calls[-1] == ("follow_logs", ("the boot", ["api", "web"]), {"tail": 5, "follow": True})
+
+
+@pytest.mark.parametrize("name", ["status", "doctor"])
+def test_what_programs_read_is_asked_for_as_json(called: Recorder, name: str) -> None:
+    run(name, json=True)
+
+    assert called.calls[-1] == (f"show_{name}", ("the boot",), {"as_json": True})
+
+
+def test_the_proofs_take_sessions(called: Recorder) -> None:
+    run("test", session=["lint"])
+
+    assert called.calls == [("run_nox", (tasks.ROOT, ["lint"]), {})]
