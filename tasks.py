@@ -30,7 +30,7 @@ def opened(c: Context, runtime: str = "", *, quick: bool = False, verbose: bool 
 
     console = Console(verbose=verbose)
     with translated(console):
-        yield open_boot(ROOT, configuration(c), console, runtime, quick=quick, dry=c.config.run.dry)
+        yield open_boot(ROOT, configuration(c), console, runtime, quick=quick)
 
 
 def run_stage(c: Context, name: str, runtime: str, verbose: bool) -> None:

@@ -20,20 +20,26 @@ from .settings import parse, runtime_name
 from .stages import Record, named, plan, run_plan
 
 
-def open_boot(
-    root: Path, config: Mapping[str, Any], console: Console, runtime: str, *, quick: bool = False, dry: bool = False
-) -> Boot:
-    """Settings and runtime of the stack in `root`; makes missing secrets unless `dry`, and touches nothing else."""
+def open_boot(root: Path, config: Mapping[str, Any], console: Console, runtime: str, *, quick: bool = False) -> Boot:
+    """Settings and runtime of the stack in `root`. Touches nothing."""
     settings = parse(config)
     runtime_name(runtime, settings)
     processes = SystemProcesses()
-    boot = Boot(root, settings, ComposeRuntime(root, processes), processes, console, SystemClock(), quick=quick)
-    if not dry:
-        names = [settings.database.password, *settings.secrets]
-        added = env_file.complete(boot.env_path, names, boot.state_folder / "env.lock")
-        if added:
-            console.say(f"made {settings.env_file} with {', '.join(added)}")
-    return boot
+    return Boot(root, settings, ComposeRuntime(root, processes), processes, console, SystemClock(), quick=quick)
+
+
+def _make_secrets(boot: Boot) -> None:
+    """The first use of a checkout, whichever task it is, makes what compose.yaml asks of .env."""
+    names = [boot.settings.database.password, *boot.settings.secrets]
+    added = env_file.complete(boot.env_path, names, boot.state_folder / "env.lock")
+    if added:
+        boot.console.say(f"made {boot.settings.env_file} with {', '.join(added)}")
+
+
+def _prepare(boot: Boot) -> None:
+    """Everything is there that a look at the stack needs, and every service named in the settings exists."""
+    _make_secrets(boot)
+    boot.check()
 
 
 def run_stages(boot: Boot, names: Sequence[str], *, dry: bool) -> None:
@@ -41,7 +47,7 @@ def run_stages(boot: Boot, names: Sequence[str], *, dry: bool) -> None:
     if dry:
         _print_plan(boot.console, named(*names))
         return
-    boot.check()
+    _prepare(boot)
     with exclusive(boot.state_folder, " ".join(names)):
         run_plan(boot, named(*names), [])
 
@@ -54,19 +60,20 @@ def start_stack(boot: Boot, *, with_clean: bool, until: str, as_json: bool, dry:
         return
     records: list[Record] = []
     try:
-        boot.check()
+        _prepare(boot)
         with exclusive(boot.state_folder, "start"):
             run_plan(boot, stages, records)
     except BootError as error:
         if as_json:
             boot.console.data(_report(records, error=error.as_data()))
         raise
-    if as_json:
-        from .status import status
+    from .status import status
 
-        boot.console.data(_report(records, status=status(boot)))
-    elif not until:
-        show_status(boot)
+    found = status(boot)
+    if not until:
+        _print_status(boot.console, found)
+    if as_json:
+        boot.console.data(_report(records, status=found))
 
 
 def _report(
@@ -94,26 +101,31 @@ def show_status(boot: Boot, *, as_json: bool = False) -> None:
     """Services with health and URL; owners with what is missing."""
     from .status import status
 
-    boot.check()
-    found: dict[str, Any] = status(boot)
+    _prepare(boot)
+    found = status(boot)
     if as_json:
         boot.console.data(found)
-        return
-    boot.console.say()
+    else:
+        _print_status(boot.console, found)
+
+
+def _print_status(console: Console, found: Mapping[str, Any]) -> None:
+    console.say()
     services = [[s["name"], s["state"], s["health"] or "-", s["url"] or "-"] for s in found["services"]]
-    boot.console.table(["service", "state", "health", "url"], services)
-    boot.console.say()
+    console.table(["service", "state", "health", "url"], services)
+    console.say()
     for owner in found["owners"]:
         if owner["tables"] is None:
             known = f"tables not known yet, {command('migrate')} learns them"
         else:
             known = f"{len(owner['tables'])} tables"
             known += f", missing: {', '.join(owner['missing'])}" if owner["missing"] else ""
-        boot.console.say(f"{owner['name']} (role {owner['role']}): {known}")
+        console.say(f"{owner['name']} (role {owner['role']}): {known}")
 
 
 def follow_logs(boot: Boot, names: Sequence[str] = (), *, tail: int = 20, follow: bool = True) -> None:
     """Log lines on stdout, each with its service's name."""
+    _prepare(boot)
     declared = list(boot.runtime.declared())
     for name in names:
         if name not in declared:
@@ -128,6 +140,7 @@ def show_doctor(boot: Boot, *, as_json: bool) -> None:
     """Every finding; raises MachineError when something is to be mended."""
     from .doctor import examine
 
+    _make_secrets(boot)
     findings = []
     for finding in examine(boot):
         findings.append(finding)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from . import catalog
 from .boot import Boot
 from .catalog import Catalog
@@ -10,7 +12,7 @@ from .runtimes.base import Address
 from .waits import health
 
 
-def status(boot: Boot) -> dict[str, object]:
+def status(boot: Boot) -> dict[str, Any]:
     """One object, as `status --json` prints it. `missing` is null while the owner was never rehearsed."""
     services = boot.runtime.services()
     database = boot.settings.database

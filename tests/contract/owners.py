@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 import psycopg
 
+from scripts.bootorder import catalog
 from scripts.bootorder.boot import Boot
 from scripts.bootorder.console import Console
 from scripts.bootorder.database import Target
@@ -165,7 +166,8 @@ class Workbench:
             return connection.execute(statement.encode()).fetchall()
 
     def count(self, table: str) -> int:
-        return int(self.query(f'select count(*) from "{table}"')[0][0])
+        with self.target.connect() as connection:
+            return catalog.count_rows(connection, [("public", table)])["public", table]
 
     def scratches(self) -> list[str]:
         return [name for (name,) in self.query("select datname from pg_database where datname ~ 'scratch'")]

@@ -53,7 +53,8 @@ class Change:
 
 
 T = "create table t (id int, label text);"
-
+V = "create table t (id int, label text); create view v as select id from t"
+M = "create table t (id int, label text); create materialized view m as select id from t"
 
 CHANGES = {
     "table made": Change("", T, ("+ table public.t",)),
@@ -233,19 +234,19 @@ CHANGES = {
         ("- enum public.e 'a'", "+ enum public.e 'b'"),
     ),
     "view made": Change(T, "create view v as select id from t", ("+ view public.v SELECT id FROM t;",)),
-    "view dropped": Change(T + "create view v as select id from t", "drop view v", ("- view public.v",)),
+    "view dropped": Change(V, "drop view v", ("- view public.v",)),
     "view lost to a cascade": Change(
-        T + "create view v as select label from t",
+        V.replace("id from", "label from"),
         "alter table t drop label cascade",
         ("- column public.t.label text", "- view public.v"),
     ),
     "view changed": Change(
-        T + "create view v as select id from t",
+        V,
         "create or replace view v as select id from t where id > 0",
         ("- view public.v", "+ view public.v"),
     ),
     "view options changed": Change(
-        T + "create view v as select id from t",
+        V,
         "alter view v set (security_invoker = true)",
         ("- view public.v", "+ view public.v"),
     ),
@@ -253,12 +254,12 @@ CHANGES = {
         T, "create materialized view m as select id from t", ("+ materialized view public.m SELECT id FROM t;",)
     ),
     "materialized view dropped": Change(
-        T + "create materialized view m as select id from t",
+        M,
         "drop materialized view m",
         ("- materialized view public.m",),
     ),
     "materialized view indexed": Change(
-        T + "create materialized view m as select id from t",
+        M,
         "create unique index mi on m (id)",
         ("+ index public.m.mi CREATE UNIQUE INDEX mi",),
     ),

@@ -82,7 +82,11 @@ def test_nothing_listening_is_not_yet(server: Target) -> None:
 def test_a_port_that_hangs_up_is_not_yet(server: Target) -> None:
     """Docker's proxy listens before the server in the container does."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        hanging_up = threading.Thread(target=lambda: listener.accept()[0].close())
+
+        def hang_up() -> None:
+            listener.accept()[0].close()
+
+        hanging_up = threading.Thread(target=hang_up)
         hanging_up.start()
         look = replace(server, port=listener.getsockname()[1]).look()
         hanging_up.join()

@@ -183,7 +183,7 @@ def test_json_never_says_ok_of_a_start_that_ended_otherwise(
     def ended(*_: object, **__: object) -> None:
         raise end
 
-    monkeypatch.setattr(opening, "show_status", ended)
+    monkeypatch.setattr(opening, "_print_status", ended)
 
     with pytest.raises(end):
         start(running, running.boot(quick=True), as_json=True)

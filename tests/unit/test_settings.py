@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from invoke.util import yaml  # type: ignore[attr-defined]  # the copy Invoke itself loads invoke.yaml with
+from invoke.config import Config
+from invoke.context import Context
 
 from scripts.bootorder.errors import SettingsError
+from scripts.bootorder.program import configuration
 from scripts.bootorder.settings import (
     AppSettings,
     DatabaseSettings,
@@ -47,9 +49,10 @@ def test_the_smallest_stack_is_one_database() -> None:
 
 
 def test_the_sample_stack_is_valid() -> None:
-    root = Path(__file__).parents[2]
+    config = Config(project_location=str(Path(__file__).parents[2]))
+    config.load_project()
 
-    sample = parse(yaml.safe_load((root / "invoke.yaml").read_text(encoding="utf-8")))
+    sample = parse(configuration(Context(config)))
 
     assert list(sample.owners) == ["sso", "api"]
     assert sample.owners["sso"].migrate == ("pnpm", "db:push")
