@@ -82,7 +82,10 @@ def count_rows(
 def row_versions(connection: psycopg.Connection[tuple[object, ...]], tables: Iterable[tuple[str, str]]) -> int:
     """A number that changes when a row is added, updated or removed: `xmin` is the transaction that wrote it."""
     one = sql.SQL("select coalesce(sum(xmin::text::bigint), 0) from {}")
-    query = sql.SQL(" union all ").join(one.format(sql.Identifier(*table)) for table in tables)
+    parts = [one.format(sql.Identifier(*table)) for table in tables]
+    if not parts:
+        return 0
+    query = sql.SQL(" union all ").join(parts)
     return sum(int(str(total)) for (total,) in connection.execute(query))
 
 

@@ -1,7 +1,7 @@
 -- Every object of every schema that is neither PostgreSQL's own nor ours (`bootorder`, where seeds are recorded):
 -- kind, schema, relation it belongs to, name, definition.
 with relation as (
-    select c.oid, n.nspname::text as schema, c.relname::text as name, c.relkind, c.relpersistence
+    select c.*, n.nspname::text as schema, c.relname::text as name
     from pg_class c
     join pg_namespace n on n.oid = c.relnamespace
     where n.nspname !~ '^pg_' and n.nspname not in ('information_schema', 'bootorder')
@@ -10,17 +10,30 @@ with relation as (
 )
 select 'table', schema, name, name, '' from relation where relkind in ('r', 'p', 'f')
 union all
-select case relkind when 'v' then 'view' else 'materialized view' end, schema, name, name, pg_get_viewdef(oid)
+select 'unlogged table', schema, name, name, '' from relation where relkind = 'r' and relpersistence = 'u'
+union all
+select 'partitioned table', schema, name, name, 'by ' || pg_get_partkeydef(oid) from relation where relkind = 'p'
+union all
+select 'partition', schema, name, name, 'of its table ' || pg_get_expr(relpartbound, oid) from relation where relispartition
+union all
+select 'row security', schema, name, name, case when relforcerowsecurity then 'forced' else '' end
+from relation where relrowsecurity
+union all
+select case relkind when 'v' then 'view' else 'materialized view' end, schema, name, name,
+       concat_ws(' ', reloptions::text, regexp_replace(trim(pg_get_viewdef(oid)), '\s+', ' ', 'g'))
 from relation where relkind in ('v', 'm')
 union all
 select 'column', r.schema, r.name, a.attname::text,
        format_type(a.atttypid, a.atttypmod)
+       || coalesce(' collate ' || quote_ident(l.collname), '')
        || case when a.attnotnull then ' not null' else '' end
        || case a.attidentity when 'a' then ' identity always' when 'd' then ' identity' else '' end
        || case a.attgenerated when '' then '' else ' generated' end
        || coalesce(' default ' || pg_get_expr(d.adbin, d.adrelid), '')
 from relation r
 join pg_attribute a on a.attrelid = r.oid and a.attnum > 0 and not a.attisdropped
+join pg_type y on y.oid = a.atttypid
+left join pg_collation l on l.oid = a.attcollation and a.attcollation <> y.typcollation
 left join pg_attrdef d on d.adrelid = r.oid and d.adnum = a.attnum
 where r.relkind in ('r', 'p', 'f')
 union all
@@ -32,17 +45,29 @@ select 'index', r.schema, r.name, x.relname::text, pg_get_indexdef(i.indexrelid)
 from relation r
 join pg_index i on i.indrelid = r.oid
 join pg_class x on x.oid = i.indexrelid
-where not exists (select from pg_constraint k where k.conindid = i.indexrelid and k.conrelid = i.indrelid)
+where not exists (
+    -- a key's own index is told as its constraint; a foreign key names the index it leans on, and is not that
+    select from pg_constraint k where k.conindid = i.indexrelid and k.contype in ('p', 'u', 'x'))
 union all
-select 'trigger', r.schema, r.name, t.tgname::text, pg_get_triggerdef(t.oid)
+select 'trigger', r.schema, r.name, t.tgname::text,
+       pg_get_triggerdef(t.oid)
+       || case t.tgenabled when 'D' then ' disabled' when 'R' then ' on replicas' when 'A' then ' always' else '' end
 from relation r join pg_trigger t on t.tgrelid = r.oid where not t.tgisinternal
 union all
 select 'policy', r.schema, r.name, p.polname::text,
-       concat_ws(' ', p.polcmd, pg_get_expr(p.polqual, p.polrelid), pg_get_expr(p.polwithcheck, p.polrelid))
+       concat_ws(' ',
+           case when p.polpermissive then 'permissive' else 'restrictive' end,
+           case p.polcmd when 'r' then 'select' when 'a' then 'insert' when 'w' then 'update' when 'd' then 'delete' else 'all' end,
+           'to ' || (select string_agg(coalesce(o.rolname::text, 'public'), ', ' order by o.rolname)
+                     from unnest(p.polroles) as role(oid) left join pg_roles o on o.oid = role.oid),
+           'using ' || pg_get_expr(p.polqual, p.polrelid),
+           'with check ' || pg_get_expr(p.polwithcheck, p.polrelid))
 from relation r join pg_policy p on p.polrelid = r.oid
 union all
 -- a serial or identity sequence belongs to its table; one that stands alone belongs to itself
-select 'sequence', r.schema, coalesce(t.relname::text, r.name), r.name, format_type(s.seqtypid, null)
+select 'sequence', r.schema, coalesce(t.relname::text, r.name), r.name,
+       concat_ws(' ', format_type(s.seqtypid, null), 'increment ' || nullif(s.seqincrement, 1),
+           'start ' || nullif(s.seqstart, 1), 'cache ' || nullif(s.seqcache, 1), case when s.seqcycle then 'cycle' end)
 from relation r
 join pg_sequence s on s.seqrelid = r.oid
 left join pg_depend d on d.classid = 'pg_class'::regclass and d.objid = r.oid

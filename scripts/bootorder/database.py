@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import LiteralString
@@ -20,6 +21,10 @@ from .probes import Failed, Look, NotYet, Ready
 # language a wrong password is only found when the wait ends; it is then shown as the last thing seen.
 _REFUSED_FOR_GOOD = ("password authentication failed", "no password supplied", "no pg_hba.conf entry")
 _SCRATCH_PREFIX = "bootorder_scratch_"
+
+# Those that libpq reads without calling them options.
+_MORE_VARIABLES = {"PGDATESTYLE", "PGTZ", "PGGEQO", "PGSERVICEFILE", "PGSYSCONFDIR", "PGREQUIRESSL"}
+_ENVIRONMENT = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -45,21 +50,19 @@ class Target:
         return f"postgresql://{quote(self.user)}@{self.address}/{quote(self.name)}"
 
     def connect(self, *, autocommit: bool = True) -> psycopg.Connection[tuple[object, ...]]:
-        """A connection for queries of ours. Everything is said, so that no PG* variable of the caller leaks in."""
-        return psycopg.connect(
-            host=self.host,
-            hostaddr=self.host,
-            port=self.port,
-            dbname=self.name,
-            user=self.user,
-            password=self.password,
-            connect_timeout=3,
-            sslmode="disable",
-            gssencmode="disable",
-            options="-c client_min_messages=warning -c lc_messages=C",
-            application_name=f"bootorder {os.getpid()}",
-            autocommit=autocommit,
-        )
+        """A connection for queries of ours."""
+        with _without_libpq_variables():
+            return psycopg.connect(
+                host=self.host,
+                port=self.port,
+                dbname=self.name,
+                user=self.user,
+                password=self.password,
+                connect_timeout=3,
+                options="-c client_min_messages=warning -c lc_messages=C",
+                application_name=f"bootorder {os.getpid()}",
+                autocommit=autocommit,
+            )
 
     def look(self) -> Look:
         """One real query over TCP."""
@@ -92,6 +95,21 @@ class Target:
                 )
             )
         return NotYet(seen)
+
+
+@contextlib.contextmanager
+def _without_libpq_variables() -> Iterator[None]:
+    """Keep PGSERVICE, PGSSLMODE and the like of the caller's shell out of our connections.
+
+    libpq has no way to be told so, and what it is given leaves the others in force.
+    """
+    names = {option.envvar.decode() for option in psycopg.pq.Conninfo.get_defaults() if option.envvar}
+    with _ENVIRONMENT:
+        kept = {name: os.environ.pop(name) for name in names | _MORE_VARIABLES if name in os.environ}
+        try:
+            yield
+        finally:
+            os.environ.update(kept)
 
 
 @contextlib.contextmanager

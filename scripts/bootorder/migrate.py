@@ -98,7 +98,7 @@ def foreign_losses(before: Snapshot, after: Snapshot) -> list[str]:
         if now == text:
             if key.kind == "table" and after.foreign_rows.get(table, 0) < rows[table]:
                 lines.append(f"- {table[0]}.{table[1]}: {rows[table]} rows before, {after.foreign_rows[table]} now")
-        elif key.kind == "table":
+        elif key.kind == "table" and now is None:
             lines.append(f"- {table[0]}.{table[1]} ({rows[table]} rows) was dropped")
         elif table not in rows or table in after.foreign_rows:
             lines.append(f"- {key} {text}" + (f" -> {now}" if now is not None else ""))

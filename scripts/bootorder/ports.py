@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import socket
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from .errors import MachineError
 
@@ -45,9 +45,9 @@ def holder(port: int, publisher: Callable[[int], str]) -> str:
     return ""
 
 
-def refuse_taken_ports(wanted: Mapping[str, int], publisher: Callable[[int], str]) -> None:
-    """`wanted`: service -> port. Raises MachineError for the first one that is not free."""
-    for service, port in wanted.items():
+def refuse_taken_ports(wanted: Mapping[str, Sequence[int]], publisher: Callable[[int], str]) -> None:
+    """`wanted`: service -> its ports. Raises MachineError for the first one that is not free."""
+    for service, port in ((service, port) for service, ports in wanted.items() for port in ports):
         if not is_free(port):
             who = holder(port, publisher)
             raise MachineError(

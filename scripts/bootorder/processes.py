@@ -54,14 +54,18 @@ class SystemProcesses:
         """Run to the end. `env` is added to this process's environment. Raises FileNotFoundError."""
         out: list[str] = []
         both: list[str] = []
+        failures: list[BaseException] = []
 
         def read(stream: IO[str] | None, keep: list[str] | None) -> None:
             for line in stream or ():
                 if keep is not None:
                     keep.append(line)
                 both.append(line)
-                if on_line:
-                    on_line(line.rstrip())
+                if on_line and not failures:
+                    try:
+                        on_line(line.rstrip())
+                    except Exception as error:  # noqa: BLE001  # raised again below, where the caller is
+                        failures.append(error)
 
         with _ended(_start(argv, cwd, env, stderr=subprocess.PIPE)) as process:
             readers = [
@@ -73,6 +77,8 @@ class SystemProcesses:
             code = process.wait()
             for reader in readers:
                 reader.join()
+        if failures:
+            raise failures[0]
         return Completed(code, "".join(out), "".join(both))
 
     def stream(self, argv: Sequence[str], *, cwd: Path) -> Iterator[str]:
@@ -112,6 +118,8 @@ def _ended(process: subprocess.Popen[str]) -> Iterator[subprocess.Popen[str]]:
             except subprocess.TimeoutExpired:
                 _tell(process, getattr(signal, "SIGKILL", signal.SIGTERM))
                 process.wait()
+        for stream in filter(None, (process.stdout, process.stderr)):
+            stream.close()
 
 
 def _tell(process: subprocess.Popen[str], number: int) -> None:

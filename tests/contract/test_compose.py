@@ -39,34 +39,37 @@ def fresh(tmp_path: Path) -> Iterator[ComposeTiny]:
 
 def test_remove_leaves_every_other_project_alone(fresh: ComposeTiny, tmp_path: Path) -> None:
     """One that runs and one that was stopped, both with volumes; their names begin and end like ours."""
-    runs = ComposeTiny(tmp_path / "runs", f"{fresh.project}-2", parts={"app": Part(program=WAIT)})
-    stopped = ComposeTiny(tmp_path / "stopped", f"x{fresh.project}", parts={"app": Part(program=WAIT)})
+    decoys = [
+        ComposeTiny(tmp_path / name, name, parts={"app": Part(program=WAIT)})
+        for name in (f"{fresh.project}-2", f"x{fresh.project}")
+    ]
     volume = f"{fresh.project}_data_of_nobody"
-    image = f"{runs.project}-app"
-    with runs, stopped:
+    own_image, image = f"{fresh.project}-app", f"{decoys[0].project}-app"
+    with decoys[0], decoys[1]:
         try:
-            _rewrite(runs, "app", volumes=["data:/data"])
-            runs.start("app")
-            label = f"{PROJECT_LABEL}={stopped.project}"
-            docker("volume", "create", "--label", label, f"{stopped.project}_data")
-            docker("create", "--label", label, "--volume", f"{stopped.project}_data:/data", PYTHON_IMAGE)
+            for decoy, run in zip(decoys, (["run", "--detach", "--init"], ["create"]), strict=True):
+                label = f"{PROJECT_LABEL}={decoy.project}"
+                docker("volume", "create", "--label", label, f"{decoy.project}_data")
+                docker(*run, "--label", label, "--volume", f"{decoy.project}_data:/data", PYTHON_IMAGE, *python(WAIT))
             docker("volume", "create", volume)
             docker("tag", PYTHON_IMAGE, image)
-            before = (runs.remains(), stopped.remains())
+            before = [(decoy.remains(), decoy.alive()) for decoy in decoys]
+            assert [(len(made), len(alive)) for made, alive in before] == [(2, 1), (2, 0)]
+            docker("tag", PYTHON_IMAGE, own_image)
             _label_volume(fresh)
-            fresh.start("app")
+            fresh.runtime.start(["dying"], ignore)
 
-            fresh.runtime.remove()
+            removed = fresh.runtime.remove()
 
             assert fresh.remains() == []
-            assert (runs.remains(), stopped.remains()) == before
-            assert [len(names) for names in before] == [2, 2]  # a container and a volume each
-            assert (len(runs.alive()), len(stopped.alive())) == (1, 0)
+            assert (len(removed.containers), len(removed.volumes), removed.images) == (1, 1, [own_image])
+            assert [(decoy.remains(), decoy.alive()) for decoy in decoys] == before
             assert docker("volume", "ls", "--quiet", "--filter", f"name={volume}") == [volume]
             assert docker("images", "--quiet", image)
+            assert not docker("images", "--quiet", own_image)
         finally:
             docker("volume", "rm", "--force", volume)
-            docker("rmi", "--force", image)
+            docker("rmi", "--force", image, own_image)
 
 
 def _label_volume(stack: ComposeTiny) -> str:

@@ -43,15 +43,25 @@ def addresses() -> dict[str, Address | None]:
 
 
 @pytest.fixture(scope="module")
+def stopping(kind: type[TinyStack], tmp_path_factory: pytest.TempPathFactory) -> Iterator[TinyStack]:
+    """A whole stack that will be stopped; started early, because its database makes its files for seconds."""
+    with kind(tmp_path_factory.mktemp("stopped") / FOLDER) as stack:
+        stack.start(*PLAIN)
+        yield stack
+
+
+@pytest.fixture(scope="module")
 def running(
-    kind: type[TinyStack], tmp_path_factory: pytest.TempPathFactory, addresses: dict[str, Address | None]
+    kind: type[TinyStack],
+    stopping: TinyStack,
+    tmp_path_factory: pytest.TempPathFactory,
+    addresses: dict[str, Address | None],
 ) -> Iterator[TinyStack]:
     """A whole stack that runs; for tests that leave it as it is."""
     with kind(tmp_path_factory.mktemp("running") / FOLDER) as stack:
         addresses |= {name: service.address for name, service in stack.runtime.services().items()}
         stack.start(*PLAIN)
         stack.once("dying", lambda service: not service.running)
-        stack.database()
         yield stack
 
 
@@ -342,6 +352,7 @@ class OneOff:
 
 @pytest.fixture(scope="module")
 def one_off(running: TinyStack) -> OneOff:
+    running.database()
     heard: list[str] = []
     command_lines: list[str] = []
 
@@ -446,19 +457,17 @@ class Stopped:
 
 
 @pytest.fixture(scope="module")
-def stopped(kind: type[TinyStack], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stopped]:
-    with kind(tmp_path_factory.mktemp("stopped") / FOLDER) as stack:
-        stack.start(*PLAIN)
-        with stack.database().connect() as connection:
-            connection.execute("create table kept (id int primary key)")
-            connection.execute("insert into kept select generate_series(1, 42)")
-        with stack.running_once(SLEEP) as child:
-            child.kill()
-            child.wait(LIMIT)
-            before = stack.alive()
-            begun = time.monotonic()
-            names = stack.runtime.stop()
-            yield Stopped(stack, before, names, time.monotonic() - begun)
+def stopped(stopping: TinyStack) -> Iterator[Stopped]:
+    with stopping.database().connect() as connection:
+        connection.execute("create table kept (id int primary key)")
+        connection.execute("insert into kept select generate_series(1, 42)")
+    with stopping.running_once(SLEEP) as child:
+        child.kill()
+        child.wait(LIMIT)
+        before = stopping.alive()
+        begun = time.monotonic()
+        names = stopping.runtime.stop()
+        yield Stopped(stopping, before, names, time.monotonic() - begun)
 
 
 def test_the_one_off_of_a_killed_run_goes_on(stopped: Stopped) -> None:
@@ -518,7 +527,7 @@ def test_stop_ends_a_service_that_is_no_longer_declared(fresh: TinyStack) -> Non
 
 
 def test_remove_takes_data_and_everything_that_was_made(fresh: TinyStack) -> None:
-    fresh.start(*PLAIN)
+    fresh.start("database", "app")
     with fresh.running_once(SLEEP) as child:
         child.kill()
         child.wait(LIMIT)
@@ -527,7 +536,7 @@ def test_remove_takes_data_and_everything_that_was_made(fresh: TinyStack) -> Non
         removed = fresh.runtime.remove()
         seconds = time.monotonic() - begun
 
-    assert len(made) == 7  # four services, the one-off of the killed run, the data, what was built
+    assert len(made) == 5  # two services, the one-off of the killed run, the data, what was built
     assert fresh.remains() == []
     assert sorted([*removed.containers, *removed.volumes, *removed.images]) == made
     assert {service.state for service in fresh.runtime.services().values()} == {"absent"}

@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import json
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -46,46 +47,88 @@ def start(stack: FakeStack, boot: Boot | None = None, **flags: Any) -> None:
 # -- opening -----------------------------------------------------------------------------------------------------------
 
 
-def opened(root: Path, *, runtime: str = "", dry: bool = False, **parts: Any) -> tuple[Boot, str]:
-    talk = io.StringIO()
-    config = {"bootorder": {**CONFIG, **parts}}
-    return open_boot(root, config, Console(talk, talk), runtime, dry=dry), talk.getvalue()
+def opened(root: Path, *, runtime: str = "", **parts: Any) -> Boot:
+    return open_boot(root, {"bootorder": {**CONFIG, **parts}}, Console(io.StringIO()), runtime)
 
 
-def test_the_first_use_makes_the_secrets_and_says_so_without_showing_them(tmp_path: Path) -> None:
-    _, said = opened(tmp_path, secrets=["SESSION_SECRET"])
+def test_opening_a_stack_touches_nothing(tmp_path: Path) -> None:
+    boot = opened(tmp_path)
 
-    text = (tmp_path / ".env").read_text(encoding="utf-8")
-    assert "POSTGRES_PASSWORD=" in text
-    assert "SESSION_SECRET=" in text
-    assert said == "made .env with POSTGRES_PASSWORD, SESSION_SECRET\n"
-
-
-def test_a_second_use_makes_nothing_and_says_nothing(tmp_path: Path) -> None:
-    opened(tmp_path)
-
-    assert opened(tmp_path)[1] == ""
-
-
-def test_a_dry_run_touches_nothing(tmp_path: Path) -> None:
-    opened(tmp_path, dry=True)
-
+    assert boot.runtime.name == "compose"
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("flags", [{"runtime": "nonsense"}, {"databse": {}}])
-def test_bad_input_is_refused_before_anything_is_made(tmp_path: Path, flags: dict[str, Any]) -> None:
+def test_bad_input_is_refused_when_a_stack_is_opened(tmp_path: Path, flags: dict[str, Any]) -> None:
     with pytest.raises(SettingsError):
         opened(tmp_path, **flags)
 
-    assert list(tmp_path.iterdir()) == []
+
+# -- the first use -----------------------------------------------------------------------------------------------------
+
+_USES: dict[str, Callable[[Boot], None]] = {
+    "a stage": lambda boot: run_stages(boot, ["stop"], dry=False),
+    "start": lambda boot: start_stack(boot, with_clean=False, until="stop", as_json=False, dry=False),
+    "status": show_status,
+    "logs": follow_logs,
+}
 
 
-def test_secrets_may_live_in_another_file(tmp_path: Path) -> None:
-    opened(tmp_path, env_file="local.env")
+@pytest.fixture
+def fresh(stack: FakeStack) -> FakeStack:
+    """A checkout that was never used."""
+    (stack.root / ".env").unlink()
+    stack.config["secrets"] = ["SESSION_SECRET"]
+    return stack
 
-    assert (tmp_path / "local.env").exists()
-    assert not (tmp_path / ".env").exists()
+
+@pytest.mark.parametrize("use", _USES.values(), ids=_USES)
+def test_the_first_use_makes_the_secrets_and_says_so_without_showing_them(
+    fresh: FakeStack, use: Callable[[Boot], None]
+) -> None:
+    use(fresh.boot())
+
+    made = dict(line.split("=") for line in (fresh.root / ".env").read_text(encoding="utf-8").splitlines()[1:])
+    assert list(made) == ["POSTGRES_PASSWORD", "SESSION_SECRET"]
+    assert fresh.said.startswith("made .env with POSTGRES_PASSWORD, SESSION_SECRET\n")
+    assert not any(secret in fresh.said for secret in made.values())
+
+
+def test_a_second_use_makes_nothing_and_says_nothing_of_it(fresh: FakeStack) -> None:
+    run_stages(fresh.boot(), ["stop"], dry=False)
+    run_stages(fresh.boot(), ["stop"], dry=False)
+
+    assert fresh.said.count("made .env") == 1
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda boot: run_stages(boot, ["clean"], dry=True),
+        lambda boot: start_stack(boot, with_clean=True, until="", as_json=False, dry=True),
+    ],
+    ids=["a stage", "start"],
+)
+def test_a_dry_use_makes_nothing(fresh: FakeStack, use: Callable[[Boot], None]) -> None:
+    use(fresh.boot())
+
+    assert list(fresh.root.iterdir()) == []
+
+
+def test_a_wrong_flag_is_refused_before_anything_is_made(fresh: FakeStack) -> None:
+    with pytest.raises(SettingsError):
+        start_stack(fresh.boot(), with_clean=False, until="nonsense", as_json=False, dry=False)
+
+    assert list(fresh.root.iterdir()) == []
+
+
+def test_secrets_may_live_in_another_file(fresh: FakeStack) -> None:
+    fresh.config["env_file"] = "local.env"
+
+    run_stages(fresh.boot(), ["stop"], dry=False)
+
+    assert (fresh.root / "local.env").exists()
+    assert not (fresh.root / ".env").exists()
 
 
 # -- single stages -----------------------------------------------------------------------------------------------------

@@ -49,7 +49,7 @@ def test_the_smallest_stack_is_one_database() -> None:
 
 
 def test_the_sample_stack_is_valid() -> None:
-    config = Config(project_location=str(Path(__file__).parents[2]))
+    config = Config(project_location=Path(__file__).parents[2])
     config.load_project()
 
     sample = parse(configuration(Context(config)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import re
+import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -19,11 +19,14 @@ from .engine import Engine
 # The newest things asked of it: `--progress` as a global flag and inline `configs`.
 OLDEST_COMPOSE = (2, 24, 0)
 
-_NUMBER = re.compile(r"-\d+$")
 _PROJECT = "com.docker.compose.project"
 _SERVICE = "com.docker.compose.service"
 _ONE_OFF = "com.docker.compose.oneoff"
 _FOLDER = "com.docker.compose.project.working_dir"
+
+_ALIVE = {"running", "restarting", "paused"}
+# As the engine spells "on all interfaces".
+_ANYWHERE = {"", "0.0.0.0", "::"}  # noqa: S104
 
 
 class ComposeRuntime:
@@ -113,14 +116,24 @@ class ComposeRuntime:
             health=state.get("Health", {}).get("Status", "") if running else "",
             exit_code=None if running else state["ExitCode"],
             instance=f"{inspected['Id']} {state['StartedAt']}",
-            address=_published(inspected["NetworkSettings"]["Ports"]) or self._declared_address(name),
+            address=self._published_address(name, inspected["NetworkSettings"]["Ports"] or {}),
         )
 
-    def _declared_address(self, name: str) -> Address | None:
+    def _published_address(self, name: str, bindings: Mapping[str, Any]) -> Address | None:
+        """Where the first declared port is published now: it may have been another when the container was made."""
         for port in self._service_config(name).get("ports", []):
-            if str(port.get("published", "")).isdigit():
-                return Address(port.get("host_ip") or "127.0.0.1", int(port["published"]))
-        return None
+            for binding in bindings.get(f"{port['target']}/{port.get('protocol', 'tcp')}") or []:
+                host = binding["HostIp"]
+                return Address("127.0.0.1" if host in _ANYWHERE else host, int(binding["HostPort"]))
+        return self._declared_address(name)
+
+    def _declared_address(self, name: str) -> Address | None:
+        ports = self._declared_ports(name)
+        return Address("127.0.0.1", ports[0]) if ports else None
+
+    def _declared_ports(self, name: str) -> Sequence[int]:
+        published = (str(port.get("published", "")) for port in self._service_config(name).get("ports", []))
+        return [int(port) for port in published if port.isdecimal()]
 
     def fingerprint(self, service: str) -> str:
         config = self._service_config(service)
@@ -128,10 +141,15 @@ class ComposeRuntime:
 
     def logs(self, names: Sequence[str], *, tail: int, follow: bool) -> Iterator[tuple[str, str]]:
         flags = ["logs", "--no-color", f"--tail={tail}", *(["--follow"] if follow else [])]
+        # Lines begin with the container's name; without the project, unless the name was given in compose.yaml.
+        services = {
+            label: container["Labels"].get(_SERVICE, "")
+            for container in self._containers()
+            for label in (_name(container), _name(container).removeprefix(f"{self.project}-"))
+        }
         for line in self._processes.stream([*self._cli, *flags, *names], cwd=self._root):
             name, bar, text = line.partition("|")
-            # `api-1  | text`; a container with a name of its own has no number
-            yield (_NUMBER.sub("", name.strip()), text.removeprefix(" ")) if bar else ("", line)
+            yield (services.get(name.strip(), name.strip()), text.removeprefix(" ")) if bar else ("", line)
 
     def port_holder(self, port: int) -> str:
         return self.engine.publisher(port)
@@ -149,6 +167,7 @@ class ComposeRuntime:
         built = [name for name in names if "build" in self._service_config(name)]
         if not built:
             return
+        self._containers()  # refuses a stack of another folder: its images have the same names
         done = self._compose(["build", *built], on_line=on_line)
         if done.code:
             raise MachineError(
@@ -161,11 +180,9 @@ class ComposeRuntime:
     def start(self, names: Sequence[str], on_line: Callable[[str], None]) -> Sequence[str]:
         if not names:
             return []  # `up` without a name would start everything
+        ports = {name: self._declared_ports(name) for name in names}
         before = self.services()
-        wanted = {
-            name: address for name in names if not before[name].running and (address := self._declared_address(name))
-        }
-        refuse_taken_ports({name: address.port for name, address in wanted.items()}, self.port_holder)
+        refuse_taken_ports({name: ports[name] for name in names if not before[name].running}, self.port_holder)
         done = self._compose(["up", "--detach", "--no-deps", "--no-build", *names], on_line=on_line)
         if done.code:
             raise MachineError(
@@ -178,7 +195,7 @@ class ComposeRuntime:
         return [name for name in names if after[name].instance != before[name].instance]
 
     def stop(self) -> Sequence[str]:
-        running = [container for container in self._containers() if container["State"] in {"running", "restarting"}]
+        running = [container for container in self._containers() if container["State"] in _ALIVE]
         if not running:
             return []
         # `stop` and `down` pass one-offs by: those of a killed run are stopped here.
@@ -186,7 +203,10 @@ class ComposeRuntime:
             if container["Labels"].get(_ONE_OFF) == "True":
                 self.engine.stop(container["Id"])
         done = self._compose(["--profile", "*", "stop"])
-        left = [c["Names"][0].lstrip("/") for c in self._containers() if c["State"] == "running"]
+        for container in self._containers():
+            if container["State"] in _ALIVE:
+                self.engine.stop(container["Id"])  # of a service that compose.yaml no longer names
+        left = [_name(container) for container in self._containers() if container["State"] in _ALIVE]
         if done.code or left:
             raise MachineError(
                 "the stack could not be stopped",
@@ -209,10 +229,13 @@ class ComposeRuntime:
         for container in containers:
             if container["Labels"].get(_ONE_OFF) == "True":
                 self.engine.remove(container["Id"])
-        done = self._compose(["--profile", "*", "down", "--volumes", "--rmi", "local", "--remove-orphans"])
+        done = self._compose(["--profile", "*", "down", "--volumes", "--remove-orphans"])
+        for image in images:
+            # Not by `down --rmi`: it leaves what a classic builder made on the way to an image.
+            self.engine.remove_image(image)
         for volume in self.engine.volumes(mine):
             self.engine.remove_volume(volume)  # of a service that compose.yaml no longer names
-        left = [c["Names"][0].lstrip("/") for c in self._containers()] + self.engine.volumes(mine)
+        left = [*map(_name, self._containers()), *self.engine.volumes(mine)]
         if done.code or left:
             raise MachineError(
                 "not everything of the stack could be removed",
@@ -221,21 +244,22 @@ class ComposeRuntime:
                 log=LogTail.of("docker compose down", done.text),
                 hint="see what still uses it, then run this again",
             )
-        return Removed(
-            containers=[container["Names"][0].lstrip("/") for container in containers], volumes=volumes, images=images
-        )
+        return Removed(containers=[*map(_name, containers)], volumes=volumes, images=images)
 
     def run_once(
         self, service: str, argv: Sequence[str], env: Mapping[str, str], on_line: Callable[[str], None]
     ) -> Completed:
+        self._service_config(service)  # refuses an unknown name
         self._containers()  # refuses a stack of another folder
         # Values travel in this process's environment, names on the command line: secrets show in no process list.
         names = [part for name in env for part in ("--env", name)]
-        return self._compose(
-            ["--progress", "quiet", "run", "--rm", "--no-deps", "--no-TTY", *names, service, *argv],
-            env=env,
-            on_line=on_line,
-        )
+        container = f"{self.project}-{service}-run-{secrets.token_hex(6)}"
+        flags = ["run", "--rm", "--no-deps", "--no-TTY", "--name", container, *names]
+        try:
+            return self._compose(["--progress", "quiet", *flags, service, *argv], env=env, on_line=on_line)
+        except BaseException:
+            self.engine.stop(container)  # Compose may end before what it started has
+            raise
 
     def _compose(
         self,
@@ -273,12 +297,8 @@ def parse_version(text: str) -> tuple[int, ...]:
     return tuple(int(number) for number in numbers if number.isdecimal())
 
 
-def _published(ports: Mapping[str, Any] | None) -> Address | None:
-    for bindings in (ports or {}).values():
-        for binding in bindings or []:
-            host = binding["HostIp"]
-            return Address("127.0.0.1" if host in {"", "0.0.0.0"} else host, int(binding["HostPort"]))  # noqa: S104  # as Docker spells it
-    return None
+def _name(container: Mapping[str, Any]) -> str:
+    return str(container["Names"][0]).lstrip("/")
 
 
 def _last_words(text: str) -> str:

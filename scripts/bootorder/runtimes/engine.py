@@ -52,7 +52,9 @@ class Engine:
         self._ask(self._api.stop, container, timeout=2, allow=(_GONE,))
 
     def remove(self, container: str) -> None:
+        """Returns when it is gone: until then its image and its volumes cannot be removed."""
         self._ask(self._api.remove_container, container, force=True, allow=(_GONE, _GOING))
+        self._ask(self._api.wait, container, condition="removed", allow=(_GONE,))
 
     def volumes(self, filters: Mapping[str, str]) -> list[str]:
         found = self._ask(self._api.volumes, filters=dict(filters))["Volumes"] or []
@@ -60,6 +62,10 @@ class Engine:
 
     def remove_volume(self, name: str) -> None:
         self._ask(self._api.remove_volume, name)
+
+    def remove_image(self, tag: str) -> None:
+        """The tag, and what nothing else uses below it. An image that a container still uses keeps its layers."""
+        self._ask(self._api.remove_image, tag, allow=(_GONE,))
 
     def image_id(self, tag: str) -> str:
         """The image's digest, or nothing if there is no such image."""
