@@ -479,8 +479,9 @@ class FakeDocker:
         health: str = "",
         port: int = 0,
         log: str = "",
+        name: str = "",
     ) -> str:
-        name = f"{project}-{service}-{'run-1a2b' if one_off else '1'}"
+        name = name or f"{project}-{service}-{'run-1a2b' if one_off else '1'}"
         labels = {
             "com.docker.compose.project": project,
             "com.docker.compose.service": service,
@@ -572,6 +573,7 @@ class FakeDocker:
         return "\n".join(self._logs[container].splitlines()[-tail:]).encode()
 
     def stop(self, container: str, *, timeout: int = 10) -> None:
+        self.inspect_container(container)
         self.stopped.append(container)
         self._containers[container]["State"] = "exited"
         self._containers[container]["inspected"]["State"].update(Status="exited", Running=False)
@@ -579,6 +581,11 @@ class FakeDocker:
     def remove_container(self, container: str, *, force: bool) -> None:
         self.inspect_container(container)
         del self._containers[container]
+
+    def wait(self, container: str, *, condition: str) -> dict[str, int]:
+        assert condition == "removed"
+        self.inspect_container(container)
+        return {"StatusCode": 0}
 
     def volumes(self, *, filters: Mapping[str, str]) -> dict[str, list[dict[str, str]] | None]:
         key, _, value = filters["label"].partition("=")
@@ -588,6 +595,10 @@ class FakeDocker:
 
     def remove_volume(self, name: str) -> None:
         del self._volumes[name]
+
+    def remove_image(self, tag: str) -> None:
+        self.inspect_image(tag)
+        del self.image_ids[tag]
 
     def inspect_image(self, tag: str) -> dict[str, str]:
         if tag not in self.image_ids:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from scripts.bootorder.runtimes.base import Address, Service
 from scripts.bootorder.runtimes.compose import OLDEST_COMPOSE, ComposeRuntime, find_compose, parse_version
 from scripts.bootorder.runtimes.engine import Engine
 
-from .fakes import Call, FakeDocker, FakeProcesses, prints
+from .fakes import Call, FakeDocker, FakeProcesses, api_error, prints
 
 SECRET = "s3cret-of-the-stack"
 
@@ -34,7 +35,10 @@ COMPOSE: dict[str, Any] = {
             "build": {"context": "sso-platform"},
             "environment": {"DATABASE_URL": f"postgresql://taskflow:{SECRET}@postgres:5432/taskflow", "PRICE": "5$$"},
         },
-        "api": {"build": {"context": "api"}, "ports": [{"target": 8000, "published": "8000"}]},
+        "api": {
+            "build": {"context": "api"},
+            "ports": [{"target": 8000, "published": "8000"}, {"target": 9000, "published": "9000"}],
+        },
         "web": {"build": {"context": "web"}, "image": "registry.example/web:1", "ports": [{"target": 3000}]},
     },
 }
@@ -275,7 +279,7 @@ def test_another_project_s_containers_are_not_seen(stage: Stage) -> None:
     assert stage.runtime.services()["api"].state == "absent"
 
 
-@pytest.mark.parametrize("task", ["services", "stop", "remove", "start", "run_once", "log_tail"])
+@pytest.mark.parametrize("task", ["services", "build", "stop", "remove", "start", "run_once", "log_tail", "logs"])
 def test_a_project_of_the_same_name_in_another_folder_is_refused_and_left_alone(stage: Stage, task: str) -> None:
     stage.container("postgres", folder="/home/other/checkout")
     stage.docker.volume("taskflow_postgres-data")
@@ -286,6 +290,8 @@ def test_a_project_of_the_same_name_in_another_folder_is_refused_and_left_alone(
         "start": lambda: stage.runtime.start(["postgres"], print),
         "run_once": lambda: stage.runtime.run_once("sso-setup", ["true"], {}, print),
         "log_tail": lambda: stage.runtime.log_tail("postgres"),
+        "logs": lambda: list(stage.runtime.logs([], tail=1, follow=False)),
+        "build": lambda: stage.runtime.build(["api"], print),
     }
 
     with pytest.raises(MachineError) as caught:
@@ -329,6 +335,8 @@ def test_the_last_log_lines_are_those_of_the_service_and_not_of_its_one_offs(sta
     [(False, ("logs", "--no-color", "--tail=5")), (True, ("logs", "--no-color", "--tail=5", "--follow"))],
 )
 def test_log_lines_carry_the_name_of_their_service(stage: Stage, follow: bool, flags: tuple[str, ...]) -> None:
+    stage.container("postgres")
+    stage.container("sso-setup")
     printed = "postgres-1   | ready | for connections\nsso-setup-1  |   indented\nno bar here\n"
     stage.processes.answer("docker", "compose", "logs", with_=printed)
 
@@ -342,11 +350,11 @@ def test_log_lines_carry_the_name_of_their_service(stage: Stage, follow: bool, f
     assert stage.processes.calls[-1].argv == ("docker", "compose", *flags, "postgres", "sso-setup")
 
 
-def test_a_container_with_a_name_of_its_own_keeps_the_whole_name(stage: Stage) -> None:
-    """`container_name: my-db` has no number at its end that could be cut off."""
-    stage.processes.answer("docker", "compose", "logs", with_="my-db  | ready\n")
+def test_log_lines_of_a_container_with_a_name_of_its_own_carry_their_service_too(stage: Stage) -> None:
+    stage.container("postgres", name="my-db")
+    stage.processes.answer("docker", "compose", "logs", with_="my-db  | ready\nstranger-1  | hello\n")
 
-    assert list(stage.runtime.logs([], tail=1, follow=False)) == [("my-db", "ready")]
+    assert list(stage.runtime.logs([], tail=1, follow=False)) == [("postgres", "ready"), ("stranger-1", "hello")]
 
 
 # -- changing ----------------------------------------------------------------------------------------------------------
@@ -422,6 +430,15 @@ def test_a_taken_port_is_refused_before_anything_starts(stage: Stage, monkeypatc
     assert stage.ran() == []
 
 
+def test_every_port_of_a_service_has_to_be_free(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ports, "is_free", lambda port: port != 9000)
+
+    with pytest.raises(MachineError, match="port 9000 for api is taken"):
+        stage.runtime.start(["api"], print)
+
+    assert stage.ran() == []
+
+
 def test_the_port_of_a_service_that_runs_is_its_own(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ports, "is_free", lambda port: False)
     stage.container("postgres", port=5432)
@@ -479,9 +496,18 @@ def test_stop_leaves_other_projects_running(stage: Stage) -> None:
     assert decoy not in stage.docker.stopped
 
 
-def test_a_container_that_still_runs_afterwards_is_a_failure(stage: Stage) -> None:
+def test_stop_stops_what_compose_no_longer_names(stage: Stage) -> None:
+    forgotten = stage.container("forgotten")
+    stage.processes.answer("docker", "compose", "--profile", "*", "stop")
+
+    assert stage.runtime.stop() == ["forgotten"]
+    assert stage.docker.stopped == [forgotten]
+
+
+def test_a_container_that_still_runs_afterwards_is_a_failure(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     stage.container("postgres")
     stage.processes.answer("docker", "compose", "--profile", "*", "stop")
+    monkeypatch.setattr(stage.docker, "stop", lambda container, timeout: None)
 
     with pytest.raises(MachineError) as caught:
         stage.runtime.stop()
@@ -517,7 +543,9 @@ def test_remove_takes_containers_volumes_and_built_images_of_this_project_only(s
     assert removed.images == ["taskflow-api"]
     assert stage.docker.container_names == [decoy]
     assert stage.docker.volume_names == ["decoy_data"]
-    assert stage.ran() == ["docker compose --profile * down --volumes --rmi local --remove-orphans"]
+    assert sorted(stage.docker.image_ids) == ["postgres:18", "registry.example/web:1"]
+    [line] = stage.ran()
+    assert line.startswith("docker compose --profile * down --volumes --remove-orphans")
 
 
 def test_a_volume_that_the_file_no_longer_names_goes_too(stage: Stage) -> None:
@@ -554,7 +582,12 @@ def test_a_one_off_runs_beside_its_service_without_a_terminal_and_without_what_i
 
     done = stage.runtime.run_once("sso-setup", ["pnpm", "db:push"], {}, stage.lines.append)
 
-    assert stage.ran() == ["docker compose --progress quiet run --rm --no-deps --no-TTY sso-setup pnpm db:push"]
+    [line] = stage.ran()
+    assert re.fullmatch(
+        r"docker compose --progress quiet run --rm --no-deps --no-TTY"
+        r" --name taskflow-sso-setup-run-[0-9a-f]+ sso-setup pnpm db:push",
+        line,
+    )
     assert done.code == 0
     assert stage.lines == ["[✓] Changes applied"]
 
@@ -568,7 +601,7 @@ def test_values_for_a_one_off_travel_in_the_environment_and_only_their_names_on_
     stage.runtime.run_once("sso-setup", ["pnpm", "db:push"], {"DATABASE_URL": url}, print)
 
     call = stage.processes.calls[-1]
-    assert " ".join(call.argv).endswith("--no-TTY --env DATABASE_URL sso-setup pnpm db:push")
+    assert " ".join(call.argv).endswith(" --env DATABASE_URL sso-setup pnpm db:push")
     assert call.env == {"DATABASE_URL": url}
 
 
@@ -576,6 +609,45 @@ def test_a_one_off_that_fails_is_for_its_owner_to_judge(stage: Stage) -> None:
     stage.processes.answer("docker", "compose", "--progress", with_=prints("no", code=9))
 
     assert stage.runtime.run_once("sso-setup", ["false"], {}, print).code == 9
+
+
+def interrupted(stage: Stage) -> None:
+    """Compose ends at Ctrl-C, its container goes on."""
+
+    def run(call: Call) -> Completed:
+        stage.container("sso-setup", one_off=True, name=call.argv[call.argv.index("--name") + 1])
+        raise KeyboardInterrupt
+
+    stage.processes.answer("docker", "compose", "--progress", with_=run)
+
+
+def test_an_interrupted_one_off_does_not_go_on_in_its_container(stage: Stage) -> None:
+    interrupted(stage)
+
+    with pytest.raises(KeyboardInterrupt):
+        stage.runtime.run_once("sso-setup", ["pnpm", "db:push"], {}, print)
+
+    assert stage.docker.stopped == stage.docker.container_names != []
+
+
+def test_ctrl_c_stays_ctrl_c_when_the_engine_cannot_be_asked_any_more(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise api_error("the engine is going down")
+
+    interrupted(stage)
+    monkeypatch.setattr(stage.docker, "stop", broken)
+
+    with pytest.raises(KeyboardInterrupt):
+        stage.runtime.run_once("sso-setup", ["pnpm", "db:push"], {}, print)
+
+
+def test_an_unknown_service_runs_nothing(stage: Stage) -> None:
+    with pytest.raises(SettingsError, match="did you mean `sso-setup`"):
+        stage.runtime.run_once("sso-stup", ["true"], {}, print)
+
+    assert stage.ran() == []
 
 
 def test_no_secret_is_ever_on_a_command_line(stage: Stage) -> None:

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import contextlib
+import os
 from dataclasses import replace
+from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
 import psycopg
@@ -93,22 +96,44 @@ def test_the_password_shows_nowhere(server: FakeServer) -> None:
     assert "hidden-one" not in f"{wrong!r} {wrong} {wrong.url} {wrong.address} {error.as_data()}"
 
 
-def test_a_connection_says_everything_so_that_no_pg_variable_leaks_in(monkeypatch: pytest.MonkeyPatch) -> None:
-    said: dict[str, object] = {}
+def test_a_connection_leads_to_the_target_and_gives_up_within_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: dict[str, Any] = {}
     monkeypatch.setattr(psycopg, "connect", lambda **options: said.update(options))
 
     TARGET.connect()
 
-    assert {name: said[name] for name in ("host", "hostaddr", "port", "dbname", "user", "password")} == {
+    assert {name: said[name] for name in ("host", "port", "dbname", "user", "password", "autocommit")} == {
         "host": "127.0.0.1",
-        "hostaddr": "127.0.0.1",
         "port": 5432,
         "dbname": "taskflow",
         "user": "taskflow",
         "password": PASSWORD,
+        "autocommit": True,
     }
-    for variable in ("connect_timeout", "sslmode", "gssencmode", "options", "application_name"):
-        assert said[variable], variable
+    assert 0 < said["connect_timeout"] <= 10
+
+
+@pytest.mark.parametrize("end", [None, psycopg.OperationalError("refused")])
+def test_no_pg_variable_of_the_caller_reaches_a_connection_and_none_is_lost(
+    monkeypatch: pytest.MonkeyPatch, end: Exception | None
+) -> None:
+    callers = {"PGHOSTADDR": "192.0.2.1", "PGSERVICE": "other", "PGSSLMODE": "verify-full", "PGTZ": "Asia/Tokyo"}
+    for name, value in callers.items():
+        monkeypatch.setenv(name, value)
+    seen: list[str] = []
+
+    def connect(**_: object) -> None:
+        seen.extend(name for name in os.environ if name.startswith("PG"))
+        if end:
+            raise end
+
+    monkeypatch.setattr(psycopg, "connect", connect)
+
+    with contextlib.suppress(psycopg.OperationalError):
+        TARGET.connect()
+
+    assert seen == []
+    assert {name: os.environ.get(name) for name in callers} == callers
 
 
 # -- the lock ----------------------------------------------------------------------------------------------------------

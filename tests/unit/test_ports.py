@@ -115,14 +115,14 @@ def test_where_the_table_is_forbidden_it_is_said_to_be_somebody_else(monkeypatch
 
 
 def test_a_taken_port_is_refused_with_service_and_holder(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ports, "is_free", lambda port: port != 8000)
-    listening(monkeypatch, (8000, 7, psutil.CONN_LISTEN))
+    monkeypatch.setattr(ports, "is_free", lambda port: port != 8001)
+    listening(monkeypatch, (8001, 7, psutil.CONN_LISTEN))
 
     with pytest.raises(MachineError) as caught:
-        ports.refuse_taken_ports({"sso": 3001, "api": 8000}, no_container)
+        ports.refuse_taken_ports({"sso": [3001], "api": [8000, 8001]}, no_container)
 
     assert caught.value.exit_code == 3
-    assert caught.value.message == "port 8000 for api is taken by process7 (pid 7)"
+    assert caught.value.message == "port 8001 for api is taken by process7 (pid 7)"
 
 
 def test_a_taken_port_is_refused_too_when_nobody_knows_who_holds_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -130,7 +130,7 @@ def test_a_taken_port_is_refused_too_when_nobody_knows_who_holds_it(monkeypatch:
     listening(monkeypatch)
 
     with pytest.raises(MachineError) as caught:
-        ports.refuse_taken_ports({"api": 8000}, no_container)
+        ports.refuse_taken_ports({"api": [8000]}, no_container)
 
     assert caught.value.message == "port 8000 for api is taken"
     assert caught.value.seen
@@ -139,4 +139,4 @@ def test_a_taken_port_is_refused_too_when_nobody_knows_who_holds_it(monkeypatch:
 def test_free_ports_are_not_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ports, "is_free", lambda port: True)
 
-    ports.refuse_taken_ports({"sso": 3001, "api": 8000}, no_container)
+    ports.refuse_taken_ports({"sso": [3001], "api": [8000, 8001]}, no_container)

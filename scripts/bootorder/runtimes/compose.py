@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -229,7 +230,7 @@ class ComposeRuntime:
         for container in containers:
             if container["Labels"].get(_ONE_OFF) == "True":
                 self.engine.remove(container["Id"])
-        done = self._compose(["--profile", "*", "down", "--volumes", "--remove-orphans"])
+        done = self._compose(["--profile", "*", "down", "--volumes", "--remove-orphans", "--timeout", "2"])
         for image in images:
             # Not by `down --rmi`: it leaves what a classic builder made on the way to an image.
             self.engine.remove_image(image)
@@ -258,7 +259,10 @@ class ComposeRuntime:
         try:
             return self._compose(["--progress", "quiet", *flags, service, *argv], env=env, on_line=on_line)
         except BaseException:
-            self.engine.stop(container)  # Compose may end before what it started has
+            # Compose may end before what it started has. An engine that does not answer any more is not the news here:
+            # the next `stop` finds what is left.
+            with contextlib.suppress(MachineError):
+                self.engine.stop(container)
             raise
 
     def _compose(
