@@ -40,7 +40,7 @@ class Boot:
 
     @property
     def env_path(self) -> Path:
-        return self.root / self.settings.env_file
+        return self.root / ".env"
 
     @cached_property
     def owners(self) -> Sequence[Owner]:
@@ -83,6 +83,6 @@ class Boot:
         """Make the images of these services, once a boot; with `quick` only those that were never made."""
         wanted = [name for name in dict.fromkeys(names) if name not in self._built]
         if self.quick:
-            wanted = [name for name in wanted if not self.runtime.fingerprint(name)]
+            wanted = [name for name in wanted if not self.runtime.is_built(name)]
         self.runtime.build(wanted, self.console.detail)
         self._built.update(wanted)

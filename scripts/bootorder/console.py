@@ -12,6 +12,7 @@ import colorama
 from colorama import Fore, Style
 
 from .errors import BootError
+from .terminal import plain
 
 _SERVICE_COLOURS = (Fore.CYAN, Fore.YELLOW, Fore.GREEN, Fore.MAGENTA, Fore.BLUE)
 
@@ -53,7 +54,7 @@ class Console:
     def detail(self, text: str) -> None:
         """A line shown with --verbose only."""
         if self.verbose:
-            self._line(self._paint(f"      | {text}", Style.DIM))
+            self._line(self._paint(f"      | {plain(text)}", Style.DIM))
 
     def say(self, text: str = "") -> None:
         """A line of talk."""

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import LiteralString
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 import psycopg
 from psycopg import sql
@@ -165,11 +165,11 @@ def with_database(url: str, target: Target, *, from_host: bool = False) -> str:
 
     `from_host`: also to the address the server has on this machine.
     """
-    parts = urlsplit(url)
-    netloc = parts.netloc
+    # By hand: urlsplit refuses passwords with a bracket, urlunsplit loses the slashes of a URL without a host.
+    before, mark, query = url.partition("?")
+    scheme, _, rest = before.partition("://")
+    server = rest.partition("/")[0]
     if from_host:
-        user, at, _ = netloc.rpartition("@")
-        netloc = f"{user}{at}{target.address}"
-    query = f"?{parts.query}" if parts.query else ""
-    # put together by hand: urlunsplit loses the slashes of a URL without a host (a Unix socket)
-    return f"{parts.scheme}://{netloc}/{quote(target.name)}{query}"
+        user, at, _ = server.rpartition("@")
+        server = f"{user}{at}{target.address}"
+    return f"{scheme}://{server}/{quote(target.name)}{mark}{query}"

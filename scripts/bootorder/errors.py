@@ -6,6 +6,8 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from .terminal import plain
+
 
 def command(arguments: str) -> str:
     """A command line as this person types it, e.g. `./inv start` (the wrapper says how it was called)."""
@@ -23,7 +25,7 @@ class LogTail:
 
     @classmethod
     def of(cls, source: str, text: str) -> LogTail:
-        lines = [line.rstrip() for line in text.splitlines() if line.strip()]
+        lines = [line.rstrip() for line in plain(text).splitlines() if line.strip()]
         return cls(source, lines[-cls.KEPT :])
 
 

@@ -19,29 +19,35 @@ def exclusive(folder: Path, doing: str) -> Iterator[None]:
 
     try:
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise MachineError(
-            f"cannot make the folder {folder.name}",
-            expected=f"{folder}, for caches and the lock",
-            seen=str(error),
-            hint=f"make {folder.parent} writable, or move away what stands in its place",
-        ) from None
-    holder = folder / "holder.json"
-    lock = FileLock(folder / "lock")
-    try:
+        lock = FileLock(folder / "lock")
         lock.acquire(timeout=0)
     except Timeout:
         raise LockedError(
             "another task is at work on this stack",
-            seen=_read(holder),
+            seen=_read(folder / "holder.json"),
             hint="wait until it has ended, or end it with Ctrl-C where it runs",
         ) from None
+    except OSError as error:
+        raise _unwritable(folder, error) from None
     try:
-        now = time.strftime("%H:%M:%S")
-        holder.write_text(json.dumps({"doing": doing, "pid": os.getpid(), "since": now}), encoding="utf-8")
+        held = {"doing": doing, "pid": os.getpid(), "since": time.strftime("%H:%M:%S")}
+        (folder / "holder.json").write_text(json.dumps(held), encoding="utf-8")
+    except OSError as error:
+        lock.release()
+        raise _unwritable(folder, error) from None
+    try:
         yield
     finally:
         lock.release()
+
+
+def _unwritable(folder: Path, error: OSError) -> MachineError:
+    return MachineError(
+        f"cannot write to {folder.name}",
+        expected=f"{folder}, for caches and the lock",
+        seen=str(error),
+        hint=f"make {folder} writable and see that the disk has room",
+    )
 
 
 def _read(holder: Path) -> str:

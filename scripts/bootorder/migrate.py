@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from . import catalog
@@ -39,8 +39,9 @@ def migrate(boot: Boot) -> Outcome:
     boot.build([owner.settings.service for owner in boot.owners])
     told = []
     with migration_lock(target):
-        for owner in boot.owners:
-            expected = owner.rehearse(target)
+        rehearsals = [(owner, owner.rehearse(target)) for owner in boot.owners]
+        _refuse_shared_names(rehearsals)
+        for owner, expected in rehearsals:
             if owner.migrator.creates_at_start:
                 told.append((f"{owner.name} makes its tables when it starts", True))
             elif boot.quick and not catalog.differences(expected, Snapshot.take(target, expected).own):
@@ -51,6 +52,20 @@ def migrate(boot: Boot) -> Outcome:
         return Outcome.skipped("no owners in invoke.yaml")
     text = "; ".join(part for part, _ in told)
     return Outcome(text, was_skipped=all(skipped for _, skipped in told))
+
+
+def _refuse_shared_names(rehearsals: Sequence[tuple[Owner, Catalog]]) -> None:
+    owned: dict[tuple[str, str], str] = {}
+    for owner, expected in rehearsals:
+        for relation in sorted(expected.relations()):
+            if relation in owned:
+                raise GuardError(
+                    f"{owned[relation]} and {owner.name} both make {'.'.join(relation)}",
+                    expected="names that belong to one owner: each would take the other's for its own, and change it",
+                    seen="the same name in both rehearsals, nothing was touched",
+                    hint=f"rename it in {owner.name}, or give {owner.name} a database of its own",
+                )
+            owned[relation] = owner.name
 
 
 def _migrate_owner(boot: Boot, owner: Owner, expected: Catalog, target: Target) -> str:

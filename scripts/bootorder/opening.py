@@ -33,7 +33,7 @@ def _make_secrets(boot: Boot) -> None:
     names = [boot.settings.database.password, *boot.settings.secrets]
     added = env_file.complete(boot.env_path, names, boot.state_folder / "env.lock")
     if added:
-        boot.console.say(f"made {boot.settings.env_file} with {', '.join(added)}")
+        boot.console.say(f"made .env with {', '.join(added)}")
 
 
 def _prepare(boot: Boot) -> None:

@@ -32,6 +32,7 @@ class Owner:
         self.settings = settings
         self.migrator: Migrator = BY_NAME[settings.migrator]
         self._boot = boot
+        self._rehearsal: Catalog | None = None
 
     def run(self, argv: Sequence[str], database: Target | None = None) -> Completed:
         """Run one of the owner's commands at home, on the stack's database or on another one."""
@@ -54,9 +55,14 @@ class Owner:
         return self._boot.runtime.run_once(self.settings.service, argv, changed, self._boot.console.detail)
 
     def fingerprint(self) -> str:
-        """Changes with the owner's sources, tool version or command; empty when they are not known yet."""
-        sources = self._sources_digest() if self.settings.run == "host" else self._source_image()
-        return _digest([sources, *self.settings.migrate]) if sources else ""
+        """Changes with the owner's sources, tool version or command, and with the server that is asked what they made.
+
+        Empty where that is not known.
+        """
+        runtime = self._boot.runtime
+        sources = self._sources_digest() if self.settings.run == "host" else runtime.fingerprint(self.settings.service)
+        server = runtime.fingerprint(self._boot.settings.database.service)
+        return _digest([sources, server, catalog.QUERY, *self.settings.migrate]) if sources else ""
 
     def seed_fingerprint(self) -> str:
         """Changes also with the environment: a seed writes addresses and passwords into its rows."""
@@ -64,7 +70,9 @@ class Owner:
         return _digest([self.fingerprint(), *self.settings.seed, json.dumps(environment, sort_keys=True)])
 
     def rehearsed(self) -> Catalog | None:
-        """What the tool makes, if it was rehearsed since its sources last changed."""
+        """What the tool makes, if it was rehearsed in this boot or since its sources last changed."""
+        if self._rehearsal:
+            return self._rehearsal
         try:
             kept = json.loads(self._cache().read_text(encoding="utf-8"))
         except (FileNotFoundError, json.JSONDecodeError):
@@ -92,6 +100,7 @@ class Owner:
                 log=LogTail.of(" ".join(self.settings.migrate), done.text),
                 hint=self.migrator.hint,
             )
+        self._rehearsal = made
         self._cache().parent.mkdir(parents=True, exist_ok=True)
         kept = {"fingerprint": self.fingerprint(), "catalog": made.as_data()}
         self._cache().write_text(json.dumps(kept), encoding="utf-8")
@@ -99,9 +108,6 @@ class Owner:
 
     def _cache(self) -> Path:
         return self._boot.state_folder / "rehearsals" / f"{_digest([self.name])[:12]}.json"
-
-    def _source_image(self) -> str:
-        return self._boot.runtime.fingerprint(self.settings.service)
 
     def _directory(self) -> Path:
         return self._boot.root / self.settings.directory

@@ -71,7 +71,6 @@ class Settings(_Part):
     """One stack."""
 
     runtime: RuntimeName = "auto"
-    env_file: Name = ".env"
     secrets: tuple[Name, ...] = ()
     database: DatabaseSettings
     owners: dict[str, OwnerSettings] = {}

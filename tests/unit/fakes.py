@@ -328,6 +328,9 @@ class FakeRuntime:
             raise unknown("service", service, self.environments)
         return self.environments[service]
 
+    def is_built(self, service: str) -> bool:
+        return bool(self.fingerprint(service))
+
     def fingerprint(self, service: str) -> str:
         return self.images[service]
 

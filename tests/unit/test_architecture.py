@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "scripts" / "bootorder"
 
 # Lowest first; a module imports its own layer and those below, never one above.
-FOUNDATION = {"errors", "console", "settings", "outcome"}
+FOUNDATION = {"terminal", "errors", "console", "settings", "outcome"}
 WORLD = {"probes", "processes", "database", "catalog", "ports", "env_file", "lock", "runtimes", "migrators", "guard"}
 STACK = {"boot", "owners"}
 LAYERS = [FOUNDATION, WORLD, STACK]

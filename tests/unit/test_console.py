@@ -106,6 +106,16 @@ def test_colours_follow_the_stream_they_are_written_to(terminal: FakeTerminal) -
     assert file.getvalue() == "api          | started\n"
 
 
+def test_services_in_the_log_have_colours_of_their_own_on_a_terminal(terminal: FakeTerminal) -> None:
+    console = Console(io.StringIO(), terminal)
+
+    console.log_line("api", "started", 0)
+    console.log_line("web", "started", 1)
+
+    api, web = (line.partition("|")[0] for line in terminal.getvalue().splitlines())
+    assert COLOUR.findall(api)[0] != COLOUR.findall(web)[0]
+
+
 def test_an_error_shows_what_was_expected_what_was_seen_the_log_the_hint_and_how_to_go_on(talk: io.StringIO) -> None:
     error = MigrationError(
         "the push failed",
@@ -178,6 +188,12 @@ def test_details_are_shown_with_verbose_only(talk: io.StringIO) -> None:
 
     Console(talk, verbose=True).detail("Pulling schema")
     assert talk.getvalue() == "      | Pulling schema\n"
+
+
+def test_details_hold_no_codes_that_move_the_cursor(talk: io.StringIO) -> None:
+    Console(talk, verbose=True).detail("\x1b[2K\x1b[1G[✓] Pulling schema from database...")
+
+    assert talk.getvalue() == "      | [✓] Pulling schema from database...\n"
 
 
 def test_data_is_one_json_document_on_stdout_and_talk_stays_off_it(talk: io.StringIO) -> None:

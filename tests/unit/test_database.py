@@ -144,7 +144,7 @@ def test_a_second_migration_is_refused_and_told_who_is_at_work(server: FakeServe
         pass
 
     assert caught.value.exit_code == 7
-    assert "bootorder 4711" in caught.value.seen
+    assert caught.value.seen == "bootorder 4711 (server process 31, since 2026-11-22 17:00:00 server time)"
 
 
 @pytest.mark.parametrize("end", [None, KeyboardInterrupt])
@@ -252,6 +252,7 @@ def test_a_url_turned_to_another_database_keeps_everything_else(
         ("postgresql://u:p@postgres/taskflow?schema=x", "postgresql://u:p@127.0.0.1:5432/scratch?schema=x"),
         ("postgresql://u:p@ss@postgres/taskflow", "postgresql://u:p@ss@127.0.0.1:5432/scratch"),
         ("postgresql://postgres:5432/taskflow", "postgresql://127.0.0.1:5432/scratch"),
+        ("postgresql://u:p[ss@postgres:5432/taskflow", "postgresql://u:p[ss@127.0.0.1:5432/scratch"),
     ],
 )
 def test_from_this_machine_a_url_leads_to_the_published_port(url: str, turned: str) -> None:

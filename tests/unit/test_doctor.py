@@ -106,15 +106,18 @@ def test_a_compose_file_that_is_refused_is_found(stack: FakeStack, monkeypatch: 
     assert "services must be a mapping" in found["stack"].seen
 
 
-def test_a_disk_that_is_nearly_full_is_found(stack: FakeStack, monkeypatch: pytest.MonkeyPatch) -> None:
-    room = SimpleNamespace(free=1024**3)
+@pytest.mark.parametrize(("free", "ok"), [(1.0, False), (2.9, False), (3.0, True), (90.0, True)])
+def test_a_disk_with_less_than_3_gib_is_found(
+    stack: FakeStack, monkeypatch: pytest.MonkeyPatch, free: float, ok: bool
+) -> None:
+    room = SimpleNamespace(free=free * 1024**3)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: room)
 
     disk = findings(stack.boot())["disk"]
 
-    assert not disk.ok
-    assert disk.seen == "1 GiB free"
-    assert disk.mend.startswith("free")
+    assert disk.ok is ok
+    assert disk.seen == f"{free:.0f} GiB free"
+    assert disk.mend == ("" if ok else "free at least 3 GiB")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no modes")

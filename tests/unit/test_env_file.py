@@ -100,6 +100,18 @@ def test_a_name_wanted_twice_is_made_once(path: Path) -> None:
     assert path.read_text(encoding="utf-8").count("ONE=") == 1
 
 
+def test_a_checkout_that_was_used_before_gets_a_missing_key_too(path: Path) -> None:
+    complete(path, "ONE")
+
+    assert complete(path, "ONE", "TWO") == ["TWO"]
+
+
+def test_a_quoted_value_is_taken_as_it_stands(path: Path) -> None:
+    path.write_text("ONE='${HOME}$x'\n", encoding="utf-8")
+
+    assert env_file.read(path) == {"ONE": "${HOME}$x"}
+
+
 def test_a_second_run_makes_nothing_new(path: Path) -> None:
     complete(path, "ONE")
     text = path.read_text(encoding="utf-8")

@@ -38,6 +38,13 @@ def test_a_log_keeps_its_last_20_lines_without_the_empty_ones() -> None:
     assert list(tail.lines) == [f"line {number}" for number in range(30, 50)]
 
 
+def test_a_log_keeps_no_codes_that_move_the_cursor_or_colour_the_text() -> None:
+    """As drizzle-kit prints while it works: shown as they are, they would wipe out the line they stand in."""
+    printed = "\x1b[2K\x1b[1G[✓] Pulling schema from database...\n\x1b[31mError:\x1b[39m no\n\x1b[?25h"
+
+    assert list(LogTail.of("push", printed).lines) == ["[✓] Pulling schema from database...", "Error: no"]
+
+
 def test_a_short_log_is_kept_whole() -> None:
     assert list(LogTail.of("api", "one\ntwo").lines) == ["one", "two"]
 

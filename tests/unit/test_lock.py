@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
@@ -55,6 +56,22 @@ def test_a_holder_that_has_not_written_its_name_yet_still_refuses(tmp_path: Path
             holder.write_text(text, encoding="utf-8")
         with pytest.raises(LockedError), exclusive(tmp_path, "clean"):
             pass
+
+
+def test_a_full_disk_is_passed_on_in_its_own_words_and_leaves_no_lock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_text", full)
+        with pytest.raises(BootError) as caught, exclusive(tmp_path, "start"):
+            pass
+
+    assert "No space left on device" in caught.value.message + caught.value.seen
+    with exclusive(tmp_path, "start"):
+        pass
 
 
 def test_a_folder_that_cannot_be_made_is_one_clear_error(tmp_path: Path) -> None:

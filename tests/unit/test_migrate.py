@@ -76,9 +76,11 @@ def test_the_images_of_the_owners_are_built_before_their_tools_run(stack: FakeSt
 
 def test_owners_migrate_in_the_order_of_the_settings(stack: FakeStack) -> None:
     stack.config["owners"]["api"]["migrator"] = "command"
-
     migrate(stack.boot())
-    assert stack.runtime.ran == ["pnpm db:push", "pnpm db:push", "python -m tables", "python -m tables"]
+
+    stack.runtime.ran.clear()
+    migrate(stack.boot())
+    assert stack.runtime.ran == ["pnpm db:push", "python -m tables"]
 
     stack.runtime.ran.clear()
     stack.config["owners"] = dict(reversed(stack.config["owners"].items()))
@@ -403,6 +405,24 @@ def test_anything_foreign_that_is_gone_is_a_loss(stack: FakeStack, key: Key) -> 
     stack.runtime.tools[PUSH] = on_the_stack(stack, remove)
 
     assert refused(stack).details == (f"- {key} its definition",)
+
+
+def test_two_owners_that_make_a_table_of_the_same_name_are_refused_before_either_touches_it(stack: FakeStack) -> None:
+    """Each would take the other's table for its own, and change it."""
+    stack.database.create(USER)
+    stack.database.rows["user"] = 7
+
+    def also_user(database: FakeDatabase) -> Completed:
+        database.create(table("user", id="integer not null"))
+        return create_all(database)
+
+    stack.config["owners"]["api"]["migrator"] = "command"
+    stack.runtime.tools[CREATE_ALL] = also_user
+
+    error = refused(stack)
+
+    assert "public.user" in " ".join([error.message, error.seen, *error.details])
+    assert stack.database.objects == USER
 
 
 def test_what_belongs_to_a_dropped_table_is_not_listed_beside_it(stack: FakeStack) -> None:

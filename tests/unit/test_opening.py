@@ -122,15 +122,6 @@ def test_a_wrong_flag_is_refused_before_anything_is_made(fresh: FakeStack) -> No
     assert list(fresh.root.iterdir()) == []
 
 
-def test_secrets_may_live_in_another_file(fresh: FakeStack) -> None:
-    fresh.config["env_file"] = "local.env"
-
-    run_stages(fresh.boot(), ["stop"], dry=False)
-
-    assert (fresh.root / "local.env").exists()
-    assert not (fresh.root / ".env").exists()
-
-
 # -- single stages -----------------------------------------------------------------------------------------------------
 
 

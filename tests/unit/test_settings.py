@@ -42,7 +42,6 @@ def test_the_smallest_stack_is_one_database() -> None:
     smallest = settings()
 
     assert smallest.runtime == "auto"
-    assert smallest.env_file == ".env"
     assert smallest.database.wait == 60
     assert not smallest.owners
     assert not smallest.apps

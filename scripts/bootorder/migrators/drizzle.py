@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from ..processes import Completed
+from ..terminal import plain
 from .base import Claim, last_line
 
 _WORKED = ("Changes applied", "No changes detected")
@@ -17,7 +18,7 @@ class Drizzle:
     hint = "correct the schema or its tablesFilter, then migrate again; docs/migrators/drizzle.md has the usual causes"
 
     def claim(self, done: Completed) -> Claim:
-        text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", done.text)
+        text = plain(done.text)
         for words in _WORKED:
             if words in text:
                 return Claim(done.code == 0, words.lower())

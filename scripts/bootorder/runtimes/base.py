@@ -90,8 +90,11 @@ class Runtime(Protocol):
     def environment(self, service: str) -> Mapping[str, str]:
         """The service's environment as it is given to it."""
 
+    def is_built(self, service: str) -> bool:
+        """Whether what this service runs was made already, from these sources or older ones."""
+
     def fingerprint(self, service: str) -> str:
-        """Changes when what the service would run changes; empty when not known yet."""
+        """Changes when what the service would run changes; empty where that is not known."""
 
     def logs(self, names: Sequence[str], *, tail: int, follow: bool) -> Iterator[tuple[str, str]]:
         """(service, line) pairs; with `follow` until the reader stops."""

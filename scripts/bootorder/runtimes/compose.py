@@ -136,9 +136,16 @@ class ComposeRuntime:
         published = (str(port.get("published", "")) for port in self._service_config(name).get("ports", []))
         return [int(port) for port in published if port.isdecimal()]
 
+    def is_built(self, service: str) -> bool:
+        return bool(self.engine.image_id(self._image(service)))
+
     def fingerprint(self, service: str) -> str:
-        config = self._service_config(service)
-        return self.engine.image_id(config.get("image") or f"{self.project}-{service}")
+        # Files mounted from this machine change without the image: then nothing is known.
+        mounts = self._service_config(service).get("volumes", [])
+        return "" if any(mount["type"] == "bind" for mount in mounts) else self.engine.image_id(self._image(service))
+
+    def _image(self, service: str) -> str:
+        return str(self._service_config(service).get("image") or f"{self.project}-{service}")
 
     def logs(self, names: Sequence[str], *, tail: int, follow: bool) -> Iterator[tuple[str, str]]:
         flags = ["logs", "--no-color", f"--tail={tail}", *(["--follow"] if follow else [])]
@@ -277,7 +284,7 @@ class ComposeRuntime:
 
 def find_compose(processes: Processes, root: Path) -> Sequence[str]:
     """The command of Compose: docker's plugin, else the binary of its own. Raises MachineError when too old."""
-    seen = []
+    seen, found = [], False
     for cli in (["docker", "compose"], ["docker-compose"]):
         try:
             done = processes.run([*cli, "version", "--short"], cwd=root)
@@ -286,9 +293,10 @@ def find_compose(processes: Processes, root: Path) -> Sequence[str]:
         version = done.out.strip().lstrip("v")
         if done.code == 0 and parse_version(version) >= OLDEST_COMPOSE:
             return cli
+        found |= done.code == 0
         seen.append(f"{' '.join(cli)}: {version if done.code == 0 else _last_words(done.text)}")
     raise MachineError(
-        "Docker Compose is too old" if any(": 1." in s or ": 2." in s for s in seen) else "Docker Compose is missing",
+        "Docker Compose is too old" if found else "Docker Compose is missing",
         expected=f"`docker compose` {'.'.join(map(str, OLDEST_COMPOSE))} or newer",
         seen="; ".join(seen) or "neither `docker compose` nor `docker-compose`",
         hint="install the Compose plugin of Docker",
