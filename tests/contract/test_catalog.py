@@ -131,6 +131,16 @@ CHANGES = {
         "alter table t drop constraint positive, add constraint positive check (id > 1)",
         ("- constraint public.t.positive CHECK ((id > 0))", "+ constraint public.t.positive CHECK ((id > 1))"),
     ),
+    "check of many lines": Change(
+        T,
+        "alter table t add constraint c check (case when id > 0 then label is null else true end)",
+        ("+ constraint public.t.c CHECK (CASE WHEN (id > 0) THEN (label IS NULL) ELSE true END)",),
+    ),
+    "policy of many lines": Change(
+        T,
+        "create policy p on t using (exists (select from t u where u.id = t.id))",
+        ("+ policy public.t.p",),
+    ),
     "foreign key changed": Change(
         "create table u (id int primary key); create table t (u int constraint of_u references u)",
         "alter table t drop constraint of_u, add constraint of_u foreign key (u) references u on delete cascade",
@@ -219,6 +229,11 @@ CHANGES = {
     "sequence step changed": Change(
         "create sequence s",
         "alter sequence s increment by 5",
+        ("- sequence public.s bigint", "+ sequence public.s bigint"),
+    ),
+    "sequence bounds changed": Change(
+        "create sequence s",
+        "alter sequence s maxvalue 9",
         ("- sequence public.s bigint", "+ sequence public.s bigint"),
     ),
     "enum made": Change("", "create type e as enum ('a', 'it''s')", ("+ enum public.e 'a', 'it''s'",)),

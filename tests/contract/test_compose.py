@@ -21,7 +21,7 @@ from scripts.bootorder.runtimes.base import Address, Runtime
 from scripts.bootorder.runtimes.compose import ComposeRuntime
 from tests.stack import free_ports
 
-from .tiny import FOLDER, PROJECT_LABEL, PYTHON_IMAGE, ComposeTiny, Part, docker, ignore, python
+from .tiny import FOLDER, LIMIT, PROJECT_LABEL, PYTHON_IMAGE, ComposeTiny, Part, docker, ignore, python
 
 pytestmark = pytest.mark.usefixtures("engine")
 
@@ -98,6 +98,32 @@ def test_remove_takes_a_volume_that_is_no_longer_declared(fresh: ComposeTiny) ->
 
     assert fresh.runtime.remove().volumes == [name]
     assert fresh.remains() == []
+
+
+def test_remove_goes_on_where_somebody_else_uses_the_image(fresh: ComposeTiny) -> None:
+    image = f"{fresh.project}-app"
+    docker("tag", PYTHON_IMAGE, image)
+    _label_volume(fresh)
+    other = docker("run", "--detach", "--init", image, *python(WAIT))
+    try:
+        removed = fresh.runtime.remove()
+
+        assert (len(removed.volumes), list(removed.images)) == (1, [])
+        assert docker("ps", "--quiet", "--no-trunc", "--filter", f"id={other[0]}") == other
+    finally:
+        docker("rm", "--force", *other)
+        docker("rmi", image)
+
+
+def test_remove_takes_the_nameless_volumes_of_a_one_off(fresh: ComposeTiny) -> None:
+    _rewrite(fresh, "tool", volumes=["/data"])
+    with fresh.running_once("import time; print('ready', flush=True); time.sleep(60)") as child:
+        child.kill()
+        child.wait(LIMIT)
+        volume = docker("inspect", *fresh.alive(), "--format", "{{range .Mounts}}{{.Name}}{{end}}")[0]
+        fresh.runtime.remove()
+
+        assert volume not in docker("volume", "ls", "--quiet")
 
 
 ACTS: dict[str, Callable[[Runtime], object]] = {
@@ -207,11 +233,13 @@ def odd(engine: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Comp
         "named": Part(program="print('here | I am')"),
         "floating": Part(program=WAIT),
         "unchecked": Part(program=WAIT),
+        "silenced": Part(program="print('nobody keeps this')"),
     }
     with ComposeTiny(tmp_path_factory.mktemp("odd") / FOLDER, parts=parts) as stack:
         _rewrite(stack, "named", container_name=f"{stack.project}-of-its-own")
         _rewrite(stack, "floating", ports=["127.0.0.1::8000"])
         _rewrite(stack, "unchecked", healthcheck={"disable": True})
+        _rewrite(stack, "silenced", logging={"driver": "none"})
         assert stack.service("floating").address is None
         stack.start(*parts)
         yield stack
@@ -233,6 +261,13 @@ def test_logs_know_a_service_by_its_name_whatever_its_container_is_called(odd: C
 
 def test_health_is_empty_where_the_check_is_disabled(odd: ComposeTiny) -> None:
     assert odd.service("unchecked").health == ""
+
+
+def test_the_log_tail_is_empty_where_no_log_is_kept(odd: ComposeTiny) -> None:
+    """It is read to explain a failure, and must not be one."""
+    odd.once("silenced", lambda service: not service.running)
+
+    assert not odd.runtime.log_tail("silenced").lines
 
 
 def test_what_is_paused_or_restarts_for_ever_is_stopped_too(tmp_path: Path) -> None:

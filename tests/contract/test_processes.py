@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import gc
+import signal
+import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import psutil
@@ -14,6 +16,7 @@ import pytest
 
 from scripts.bootorder import processes
 from scripts.bootorder.processes import SystemProcesses
+from tests.stack import ROOT
 
 LIMIT = 10.0
 
@@ -104,43 +107,73 @@ def test_the_failure_of_a_listener_is_the_failure_of_the_run(tmp_path: Path) -> 
         SystemProcesses().run(program("print('one'); print('two')"), cwd=tmp_path, on_line=fail)
 
 
-_WITH_A_CHILD = """
-import subprocess, sys, time
-child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
-print(child.pid)
-child.wait()
+_IGNORE = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)\n"
+_LISTENING, _DEAF = "", _IGNORE
+
+
+@pytest.mark.parametrize(
+    ("parent", "child"),
+    [(_LISTENING, _LISTENING), (_LISTENING, _DEAF), (_DEAF, _DEAF)],
+    ids=["both listen", "deaf child", "both deaf"],
+)
+def test_a_stream_ends_with_its_reader_and_so_does_all_that_the_command_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, parent: str, child: str
+) -> None:
+    """`docker` runs Compose as a child of its own, `pnpm` runs node."""
+    monkeypatch.setattr(processes, "_GRACE_SECONDS", 0.3)
+    lines = SystemProcesses().stream(program(parent + _with_a_child(child)), cwd=tmp_path)
+    pids = [int(pid) for pid in next(lines).split()]
+    try:
+        lines.close()  # type: ignore[attr-defined]  # what the end of a `for` does to a generator
+        assert [pid for pid in pids if not gone(pid)] == []
+    finally:
+        _kill(pids)
+
+
+_RUN = """
+import sys
+from pathlib import Path
+from scripts.bootorder.processes import SystemProcesses
+
+SystemProcesses().run([sys.executable, "-u", "-c", sys.argv[1]], cwd=Path.cwd(), on_line=lambda line: print(line, flush=True))
 """
 
 
-def test_a_stream_ends_with_its_reader_and_so_do_the_children_of_the_command(tmp_path: Path) -> None:
-    """`docker` runs Compose as a child of its own."""
-    lines = SystemProcesses().stream(program(_WITH_A_CHILD), cwd=tmp_path)
-    child = int(next(lines))
-    parent = psutil.Process(child).ppid()
-    lines.close()  # type: ignore[attr-defined]  # what the end of a `for` does to a generator
+@pytest.mark.parametrize(
+    ("parent", "child", "times"),
+    [(_LISTENING, _LISTENING, 1), (_LISTENING, _DEAF, 1), (_DEAF, _DEAF, 2)],
+    ids=["once", "once, with a deaf child", "twice, as nobody listens"],
+)
+def test_ctrl_c_ends_a_run_and_all_that_it_started(parent: str, child: str, times: int) -> None:
+    ours = [sys.executable, "-c", _RUN, parent + _with_a_child(child)]
+    with subprocess.Popen(ours, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+        assert process.stdout is not None
+        pids = [int(pid) for pid in process.stdout.readline().split()]
+        try:
+            for _ in range(times):
+                process.send_signal(signal.SIGINT)
+                time.sleep(0.3)  # a person's second Ctrl-C comes no sooner
+            process.wait(LIMIT / 2)
+            assert [pid for pid in pids if not gone(pid)] == []
+        finally:
+            _kill([process.pid, *pids])
 
-    try:
-        assert gone(parent)
-        assert gone(child)
-    finally:
-        if is_alive(child):
-            psutil.Process(child).kill()
+
+def _with_a_child(text: str) -> str:
+    """A program that starts another one, and says the ids of both once it has."""
+    return textwrap.dedent(f"""
+        import os, subprocess, sys, time
+        text = {text!r} + "print(flush=True); import time; time.sleep(60)"
+        child = subprocess.Popen([sys.executable, "-c", text], stdout=subprocess.PIPE)
+        child.stdout.readline()
+        print(os.getpid(), child.pid, flush=True)
+        child.wait()
+    """)
 
 
-def test_what_does_not_listen_is_killed_with_its_children(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(processes, "_GRACE_SECONDS", 0.2)
-    deaf = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)\n" + _WITH_A_CHILD
-    lines = SystemProcesses().stream(program(deaf), cwd=tmp_path)
-    child = int(next(lines))
-    parent = psutil.Process(child).ppid()
-    lines.close()  # type: ignore[attr-defined]
-
-    try:
-        assert gone(parent)
-        assert gone(child)
-    finally:
-        if is_alive(child):
-            psutil.Process(child).kill()
+def _kill(pids: Sequence[int]) -> None:
+    for pid in filter(is_alive, pids):
+        psutil.Process(pid).kill()
 
 
 def test_a_stream_that_is_read_to_its_end_ends(tmp_path: Path) -> None:

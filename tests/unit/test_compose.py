@@ -304,6 +304,21 @@ def test_a_project_of_the_same_name_in_another_folder_is_refused_and_left_alone(
     assert stage.docker.volume_names == ["taskflow_postgres-data"]
 
 
+def test_a_service_with_files_mounted_from_this_machine_has_no_fingerprint(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They change without its image; whoever relied on the image would rehearse yesterday's sources."""
+    stage.docker.image_ids = {"taskflow-api": "sha256:a"}
+    mounted = {**COMPOSE["services"]["api"], "volumes": [{"type": "bind", "source": "/src", "target": "/app"}]}
+    stage.processes.answer(
+        *("docker", "compose", "--profile", "*", "config"),
+        with_=json.dumps({**COMPOSE, "services": {**COMPOSE["services"], "api": mounted}}),
+    )
+
+    assert stage.runtime.fingerprint("api") == ""
+    assert stage.runtime.is_built("api")
+
+
 def test_the_fingerprint_is_the_image_that_would_run(stage: Stage) -> None:
     stage.docker.image_ids = {
         "postgres:18": "sha256:p",
