@@ -35,7 +35,9 @@ def lint(session: nox.Session) -> None:
     prepare(session)
     session.run("ruff", "check")
     session.run("ruff", "format", "--check")
-    session.run("ruff", "check", "--config", "api/pyproject.toml", "api")
+    with session.chdir("api"):
+        session.run("ruff", "check")
+        session.run("ruff", "format", "--check")
 
 
 @nox.session(tags=["quick"])

@@ -134,7 +134,7 @@ CHANGES = {
     "check of many lines": Change(
         T,
         "alter table t add constraint c check (case when id > 0 then label is null else true end)",
-        ("+ constraint public.t.c CHECK (CASE WHEN (id > 0) THEN (label IS NULL) ELSE true END)",),
+        ("+ constraint public.t.c CHECK (*CASE WHEN (id > 0) THEN (label IS NULL) ELSE true END)",),
     ),
     "policy of many lines": Change(
         T,

@@ -101,10 +101,9 @@ def test_remove_takes_a_volume_that_is_no_longer_declared(fresh: ComposeTiny) ->
 
 
 def test_remove_goes_on_where_somebody_else_uses_the_image(fresh: ComposeTiny) -> None:
-    image = f"{fresh.project}-app"
-    docker("tag", PYTHON_IMAGE, image)
+    fresh.runtime.build(["app"], ignore)
     _label_volume(fresh)
-    other = docker("run", "--detach", "--init", image, *python(WAIT))
+    other = docker("run", "--detach", "--init", f"{fresh.project}-app", *python(WAIT))
     try:
         removed = fresh.runtime.remove()
 
@@ -112,7 +111,6 @@ def test_remove_goes_on_where_somebody_else_uses_the_image(fresh: ComposeTiny) -
         assert docker("ps", "--quiet", "--no-trunc", "--filter", f"id={other[0]}") == other
     finally:
         docker("rm", "--force", *other)
-        docker("rmi", image)
 
 
 def test_remove_takes_the_nameless_volumes_of_a_one_off(fresh: ComposeTiny) -> None:

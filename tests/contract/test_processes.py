@@ -135,7 +135,8 @@ import sys
 from pathlib import Path
 from scripts.bootorder.processes import SystemProcesses
 
-SystemProcesses().run([sys.executable, "-u", "-c", sys.argv[1]], cwd=Path.cwd(), on_line=lambda line: print(line, flush=True))
+argv = [sys.executable, "-u", "-c", sys.argv[1]]
+SystemProcesses().run(argv, cwd=Path.cwd(), on_line=lambda line: print(line, flush=True))
 """
 
 

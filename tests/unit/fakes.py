@@ -221,7 +221,9 @@ class FakeConnection:
         if "to_regclass('bootorder.seed')" in text:
             return [(None if held.seeds is None else "bootorder.seed",)]
         if "select fingerprint from bootorder.seed" in text:
-            return [((held.seeds or {})[values[0]],)] if values[0] in (held.seeds or {}) else []
+            if held.seeds is None:
+                raise psycopg.errors.UndefinedTable('relation "bootorder.seed" does not exist')
+            return [(held.seeds[values[0]],)] if values[0] in held.seeds else []
         if "create table if not exists bootorder.seed" in text:
             held.seeds = held.seeds or {}
             return []

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 
 import pytest
 
 from scripts.bootorder.errors import NotReadyError
-from scripts.bootorder.probes import POLL_SECONDS, Failed, Look, NotYet, Probe, Ready, wait_for
+from scripts.bootorder.probes import POLL_SECONDS, Failed, Look, NotYet, Probe, Ready, SystemClock, wait_for
 
 from .fakes import FakeClock
 
@@ -84,6 +85,17 @@ def test_a_wait_that_another_thread_gave_up_ends_before_its_limit() -> None:
             hint="look at its log",
             given_up=lambda: clock.now() >= 1,
         )
+
+
+def test_the_real_clock_never_jumps_and_really_sleeps(monkeypatch: pytest.MonkeyPatch) -> None:
+    slept: list[float] = []
+    monkeypatch.setattr(time, "sleep", slept.append)
+    monkeypatch.setattr(time, "monotonic", lambda: 12.5)
+
+    SystemClock().sleep(0.25)
+
+    assert SystemClock().now() == 12.5
+    assert slept == [0.25]
 
 
 def test_what_is_ready_counts_even_when_the_wait_was_given_up() -> None:
