@@ -43,7 +43,7 @@ def test_sign_up_leads_to_the_dashboard(stack: Stack, page: Page, email: str) ->
 def test_a_wrong_password_is_refused(stack: Stack, page: Page, email: str) -> None:
     sign_in(page, stack, email, "not the password")
 
-    expect(page.get_by_role("alert")).to_be_visible()
+    expect(page.get_by_text("The e-mail address or the password is wrong.")).to_be_visible()
     page.goto(stack.url("web"))
     expect(page.get_by_role("button", name="Sign in")).to_be_visible()
 
@@ -67,7 +67,7 @@ def test_a_task_is_created_assigned_completed_and_audited(stack: Stack, page: Pa
     )
     assert rows == [(title, "Ada Lovelace")]
     page.get_by_role("link", name="Workers").click()
-    expect(page.get_by_role("cell", name="Ada Lovelace")).to_be_visible()
+    expect(page.get_by_role("rowheader", name="Ada Lovelace")).to_be_visible()
     page.get_by_role("link", name="Audit").click()
     expect(page.get_by_role("table", name="Audit trail")).to_contain_text("Ada Lovelace")
 

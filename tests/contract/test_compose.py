@@ -9,7 +9,7 @@ import secrets
 import socket
 import stat
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -137,54 +137,36 @@ ACTS: dict[str, Callable[[Runtime], object]] = {
 
 
 def test_the_project_of_another_folder_is_refused_and_not_touched(fresh: ComposeTiny, tmp_path: Path) -> None:
-    fresh.start("app")
-    _label_volume(fresh)
-    before = (docker("ps", "--all", "--filter", f"label={PROJECT_LABEL}={fresh.project}"), fresh.remains())
-    image = fresh.runtime.fingerprint("app")
-    other = ComposeTiny(tmp_path / "elsewhere", fresh.project, parts=fresh.parts)
-    other.change("app", program=WAIT)
+    fresh.start("dying", "unhealthy")
+    docker("tag", PYTHON_IMAGE, f"{fresh.project}-app")
+    try:
+        _label_volume(fresh)
+        before = _all_of(fresh)
+        other = ComposeTiny(tmp_path / "elsewhere", fresh.project, parts=fresh.parts)
+        other.change("app", program=WAIT)
 
-    refused = {}
-    for name, act in ACTS.items():
-        try:
-            act(other.runtime)
-        except MachineError as error:
-            refused[name] = error
+        refused = {}
+        for name, act in ACTS.items():
+            try:
+                act(other.runtime)
+            except MachineError as error:
+                refused[name] = error
 
-    assert list(refused) == list(ACTS)
-    for refusal in refused.values():
-        assert refusal.exit_code == 3
-        assert refusal.seen == str(fresh.folder)
-        assert "COMPOSE_PROJECT_NAME" in refusal.hint
-    after = (docker("ps", "--all", "--filter", f"label={PROJECT_LABEL}={fresh.project}"), fresh.remains())
-    assert (*map(len, after),) == (*map(len, before),)
-    assert _names(after[0]) == _names(before[0])
-    assert fresh.runtime.fingerprint("app") == image
-
-
-def _names(listed: Sequence[str]) -> list[list[str]]:
-    """Ids and names of `docker ps`, without its ages."""
-    return [[line.split()[0], line.split()[-1]] for line in listed]
+        assert list(refused) == list(ACTS)
+        for refusal in refused.values():
+            assert refusal.exit_code == 3
+            assert refusal.seen == str(fresh.folder)
+            assert "COMPOSE_PROJECT_NAME" in refusal.hint
+        assert _all_of(fresh) == before
+    finally:
+        docker("rmi", "--force", f"{fresh.project}-app")
 
 
-def test_a_folder_reached_through_a_link_is_the_same_folder(fresh: ComposeTiny, tmp_path: Path) -> None:
-    fresh.start("dying")
-    link = tmp_path / "link"
-    link.symlink_to(fresh.folder, target_is_directory=True)
-
-    assert ComposeTiny.open(link).services()["dying"].state != "absent"
-
-
-def test_a_port_taken_by_a_container_is_refused_by_its_name(fresh: ComposeTiny, tmp_path: Path) -> None:
-    fresh.start("app")
-    port = fresh.parts["app"].ports[8000]
-    with ComposeTiny(tmp_path / "second", parts={"app": Part(program=WAIT, ports={8000: port})}) as second:
-        with pytest.raises(MachineError) as refused:
-            second.start("app")
-
-        assert f"port {port} for app is taken by container {fresh.project}-app-1" in str(refused.value)
-        assert refused.value.hint.startswith("stop it")
-        assert second.alive() == []
+def _all_of(stack: ComposeTiny) -> list[str]:
+    """Containers, whether they run, volumes, and the image, each by what changes when it is made anew."""
+    containers = docker("ps", "--all", "--quiet", "--filter", f"label={PROJECT_LABEL}={stack.project}")
+    image = docker("images", "--quiet", f"{stack.project}-app")
+    return [*containers, *stack.alive(), *stack.remains(), *image]
 
 
 def test_an_app_may_share_its_port_number_with_another_address(tmp_path: Path) -> None:
@@ -232,14 +214,16 @@ def odd(engine: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Comp
         "floating": Part(program=WAIT),
         "unchecked": Part(program=WAIT),
         "silenced": Part(program="print('nobody keeps this')"),
+        "mounted": Part(program=WAIT),
     }
     with ComposeTiny(tmp_path_factory.mktemp("odd") / FOLDER, parts=parts) as stack:
         _rewrite(stack, "named", container_name=f"{stack.project}-of-its-own")
         _rewrite(stack, "floating", ports=["127.0.0.1::8000"])
         _rewrite(stack, "unchecked", healthcheck={"disable": True})
+        _rewrite(stack, "mounted", volumes=["./sources:/sources"])
         _rewrite(stack, "silenced", logging={"driver": "none"})
         assert stack.service("floating").address is None
-        stack.start(*parts)
+        stack.start(*(name for name in parts if name != "mounted"))
         yield stack
 
 
@@ -261,11 +245,36 @@ def test_health_is_empty_where_the_check_is_disabled(odd: ComposeTiny) -> None:
     assert odd.service("unchecked").health == ""
 
 
+def test_what_a_service_with_mounted_sources_would_run_is_not_known(odd: ComposeTiny) -> None:
+    assert odd.runtime.fingerprint("floating")
+    assert odd.runtime.fingerprint("mounted") == ""
+    assert odd.runtime.is_built("mounted")
+
+
 def test_the_log_tail_is_empty_where_no_log_is_kept(odd: ComposeTiny) -> None:
     """It is read to explain a failure, and must not be one."""
     odd.once("silenced", lambda service: not service.running)
 
     assert not odd.runtime.log_tail("silenced").lines
+
+
+def test_a_folder_reached_through_a_link_is_the_same_folder(odd: ComposeTiny, tmp_path: Path) -> None:
+    link = tmp_path / "link"
+    link.symlink_to(odd.folder, target_is_directory=True)
+
+    assert ComposeTiny.open(link).services()["unchecked"].running
+
+
+def test_a_port_taken_by_a_container_is_refused_by_its_name(odd: ComposeTiny, tmp_path: Path) -> None:
+    taken = odd.service("floating").address
+    assert taken is not None
+    with ComposeTiny(tmp_path / "second", parts={"app": Part(program=WAIT, ports={8000: taken.port})}) as second:
+        with pytest.raises(MachineError) as refused:
+            second.start("app")
+
+        assert f"port {taken.port} for app is taken by container {odd.project}-floating-1" in str(refused.value)
+        assert refused.value.hint.startswith("stop it")
+        assert second.alive() == []
 
 
 def test_what_is_paused_or_restarts_for_ever_is_stopped_too(tmp_path: Path) -> None:

@@ -71,6 +71,24 @@ def test_a_rehearsal_is_repeated_when_the_sources_changed(settled: Workbench) ->
     assert len(settled.runtime.runs) == 2
 
 
+def test_a_rehearsal_is_repeated_when_the_server_is_another_one(settled: Workbench) -> None:
+    """Another version of PostgreSQL may tell the same things in other words."""
+    settled.runtime.sources["postgres"] = "next version"
+    migrate(settled.boot())
+
+    assert len(settled.runtime.runs) == 2
+
+
+def test_a_rehearsal_is_repeated_in_every_boot_while_the_sources_are_not_known(settled: Workbench) -> None:
+    settled.runtime.sources["sso"] = ""
+    first, second = settled.boot(), settled.boot()
+    migrate(first)
+    migrate(first)
+    migrate(second)
+
+    assert [name == settled.target.name for _, name in settled.runtime.runs] == [False, True, True, False, True]
+
+
 def test_a_quick_boot_skips_an_owner_whose_tables_are_complete(settled: Workbench) -> None:
     outcome = migrate(settled.boot(quick=True))
 
@@ -332,6 +350,16 @@ def test_a_long_list_of_losses_is_cut(settled: Workbench) -> None:
     assert refused.value.seen == "30 differences"
     assert len(refused.value.details) == 21
     assert refused.value.details[-1] == "... and 10 more"
+
+
+def test_two_owners_of_one_name_are_refused_before_anything_is_touched(bench: Workbench) -> None:
+    bench.runtime.tools["create"] = creates("create table invoice (id int); create table session (id int);")
+
+    with pytest.raises(GuardError, match="sso and api both make public") as refused:
+        migrate(bench.boot(owners=BOTH))
+
+    assert refused.value.exit_code == 6
+    assert bench.target.name not in [name for _, name in bench.runtime.runs]
 
 
 # -- before and around ------------------------------------------------------------------------------------------------

@@ -86,6 +86,14 @@ def test_a_seed_is_run_again_when_the_addresses_it_writes_changed(bench: Workben
     assert ran(bench) == 2
 
 
+def test_a_seed_is_run_every_time_while_its_sources_are_not_known(bench: Workbench) -> None:
+    bench.runtime.sources["sso"] = ""
+    seed(bench.boot())
+
+    assert seed(bench.boot()).text == "sso had nothing to do"
+    assert ran(bench) == 2
+
+
 def test_a_seed_that_only_updates_says_so(bench: Workbench) -> None:
     seed(bench.boot())
     bench.runtime.sources["sso"] = "second version"

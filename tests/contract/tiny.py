@@ -80,7 +80,7 @@ def tiny_parts() -> dict[str, Part]:
             built=True,
         ),
         "dying": Part(program=_DIE),
-        "unhealthy": Part(program=_WAIT, check="raise SystemExit(1)"),
+        "unhealthy": Part(program=_WAIT, check="raise SystemExit(1)", needs=["database"]),
         "tool": Part(
             program="print('the tool')",
             environment={"PRICE": "5 $ or $$", "REPLACED": "by the service", "DATABASE_ADDRESS": "database:5432"},
@@ -274,9 +274,9 @@ class ComposeTiny(TinyStack):
         )
         with ThreadPoolExecutor() as pool:
             listed = list(pool.map(lambda kind: docker(kind[0], "ls", "--quiet", *kind[1]), kinds))
-        for (kind, _, flags), found in zip(kinds, listed, strict=True):
-            if found:
-                docker(kind, "rm", *flags, *dict.fromkeys(found))
+            for (kind, _, flags), found in zip(kinds, listed, strict=True):
+                removals = [(kind, "rm", *flags, one) for one in dict.fromkeys(found)]
+                list(pool.map(lambda arguments: docker(*arguments), removals))
 
     @property
     def _mine(self) -> str:

@@ -188,9 +188,12 @@ class ComposeRuntime:
     def start(self, names: Sequence[str], on_line: Callable[[str], None]) -> Sequence[str]:
         if not names:
             return []  # `up` without a name would start everything
-        ports = {name: self._declared_ports(name) for name in names}
+        wanted = {name: self._declared_ports(name) for name in names}
+        ours = {binding.get("PublicPort") for container in self._containers() for binding in container["Ports"]}
+        refuse_taken_ports(
+            {name: [port for port in ports if port not in ours] for name, ports in wanted.items()}, self.port_holder
+        )
         before = self.services()
-        refuse_taken_ports({name: ports[name] for name in names if not before[name].running}, self.port_holder)
         done = self._compose(["up", "--detach", "--no-deps", "--no-build", *names], on_line=on_line)
         if done.code:
             raise MachineError(
