@@ -584,7 +584,8 @@ class FakeDocker:
         self._containers[container]["inspected"]["State"].update(Status="exited", Running=False)
 
     def remove_container(self, container: str, *, force: bool) -> None:
-        self.inspect_container(container)
+        if self.inspect_container(container)["State"]["Running"] and not force:
+            raise api_error("You cannot remove a running container", 409)
         del self._containers[container]
 
     def wait(self, container: str, *, condition: str) -> dict[str, int]:

@@ -265,8 +265,11 @@ def test_a_failed_owner_ends_the_stage_before_the_next_owner_runs(stack: FakeSta
     assert "python -m tables" not in stack.runtime.ran
 
 
-def test_only_the_first_20_differences_are_listed(stack: FakeStack) -> None:
-    many = [table(f"table_{number:02}") for number in range(25)]
+@pytest.mark.parametrize(
+    ("missing", "last"), [(20, "- table public.t19"), (21, "... and 1 more"), (25, "... and 5 more")]
+)
+def test_only_the_first_20_differences_are_listed(stack: FakeStack, missing: int, last: str) -> None:
+    many = [table(f"t{number:02}") for number in range(missing)]
 
     def all_of_them(database: FakeDatabase) -> Completed:
         if database is not stack.database:
@@ -278,8 +281,8 @@ def test_only_the_first_20_differences_are_listed(stack: FakeStack) -> None:
     with pytest.raises(MigrationError) as caught:
         migrate(stack.boot())
 
-    assert len(caught.value.details) == 21
-    assert caught.value.details[-1] == "... and 5 more"
+    assert len(caught.value.details) == min(missing, 21)
+    assert caught.value.details[-1] == last
 
 
 def test_two_migrations_of_one_database_at_once_are_refused(stack: FakeStack) -> None:
