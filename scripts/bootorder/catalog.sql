@@ -75,6 +75,6 @@ left join pg_depend d on d.classid = 'pg_class'::regclass and d.objid = r.oid
 left join pg_class t on t.oid = d.refobjid
 union all
 select 'enum', n.nspname::text, y.typname::text, y.typname::text,
-       (select string_agg(quote_literal(e.enumlabel), ', ' order by e.enumsortorder) from pg_enum e where e.enumtypid = y.oid)
+       coalesce((select string_agg(quote_literal(e.enumlabel), ', ' order by e.enumsortorder) from pg_enum e where e.enumtypid = y.oid), '')
 from pg_type y join pg_namespace n on n.oid = y.typnamespace
 where y.typtype = 'e' and n.nspname !~ '^pg_' and n.nspname not in ('information_schema', 'bootorder')

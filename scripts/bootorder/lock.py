@@ -38,6 +38,7 @@ def exclusive(folder: Path, doing: str) -> Iterator[None]:
     try:
         yield
     finally:
+        (folder / "holder.json").unlink(missing_ok=True)
         lock.release()
 
 

@@ -83,7 +83,8 @@ def _migrate_owner(boot: Boot, owner: Owner, expected: Catalog, target: Target) 
             seen=f"{len(losses)} differences",
             details=_shortened(losses),
             log=log,
-            hint="restore what was lost from a backup, then make the tool blind to foreign tables",
+            hint="restore what was lost from a backup, then make the tool blind to foreign tables (an app that runs"
+            " meanwhile can delete rows too: stop the stack before you migrate)",
         )
     gaps = catalog.differences(expected, after.own)
     if gaps or done.code:

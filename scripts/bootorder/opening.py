@@ -54,10 +54,10 @@ def run_stages(boot: Boot, names: Sequence[str], *, dry: bool) -> None:
 
 def start_stack(boot: Boot, *, with_clean: bool, until: str, as_json: bool, dry: bool) -> None:
     """The whole boot. With `as_json` one object on stdout, also when it fails."""
-    stages = plan(with_clean=with_clean, quick=boot.quick, until=until)
     if dry:
-        _print_plan(boot.console, stages)
+        show_plan(boot.console, with_clean=with_clean, quick=boot.quick, until=until, as_json=as_json)
         return
+    stages = plan(with_clean=with_clean, quick=boot.quick, until=until)
     records: list[Record] = []
     try:
         _prepare(boot)

@@ -64,15 +64,26 @@ def translated(console: Console) -> Iterator[None]:
         # The reader of our output is gone (`inv logs | head`): end quietly, and keep Python from flushing into it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise Exit(code=0) from None
+    except Exception as cause:
+        outside = _of_the_world(cause)
+        if outside is None:
+            raise
+        console.error(outside)
+        raise Exit(code=outside.exit_code) from None
+
+
+def _of_the_world(cause: Exception) -> BootError | None:
+    """What the system or the database did outside a stage (`status`, `doctor`); nothing for a mistake of ours."""
+    import psycopg
+
+    from .stages import as_boot_error
+
+    return as_boot_error(cause) if isinstance(cause, OSError | psycopg.Error) else None
 
 
 def configuration(c: Context) -> dict[str, Any]:
     """Invoke's merged configuration (files, INVOKE_* variables) as plain values."""
-    return {key: _plain(value) for key, value in c.config.items()}
-
-
-def _plain(value: Any) -> Any:
-    return {key: _plain(item) for key, item in value.items()} if hasattr(value, "items") else value
+    return dict(c.config.items())
 
 
 @contextlib.contextmanager

@@ -93,7 +93,9 @@ def parse(config: Mapping[str, Any]) -> Settings:
     try:
         return Settings.model_validate(part)
     except ValidationError as error:
-        problems = [_problem(item) for item in error.errors()]
+        # A misspelt key is two problems, an unknown one and a missing one: the first says more.
+        found = sorted(error.errors(), key=lambda item: item["type"] != "extra_forbidden")
+        problems = [_problem(item) for item in found]
         raise SettingsError(
             f"invoke.yaml: {problems[0]}",
             details=[f"also: {problem}" for problem in problems[1:]],

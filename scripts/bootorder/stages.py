@@ -82,7 +82,7 @@ def run_plan(boot: Boot, stages: Sequence[Stage], records: list[Record]) -> None
         try:
             outcome = stage.run(boot)
         except (BootError, KeyboardInterrupt, OSError, psycopg.Error) as cause:
-            error = _as_boot_error(cause)
+            error = as_boot_error(cause)
             error.go_on = command(" ".join(left.name for left in stages[position:]))
             record("failed", error.message)
             boot.console.error(error, stage.name)
@@ -94,8 +94,8 @@ def run_plan(boot: Boot, stages: Sequence[Stage], records: list[Record]) -> None
         )
 
 
-def _as_boot_error(cause: BaseException) -> BootError:
-    """What the world threw at a stage, as an error with a hint; a mistake of ours is not caught and shows its trace."""
+def as_boot_error(cause: BaseException) -> BootError:
+    """What the world threw at us, as an error with a hint; a mistake of ours is not caught and shows its trace."""
     if isinstance(cause, BootError):
         return cause
     if isinstance(cause, KeyboardInterrupt):

@@ -119,9 +119,11 @@ def test_remove_takes_the_nameless_volumes_of_a_one_off(fresh: ComposeTiny) -> N
         child.kill()
         child.wait(LIMIT)
         volume = docker("inspect", *fresh.alive(), "--format", "{{range .Mounts}}{{.Name}}{{end}}")[0]
-        fresh.runtime.remove()
-
-        assert volume not in docker("volume", "ls", "--quiet")
+        try:
+            fresh.runtime.remove()
+            assert volume not in docker("volume", "ls", "--quiet")
+        finally:
+            docker("volume", "rm", "--force", volume)
 
 
 ACTS: dict[str, Callable[[Runtime], object]] = {

@@ -10,6 +10,8 @@ from ..errors import MachineError, command
 
 # How long an engine may take to answer before it counts as absent.
 _CONNECT_SECONDS = 5
+# And how long for removing a large volume on a busy machine.
+_WORK_SECONDS = 120
 _GONE, _GOING = 404, 409
 
 
@@ -28,6 +30,7 @@ class Engine:
         endpoint = _endpoint()
         try:
             client = docker.DockerClient(**endpoint, timeout=_CONNECT_SECONDS)
+            client.api.timeout = _WORK_SECONDS
         except DockerException as error:
             raise _unreachable(error) from None
         return cls(client)
@@ -101,7 +104,7 @@ def _endpoint() -> dict[str, Any]:
     from docker.utils import kwargs_from_env
 
     if os.environ.get("DOCKER_HOST"):
-        return dict(kwargs_from_env())
+        return {**kwargs_from_env(), **_ssh(os.environ["DOCKER_HOST"])}
     name = os.environ.get("DOCKER_CONTEXT")
     try:
         context = ContextAPI.get_context(name)
@@ -109,7 +112,14 @@ def _endpoint() -> dict[str, Any]:
         raise _no_context(name, str(error)) from error
     if context is None:
         raise _no_context(name, "there is none of that name")
-    return {"base_url": context.Host, "tls": context.TLSConfig or False} if context.Host else {}
+    if not context.Host:
+        return {}
+    return {"base_url": context.Host, "tls": context.TLSConfig or False, **_ssh(context.Host)}
+
+
+def _ssh(host: str) -> dict[str, bool]:
+    # as the `docker` command does it; the SDK would want paramiko
+    return {"use_ssh_client": True} if host.startswith("ssh://") else {}
 
 
 def _no_context(name: str | None, seen: str) -> MachineError:
