@@ -18,7 +18,7 @@ from pathlib import Path
 
 import psycopg
 
-from tests.stack import Stack
+from tests.stack import ROOT, Stack
 
 _EMPTY = """
 from invoke import task
@@ -104,8 +104,8 @@ def bench_list(folder: Path) -> None:
     (folder / "tasks.py").write_text(_EMPTY)
     ours, empty_ones = [], []
     for _ in range(_LIST_ROUNDS):
-        ours.append(timed(lambda: list_tasks(Path(__file__).resolve().parent.parent)))
-        empty_ones.append(timed(lambda: list_tasks(folder)))
+        ours.append(timed(lambda: list_tasks([str(ROOT / "tasks.py")], ROOT)))
+        empty_ones.append(timed(lambda: list_tasks(["-m", "invoke"], folder)))
     ratio = statistics.median(a / b for a, b in zip(ours, empty_ones, strict=True))
     print(
         f"inv --list: {statistics.median(ours) * 1000:.0f} ms, of an empty collection"
@@ -113,9 +113,12 @@ def bench_list(folder: Path) -> None:
     )
 
 
-def list_tasks(root: Path) -> None:
-    command = [sys.executable, "-m", "invoke", "--list"]
-    succeed(subprocess.run(command, cwd=root, stdout=subprocess.DEVNULL, check=False).returncode)
+def list_tasks(command: list[str], root: Path) -> None:
+    succeed(
+        subprocess.run(
+            [sys.executable, *command, "--list"], cwd=root, stdout=subprocess.DEVNULL, check=False
+        ).returncode
+    )
 
 
 def timed(action: Callable[[], object]) -> float:

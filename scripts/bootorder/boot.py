@@ -50,7 +50,9 @@ class Boot:
     def apps(self) -> Mapping[str, AppSettings]:
         """Every service that is not the database, not beside it and not a one-off; settings where there are any."""
         database = self.settings.database
-        others = {database.service, *database.beside, *self.settings.one_off_services()}
+        # An owner that creates at start is at home in its app; the others may have a one-off of their own.
+        one_offs = {owner.settings.service for owner in self.owners if not owner.migrator.creates_at_start}
+        others = {database.service, *database.beside, *(one_offs - set(self.settings.apps))}
         declared = self.runtime.declared()
         return {name: self.settings.apps.get(name, AppSettings()) for name in declared if name not in others}
 

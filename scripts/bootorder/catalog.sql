@@ -20,7 +20,7 @@ select 'row security', schema, name, name, case when relforcerowsecurity then 'f
 from relation where relrowsecurity
 union all
 select case relkind when 'v' then 'view' else 'materialized view' end, schema, name, name,
-       concat_ws(' ', reloptions::text, regexp_replace(trim(pg_get_viewdef(oid)), '\s+', ' ', 'g'))
+       concat_ws(' ', reloptions::text, pg_get_viewdef(oid))
 from relation where relkind in ('v', 'm')
 union all
 select 'column', r.schema, r.name, a.attname::text,
@@ -67,7 +67,8 @@ union all
 -- a serial or identity sequence belongs to its table; one that stands alone belongs to itself
 select 'sequence', r.schema, coalesce(t.relname::text, r.name), r.name,
        concat_ws(' ', format_type(s.seqtypid, null), 'increment ' || nullif(s.seqincrement, 1),
-           'start ' || nullif(s.seqstart, 1), 'cache ' || nullif(s.seqcache, 1), case when s.seqcycle then 'cycle' end)
+           'start ' || nullif(s.seqstart, 1), 'from ' || nullif(s.seqmin, 1),
+           'to ' || nullif(s.seqmax, case s.seqtypid when 'int8'::regtype then 9223372036854775807 when 'int4'::regtype then 2147483647 else 32767 end), 'cache ' || nullif(s.seqcache, 1), case when s.seqcycle then 'cycle' end)
 from relation r
 join pg_sequence s on s.seqrelid = r.oid
 left join pg_depend d on d.classid = 'pg_class'::regclass and d.objid = r.oid

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import sys
@@ -27,6 +28,10 @@ class Console:
         self._talk = talk or sys.stderr
         self._data = data or sys.stdout
         self.verbose = verbose
+        for stream in (self._talk, self._data):
+            if isinstance(stream, io.TextIOWrapper):
+                # what a terminal's own alphabet lacks (`✓` on an old Windows) must not end a boot
+                stream.reconfigure(errors="backslashreplace")
         self._colour = _takes_colour(self._talk)
         self._data_colour = _takes_colour(self._data)
         self._in_place = _is_terminal(self._talk) and not os.environ.get("CI")

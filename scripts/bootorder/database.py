@@ -59,7 +59,7 @@ class Target:
                 user=self.user,
                 password=self.password,
                 connect_timeout=3,
-                options="-c client_min_messages=warning -c lc_messages=C",
+                options="-c client_min_messages=warning",
                 application_name=f"bootorder {os.getpid()}",
                 autocommit=autocommit,
             )
@@ -126,7 +126,12 @@ def migration_lock(target: Target) -> Iterator[None]:
                 seen=_holder(connection),
                 hint="wait until it has ended, then run this again",
             )
-        yield
+        try:
+            yield
+        finally:
+            # At once: the server may notice later that the connection is closed. A broken one has freed it already.
+            with contextlib.suppress(psycopg.Error):
+                connection.execute("select pg_advisory_unlock(hashtext('bootorder'))")
 
 
 def _holder(connection: psycopg.Connection[tuple[object, ...]]) -> str:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import re
 import secrets
 from collections.abc import Sequence
 from pathlib import Path
 
 from .errors import SettingsError
+
+# Compose's own variable: the prefix of this stack's containers, volumes and images.
+PROJECT = "COMPOSE_PROJECT_NAME"
 
 _HEADER = "# Secrets of this stack, made by bootorder on first use. Keep them out of git.\n"
 
@@ -30,7 +35,10 @@ def read(path: Path) -> dict[str, str]:
 
 
 def complete(path: Path, names: Sequence[str], lock: Path) -> list[str]:
-    """Add the missing secrets to the file, or make it; what is there is kept. Returns the names added."""
+    """Add the missing secrets to the file, or make it; what is there is kept. Returns the names added.
+
+    A new file also gives the stack a name of its own: two checkouts must not take each other's volumes for their own.
+    """
     from filelock import FileLock
 
     if not _missing(path, names):
@@ -40,12 +48,15 @@ def complete(path: Path, names: Sequence[str], lock: Path) -> list[str]:
         # Two tasks at once on a fresh checkout must not make two passwords.
         with FileLock(lock):
             missing = _missing(path, names)
-            _append(path, "".join(f"{name}={secrets.token_hex(24)}\n" for name in missing))
+            made = [f"{name}={secrets.token_hex(24)}\n" for name in missing]
+            if not path.exists() and PROJECT not in os.environ:
+                made.insert(0, f"{PROJECT}={_project_name(path.parent)}\n")
+            _append(path, "".join(made))
     except OSError as error:
         raise SettingsError(
             f"cannot write {path.name}: {error.strerror}",
             expected="a file this user can write, for the stack's secrets",
-            hint=f"make {path.parent} writable, or set {', '.join(names)} in the environment",
+            hint=f"make {path.parent} writable, or set {', '.join(dict.fromkeys(names))} in the environment",
         ) from None
     return missing
 
@@ -69,6 +80,12 @@ def secret(path: Path, name: str) -> str:
             hint=f"give {name} a value in {path.name}, or remove its line to have one made",
         )
     return value
+
+
+def _project_name(folder: Path) -> str:
+    """Follows from the path, so that a lost .env does not hide the volumes that its passwords open."""
+    readable = re.sub(r"[^a-z0-9]+", "-", folder.name.lower()).strip("-") or "stack"
+    return f"{readable}-{hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:6]}"
 
 
 def _append(path: Path, text: str) -> None:

@@ -43,6 +43,7 @@ class BootError(Exception):
         seen: str = "",
         log: LogTail | None = None,
         details: Sequence[str] = (),
+        first: Sequence[str] = (),
     ) -> None:
         super().__init__(message)
         self.message = message
@@ -51,6 +52,7 @@ class BootError(Exception):
         self.seen = seen
         self.log = log
         self.details = tuple(details)
+        self.first = tuple(first)  # stages that must run before the failed one can go on
         self.go_on = ""  # the command that continues, set by the plan that failed
         self.shown = False  # a plan shows its failure with its stage; nobody shows it again
 

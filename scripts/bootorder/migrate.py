@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 from . import catalog
@@ -26,10 +27,10 @@ class Snapshot:
     foreign_rows: Mapping[tuple[str, str], int]
 
     @classmethod
-    def take(cls, target: Target, expected: Catalog) -> Snapshot:
+    def take(cls, target: Target, expected: Catalog, once_own: AbstractSet[tuple[str, str]]) -> Snapshot:
         with target.connect() as connection:
             seen = catalog.read(connection)
-            foreign = seen.without(expected.relations())
+            foreign = seen.without(expected.relations() | once_own)
             return cls(seen.only(expected.relations()), foreign, catalog.count_rows(connection, foreign.tables()))
 
 
@@ -39,15 +40,18 @@ def migrate(boot: Boot) -> Outcome:
     boot.build([owner.settings.service for owner in boot.owners])
     told = []
     with migration_lock(target):
+        boot.runtime.stop_one_offs()
         rehearsals = [(owner, owner.rehearse(target)) for owner in boot.owners]
         _refuse_shared_names(rehearsals)
+        claimed = {owner.name: expected.relations() for owner, expected in rehearsals}
         for owner, expected in rehearsals:
+            others = set().union(*(made for name, made in claimed.items() if name != owner.name))
             if owner.migrator.creates_at_start:
                 told.append((f"{owner.name} makes its tables when it starts", True))
-            elif boot.quick and not catalog.differences(expected, Snapshot.take(target, expected).own):
+            elif boot.quick and not catalog.differences(expected, own_part(target, expected)):
                 told.append((f"{owner.name} unchanged", True))
             else:
-                told.append((_migrate_owner(boot, owner, expected, target), False))
+                told.append((_migrate_owner(boot, owner, expected, target, owner.ever_made() - others), False))
     if not told:
         return Outcome.skipped("no owners in invoke.yaml")
     text = "; ".join(part for part, _ in told)
@@ -68,11 +72,13 @@ def _refuse_shared_names(rehearsals: Sequence[tuple[Owner, Catalog]]) -> None:
             owned[relation] = owner.name
 
 
-def _migrate_owner(boot: Boot, owner: Owner, expected: Catalog, target: Target) -> str:
-    before = Snapshot.take(target, expected)
+def _migrate_owner(
+    boot: Boot, owner: Owner, expected: Catalog, target: Target, once_own: AbstractSet[tuple[str, str]]
+) -> str:
+    before = Snapshot.take(target, expected, once_own)
     done = owner.run(owner.settings.migrate)
     claim = owner.migrator.claim(done)
-    after = Snapshot.take(target, expected)
+    after = Snapshot.take(target, expected, once_own)
 
     log = LogTail.of(" ".join(owner.settings.migrate), done.text)
     losses = foreign_losses(before, after)
@@ -129,7 +135,7 @@ def verify_created_at_start(boot: Boot) -> str:
             continue
         target = boot.target()
         expected = rehearsal(owner, target)
-        gaps = catalog.differences(expected, Snapshot.take(target, expected).own)
+        gaps = catalog.differences(expected, own_part(target, expected))
         if gaps:
             raise MigrationError(
                 f"{owner.name}: its app is healthy, its tables are not what it makes on an empty database",
@@ -141,6 +147,12 @@ def verify_created_at_start(boot: Boot) -> str:
             )
         made.append(f"{len(expected.tables())} tables of {owner.name} verified")
     return ", ".join(made)
+
+
+def own_part(target: Target, expected: Catalog) -> Catalog:
+    """What there is now of what an owner makes."""
+    with target.connect() as connection:
+        return catalog.read(connection).only(expected.relations())
 
 
 def require_tables(owner: Owner, target: Target) -> None:
@@ -155,6 +167,7 @@ def require_tables(owner: Owner, target: Target) -> None:
             expected=f"its {len(expected.tables())} tables",
             seen=f"{', '.join(missing)} missing",
             hint=f"migrate first: {command('migrate')}",
+            first=("migrate",),
         )
 
 
@@ -180,6 +193,7 @@ def require_database(boot: Boot) -> Target:
         expected=f"an answer on {target.address}",
         seen=look.seen,
         hint=f"start it first: {command('db-up wait-db')}",
+        first=("db-up", "wait-db"),
     )
 
 

@@ -39,6 +39,8 @@ def _make_secrets(boot: Boot) -> None:
 def _prepare(boot: Boot) -> None:
     """Everything is there that a look at the stack needs, and every service named in the settings exists."""
     _make_secrets(boot)
+    for name in (boot.settings.database.password, *boot.settings.secrets):
+        env_file.secret(boot.env_path, name)  # refuses an empty one, before Compose does with fewer words
     boot.check()
 
 
@@ -57,9 +59,9 @@ def start_stack(boot: Boot, *, with_clean: bool, until: str, as_json: bool, dry:
     if dry:
         show_plan(boot.console, with_clean=with_clean, quick=boot.quick, until=until, as_json=as_json)
         return
-    stages = plan(with_clean=with_clean, quick=boot.quick, until=until)
     records: list[Record] = []
     try:
+        stages = plan(with_clean=with_clean, quick=boot.quick, until=until)
         _prepare(boot)
         with exclusive(boot.state_folder, "start"):
             run_plan(boot, stages, records)
@@ -116,7 +118,7 @@ def _print_status(console: Console, found: Mapping[str, Any]) -> None:
     console.say()
     for owner in found["owners"]:
         if owner["tables"] is None:
-            known = f"tables not known yet, {command('migrate')} learns them"
+            known = f"tables not known (the database does not answer, or {command('migrate')} has yet to learn them)"
         else:
             known = f"{len(owner['tables'])} tables"
             known += f", missing: {', '.join(owner['missing'])}" if owner["missing"] else ""

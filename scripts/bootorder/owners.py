@@ -7,12 +7,12 @@ import json
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from . import catalog
 from .catalog import Catalog
 from .database import Target, scratch_database, with_database
-from .errors import LogTail, MigrationError, SettingsError
+from .errors import GuardError, LogTail, MigrationError, SettingsError
 from .migrators import BY_NAME, Migrator
 from .processes import Completed
 from .settings import OwnerSettings
@@ -65,32 +65,37 @@ class Owner:
         return _digest([sources, server, catalog.QUERY, *self.settings.migrate]) if sources else ""
 
     def seed_fingerprint(self) -> str:
-        """Changes also with the environment: a seed writes addresses and passwords into its rows."""
+        """Changes also with the environment: a seed writes addresses and passwords into its rows. May be empty, too."""
+        made_of = self.fingerprint()
+        if not made_of:
+            return ""
         environment = self._boot.runtime.environment(self.settings.service)
-        return _digest([self.fingerprint(), *self.settings.seed, json.dumps(environment, sort_keys=True)])
+        return _digest([made_of, *self.settings.seed, json.dumps(environment, sort_keys=True)])
 
     def rehearsed(self) -> Catalog | None:
         """What the tool makes, if it was rehearsed in this boot or since its sources last changed."""
         if self._rehearsal:
             return self._rehearsal
-        try:
-            kept = json.loads(self._cache().read_text(encoding="utf-8"))
-        except (FileNotFoundError, json.JSONDecodeError):
-            return None
+        kept = self._kept()
         fingerprint = self.fingerprint()
         if not fingerprint or kept.get("fingerprint") != fingerprint:
             return None
         return Catalog.from_data(kept["catalog"])
+
+    def ever_made(self) -> set[tuple[str, str]]:
+        """What the tool made in any rehearsal here: a migration that drops or renames it drops its own."""
+        return {(schema, name) for schema, name in self._kept().get("ever", [])}
 
     def rehearse(self, target: Target) -> Catalog:
         """Run the tool on an empty scratch database: what it leaves there is what this owner owns."""
         known = self.rehearsed()
         if known:
             return known
+        before = _read(target)
         with scratch_database(target, self.name) as scratch:
             done = self.run(self.settings.migrate, scratch)
-            with scratch.connect() as connection:
-                made = catalog.read(connection)
+            made = _read(scratch)
+        self._require_blindness(before, _read(target))
         claim = self.migrator.claim(done)
         if not claim.succeeded or done.code or not made.tables():
             raise MigrationError(
@@ -102,9 +107,31 @@ class Owner:
             )
         self._rehearsal = made
         self._cache().parent.mkdir(parents=True, exist_ok=True)
-        kept = {"fingerprint": self.fingerprint(), "catalog": made.as_data()}
+        ever = sorted(self.ever_made() | made.relations())
+        kept = {"fingerprint": self.fingerprint(), "catalog": made.as_data(), "ever": ever}
         self._cache().write_text(json.dumps(kept), encoding="utf-8")
         return made
+
+    def _require_blindness(self, before: Catalog, after: Catalog) -> None:
+        """A rehearsal that changed the stack's own database did not go where it was sent."""
+        lost = [line for line in catalog.differences(before, after) if line.startswith("-")]
+        if lost:
+            raise GuardError(
+                f"{self.name}: {self.migrator.name} does not use {self.settings.url_variable}: its rehearsal changed"
+                " the stack's database",
+                expected="changes in an empty scratch database only",
+                seen=f"{len(lost)} things lost",
+                details=lost[:20],
+                hint=f"point the tool at {self.settings.url_variable}, or set `owners.{self.name}.url_variable`",
+            )
+
+    def _kept(self) -> dict[str, Any]:
+        """The cache; empty where there is none that can be read."""
+        try:
+            kept = json.loads(self._cache().read_text(encoding="utf-8"))
+        except (FileNotFoundError, json.JSONDecodeError):
+            return {}
+        return kept if isinstance(kept, dict) else {}
 
     def _cache(self) -> Path:
         return self._boot.state_folder / "rehearsals" / f"{_digest([self.name])[:12]}.json"
@@ -120,10 +147,15 @@ class Owner:
         )
 
 
+def _read(target: Target) -> Catalog:
+    with target.connect() as connection:
+        return catalog.read(connection)
+
+
 def _files(folder: Path) -> Iterator[Path]:
     for parent, folders, names in os.walk(folder):
         folders[:] = sorted(set(folders) - _NOT_SOURCES)
-        yield from (Path(parent, name) for name in sorted(names))
+        yield from (path for name in sorted(names) if (path := Path(parent, name)).is_file())
 
 
 def _digest(parts: Sequence[str] | Iterator[str]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,6 +15,8 @@ from threading import Thread
 from typing import IO, Protocol
 
 _GRACE_SECONDS = 10.0
+# How long to read on when the command has ended and something that it left behind still holds its pipes.
+_LEFT_OVER_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -76,7 +79,7 @@ class SystemProcesses:
                 reader.start()
             code = process.wait()
             for reader in readers:
-                reader.join()
+                reader.join(_LEFT_OVER_SECONDS)
         if failures:
             raise failures[0]
         return Completed(code, "".join(out), "".join(both))
@@ -91,7 +94,8 @@ class SystemProcesses:
 def _start(argv: Sequence[str], cwd: Path, env: Mapping[str, str] | None, *, stderr: int) -> subprocess.Popen[str]:
     windows = sys.platform == "win32"
     return subprocess.Popen(
-        list(argv),
+        # on Windows `pnpm` is `pnpm.cmd`, which only a full path finds
+        [shutil.which(argv[0]) or argv[0], *argv[1:]] if windows else list(argv),
         cwd=cwd,
         env={**os.environ, **(env or {})},
         stdin=subprocess.DEVNULL,
@@ -111,13 +115,15 @@ def _ended(process: subprocess.Popen[str]) -> Iterator[subprocess.Popen[str]]:
     try:
         yield process
     finally:
-        if process.poll() is None:
-            _tell(process, getattr(signal, "CTRL_BREAK_EVENT", signal.SIGINT))
-            try:
-                process.wait(_GRACE_SECONDS)
-            except subprocess.TimeoutExpired:
-                _tell(process, getattr(signal, "SIGKILL", signal.SIGTERM))
-                process.wait()
+        try:
+            if process.poll() is None:
+                _tell(process, getattr(signal, "CTRL_BREAK_EVENT", signal.SIGINT))
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(_GRACE_SECONDS)
+        finally:
+            # Also at a second Ctrl-C, and for the children of a command that has ended itself.
+            _tell(process, getattr(signal, "SIGKILL", signal.SIGTERM))
+            process.wait()
         for stream in filter(None, (process.stdout, process.stderr)):
             stream.close()
 
@@ -125,7 +131,8 @@ def _ended(process: subprocess.Popen[str]) -> Iterator[subprocess.Popen[str]]:
 def _tell(process: subprocess.Popen[str], number: int) -> None:
     """Signal the command and everything it started; on Windows only the break event reaches all of them."""
     if hasattr(os, "killpg"):
-        with contextlib.suppress(ProcessLookupError):  # it ended meanwhile
+        # It ended meanwhile; macOS answers EPERM for the group of one that did.
+        with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, number)
-    else:
+    elif process.poll() is None:
         process.send_signal(number)

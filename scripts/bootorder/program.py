@@ -9,15 +9,19 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from invoke.context import Context
 from invoke.exceptions import Exit, ParseError
 from invoke.program import Program
 from invoke.util import yaml  # type: ignore[attr-defined]  # the copy Invoke itself loads invoke.yaml with
 
-from .console import Console
 from .errors import BootError, SettingsError, UserInterruptError, command
+
+if TYPE_CHECKING:
+    from .console import Console
+
+_SIGPIPE = 128 + 13
 
 
 class Bootorder(Program):
@@ -30,10 +34,20 @@ class Bootorder(Program):
     def parse_collection(self) -> None:
         try:
             super().parse_collection()
-        except yaml.YAMLError as error:
+        except (yaml.YAMLError, UnicodeDecodeError, IsADirectoryError) as error:
             where = " ".join(str(error).split())
             raise _exit(
                 SettingsError("invoke.yaml is not YAML", seen=where, hint="correct invoke.yaml at that line")
+            ) from None
+        except AttributeError as error:
+            if "'items'" not in str(error) and "'get'" not in str(error) and "'keys'" not in str(error):
+                raise
+            raise _exit(
+                SettingsError(
+                    "invoke.yaml is not a mapping",
+                    expected="keys at its top, `bootorder:` among them",
+                    hint="correct invoke.yaml; docs/settings.md shows one",
+                )
             ) from None
 
     def parse_tasks(self) -> None:
@@ -43,15 +57,19 @@ class Bootorder(Program):
 
 def main(root: Path) -> None:
     """Run the tasks of `root`, from whatever folder this was called."""
-    Bootorder().run([sys.argv[0], "--search-root", str(root), *sys.argv[1:]])
+    Bootorder(name="bootorder", binary="inv", version="0.1.0").run(
+        [sys.argv[0], "--search-root", str(root), *sys.argv[1:]]
+    )
 
 
 @contextlib.contextmanager
 def translated(console: Console) -> Iterator[None]:
     """Ends a task with the exit code of our error. SIGTERM and SIGHUP end it as Ctrl-C does, tidily."""
     for name in ("SIGTERM", "SIGHUP"):
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), _interrupt)
+        number = getattr(signal, name, None)
+        # `nohup` has asked to ignore a hang-up
+        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _interrupt)
     try:
         yield
     except BootError as error:
@@ -61,9 +79,11 @@ def translated(console: Console) -> Iterator[None]:
     except KeyboardInterrupt:
         raise Exit(code=UserInterruptError.exit_code) from None
     except BrokenPipeError:
-        # The reader of our output is gone (`inv logs | head`): end quietly, and keep Python from flushing into it.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise Exit(code=0) from None
+        # The reader of our output is gone (`inv start | head`): end as a process that SIGPIPE ends, and keep Python
+        # from flushing into the pipe.
+        for stream in (sys.stdout, sys.stderr):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        raise Exit(code=_SIGPIPE) from None
     except Exception as cause:
         outside = _of_the_world(cause)
         if outside is None:
@@ -90,7 +110,7 @@ def configuration(c: Context) -> dict[str, Any]:
 def _usage() -> Iterator[None]:
     try:
         yield
-    except ParseError as error:
+    except (ParseError, ValueError) as error:  # Invoke lets the ValueError of a number that is none through
         message = str(error).strip()
         raise _exit(
             SettingsError(
@@ -101,6 +121,8 @@ def _usage() -> Iterator[None]:
 
 
 def _exit(error: BootError) -> Exit:
+    from .console import Console
+
     Console().error(error)
     return Exit(code=error.exit_code)
 

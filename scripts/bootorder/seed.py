@@ -47,7 +47,7 @@ def _seed_owner(owner: Owner, target: Target) -> Outcome:
     tables = owner.rehearse(target).tables()
     before, versions_before = _rows(target, tables)
     # A record beside empty tables is of rows that somebody removed: seed again.
-    if before and _recorded(owner, target) == fingerprint:
+    if before and fingerprint and _recorded(owner, target) == fingerprint:
         return Outcome.skipped(f"{owner.name} already seeded")
     done = owner.run(owner.settings.seed)
     after, versions_after = _rows(target, tables)

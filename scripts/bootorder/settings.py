@@ -25,6 +25,7 @@ def _as_arguments(value: object) -> object:
 Arguments = Annotated[tuple[str, ...], BeforeValidator(_as_arguments)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False, strict=True)]
 Name = Annotated[str, Field(min_length=1)]
+Variable = Annotated[str, Field(pattern="^[A-Za-z_][A-Za-z0-9_]*$")]
 
 
 class _Part(BaseModel):
@@ -37,7 +38,7 @@ class DatabaseSettings(_Part):
     service: Name
     name: Name
     user: Name
-    password: Name
+    password: Variable
     beside: tuple[Name, ...] = ()
     wait: Seconds = 60
 
@@ -49,7 +50,7 @@ class OwnerSettings(_Part):
     service: Name
     migrate: Arguments = Field(min_length=1)
     seed: Arguments = ()
-    url_variable: Name = "DATABASE_URL"
+    url_variable: Variable = "DATABASE_URL"
     run: Literal["service", "host"] = "service"
     directory: str = ""
 
@@ -71,14 +72,10 @@ class Settings(_Part):
     """One stack."""
 
     runtime: RuntimeName = "auto"
-    secrets: tuple[Name, ...] = ()
+    secrets: tuple[Variable, ...] = ()
     database: DatabaseSettings
     owners: dict[str, OwnerSettings] = {}
     apps: dict[str, AppSettings] = {}
-
-    def one_off_services(self) -> set[str]:
-        """Services that only run an owner's tool, never on their own."""
-        return {owner.service for owner in self.owners.values()} - set(self.apps)
 
 
 def parse(config: Mapping[str, Any]) -> Settings:

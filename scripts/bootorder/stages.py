@@ -83,7 +83,8 @@ def run_plan(boot: Boot, stages: Sequence[Stage], records: list[Record]) -> None
             outcome = stage.run(boot)
         except (BootError, KeyboardInterrupt, OSError, psycopg.Error) as cause:
             error = as_boot_error(cause)
-            error.go_on = command(" ".join(left.name for left in stages[position:]))
+            left = [*error.first, *(stage.name for stage in stages[position:])]
+            error.go_on = command(" ".join(dict.fromkeys(left)))
             record("failed", error.message)
             boot.console.error(error, stage.name)
             error.shown = True

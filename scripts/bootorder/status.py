@@ -6,33 +6,36 @@ from typing import Any
 
 from . import catalog
 from .boot import Boot
-from .catalog import Catalog
 from .probes import Ready
 from .runtimes.base import Address
 from .waits import health
 
 
 def status(boot: Boot) -> dict[str, Any]:
-    """One object, as `status --json` prints it. `missing` is null while the owner was never rehearsed."""
+    """One object, as `status --json` prints it.
+
+    An owner's `tables` and `missing` are null while the database does not answer, or the owner was never rehearsed.
+    """
     services = boot.runtime.services()
     database = boot.settings.database
     shown = [database.service, *database.beside, *boot.apps]
     target = boot.target() if services[database.service].running else None
-    found = Catalog({})
-    if target and isinstance(target.look(), Ready):
+    answers = target is not None and isinstance(target.look(), Ready)
+    there: set[tuple[str, str]] = set()
+    if target and answers:
         with target.connect() as connection:
-            found = catalog.read(connection)
+            there = set(catalog.read(connection).tables())
     owners = []
     for owner in boot.owners:
-        expected = owner.rehearsed()
+        expected = owner.rehearsed() if answers else None
         wanted = expected.tables() if expected else []
         owners.append(
             {
                 "name": owner.name,
                 "role": database.user,
                 "schema": "public",
-                "tables": [".".join(table) for table in wanted if table in found.tables()] if expected else None,
-                "missing": [".".join(table) for table in wanted if table not in found.tables()] if expected else None,
+                "tables": [".".join(table) for table in wanted if table in there] if expected else None,
+                "missing": [".".join(table) for table in wanted if table not in there] if expected else None,
             }
         )
     address = services[database.service].address

@@ -87,18 +87,21 @@ def look_at_app(boot: Boot, name: str, app: AppSettings) -> Look:
     service = boot.runtime.services()[name]
     if not service.running:
         return Failed(_not_running(boot, service, "apps-up"))
+    answer = _http_look(service.address, app.health) if app.health else None
+    if isinstance(answer, Ready):
+        return answer
     if service.health == "unhealthy":
         return Failed(
             NotReadyError(
                 f"{name} is unhealthy",
                 expected="a health check that passes",
-                seen=_http_look(service.address, app.health).seen if app.health else "unhealthy",
+                seen=answer.seen if answer else "unhealthy",
                 log=boot.runtime.log_tail(name),
                 hint=f"look at its log: {command(f'logs --service {name}')}",
             )
         )
-    if app.health:
-        return _http_look(service.address, app.health)
+    if answer:
+        return answer
     if service.health in {"", "healthy"}:
         return Ready(service.health or "running")
     return NotYet(service.health)
@@ -136,6 +139,7 @@ def _not_running(boot: Boot, service: Service, first: str) -> NotReadyError:
             expected="a running service",
             seen="no container of it",
             hint=f"start it first: {command(first)}",
+            first=(first,),
         )
     if service.state == "created":
         return NotReadyError(
@@ -143,6 +147,7 @@ def _not_running(boot: Boot, service: Service, first: str) -> NotReadyError:
             expected="a running service",
             seen="the engine made it and did not start it",
             hint=f"start it again: {command(first)}",
+            first=(first,),
         )
     return NotReadyError(
         f"{service.name} is not running: it exited with code {service.exit_code}",
@@ -150,4 +155,5 @@ def _not_running(boot: Boot, service: Service, first: str) -> NotReadyError:
         seen=f"{service.state}, exit code {service.exit_code}",
         log=boot.runtime.log_tail(service.name),
         hint=f"correct what its log says, then start it again: {command(first)}",
+        first=(first,),
     )

@@ -76,6 +76,9 @@ class SqlRuntime:
     def start(self, names: Sequence[str], on_line: Callable[[str], None]) -> Sequence[str]:
         raise NotImplementedError
 
+    def stop_one_offs(self) -> None:
+        """There are none."""
+
     def stop(self) -> Sequence[str]:
         raise NotImplementedError
 

@@ -171,6 +171,13 @@ def _all_of(stack: ComposeTiny) -> list[str]:
     return [*containers, *stack.alive(), *stack.remains(), *image]
 
 
+def test_a_checkout_that_was_renamed_keeps_its_stack(fresh: ComposeTiny, tmp_path: Path) -> None:
+    fresh.start("dying")
+    renamed = fresh.folder.rename(tmp_path / "renamed")
+
+    assert ComposeTiny.open(renamed).services()["dying"].state != "absent"
+
+
 def test_an_app_may_share_its_port_number_with_another_address(tmp_path: Path) -> None:
     """Loopback has more than one address; a listener on 127.0.0.2 is in nobody's way."""
     with socket.create_server(("127.0.0.2", 0)) as listener:

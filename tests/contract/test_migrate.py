@@ -124,6 +124,45 @@ def test_what_others_make_meanwhile_is_no_loss(settled: Workbench) -> None:
     assert migrate(settled.boot()).text == "sso unchanged, 2 tables verified"
 
 
+def test_an_owner_may_drop_what_it_made_itself(settled: Workbench) -> None:
+    """A table and a type that the next version of its schema does not have any more."""
+    settled.send("insert into \"user\" values ('1', 'a@example.com'); insert into session values ('1', '1')")
+
+    def next_version(connection: Connection) -> Completed:
+        if on_scratch(connection):
+            send(connection, 'create table "user" (id text primary key)')
+        else:
+            send(connection, 'drop table session; alter table "user" drop email, drop role; drop type role')
+        return says("[✓] Changes applied")
+
+    settled.runtime.sources["sso"] = "second version"
+    settled.runtime.tools["push"] = next_version
+
+    assert migrate(settled.boot()).text == "sso migrated, 1 tables verified"
+    assert settled.count("user") == 1
+
+
+def test_an_owner_may_not_drop_what_another_made_after_it(settled: Workbench) -> None:
+    """`session` is the API's now: whoever made a table once has no claim to it for ever."""
+    boot = settled.boot(owners=BOTH)
+    settled.runtime.sources["sso"] = settled.runtime.sources["api"] = "second version"
+    settled.send("drop table session; create table session (id int)")
+
+    def next_version(connection: Connection) -> Completed:
+        send(connection, 'create table if not exists "user" (id text primary key)')
+        if not on_scratch(connection):
+            send(connection, "drop table session")
+        return says("[✓] Changes applied")
+
+    settled.runtime.tools["push"] = next_version
+    settled.runtime.tools["create"] = creates("create table session (id int)")
+
+    with pytest.raises(GuardError) as refused:
+        migrate(boot)
+
+    assert any("public.session (0 rows)" in line for line in refused.value.details)
+
+
 def test_the_record_of_seeds_is_nobodys_table(settled: Workbench) -> None:
     settled.send("create schema bootorder; create table bootorder.seed (owner text)")
 
@@ -230,6 +269,19 @@ def test_a_tool_that_fails_its_rehearsal_never_touches_the_stack(
     assert text in failed.value.log.lines
     assert bench.target.name not in [name for _, name in bench.runtime.runs]
     assert bench.scratches() == []
+
+
+def test_a_tool_that_does_not_go_where_it_is_sent_is_found_out(bench: Workbench) -> None:
+    def wayward(_connection: Connection) -> Completed:
+        bench.send("drop table task cascade")
+        return says("[✓] Changes applied")
+
+    bench.runtime.tools["push"] = wayward
+    with pytest.raises(GuardError, match="does not use DATABASE_URL") as refused:
+        migrate(bench.boot())
+
+    assert any("public.task" in line for line in refused.value.details)
+    assert len(bench.runtime.runs) == 1
 
 
 @pytest.mark.parametrize("error", [OSError("docker is gone"), KeyboardInterrupt()], ids=["crash", "ctrl-c"])

@@ -107,6 +107,27 @@ def test_the_failure_of_a_listener_is_the_failure_of_the_run(tmp_path: Path) -> 
         SystemProcesses().run(program("print('one'); print('two')"), cwd=tmp_path, on_line=fail)
 
 
+_LEAVES_A_CHILD = """
+import subprocess, sys
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(20)"], start_new_session={detached})
+print(child.pid)
+"""
+
+
+@pytest.mark.parametrize("detached", [False, True], ids=["in its group", "in a session of its own"])
+def test_a_run_does_not_wait_for_what_its_command_left_behind(tmp_path: Path, detached: bool) -> None:
+    """It holds our pipes open, and may do so for ever."""
+    begun = time.monotonic()
+    done = SystemProcesses().run(program(_LEAVES_A_CHILD.format(detached=detached)), cwd=tmp_path)
+    seconds = time.monotonic() - begun
+    child = int(done.out)
+    try:
+        assert seconds < LIMIT
+        assert detached or gone(child)
+    finally:
+        _kill([child])
+
+
 _IGNORE = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)\n"
 _LISTENING, _DEAF = "", _IGNORE
 

@@ -191,6 +191,9 @@ class FakeConnection:
             free = held.lock is None
             held.lock = held.lock or self
             return [(free,)]
+        if "pg_advisory_unlock" in text:
+            held.lock = None if held.lock is self else held.lock
+            return [(True,)]
         if "pg_locks" in text:
             return [("bootorder 4711", 31, "2026-11-22 17:00:00")]
         if "from pg_class" in text:
@@ -303,6 +306,9 @@ class FakeRuntime:
             self.becomes(name, "running", port=5432 if name == "postgres" else None)
         self.changed += [f"start {name}" for name in names]
         return anew
+
+    def stop_one_offs(self) -> None:
+        """There are none."""
 
     def stop(self) -> Sequence[str]:
         running = [name for name, service in self.services().items() if service.running]
@@ -583,12 +589,12 @@ class FakeDocker:
         self._containers[container]["State"] = "exited"
         self._containers[container]["inspected"]["State"].update(Status="exited", Running=False)
 
-    def remove_container(self, container: str, *, force: bool) -> None:
+    def remove_container(self, container: str, *, force: bool, v: bool = False) -> None:
         if self.inspect_container(container)["State"]["Running"] and not force:
             raise api_error("You cannot remove a running container", 409)
         del self._containers[container]
 
-    def wait(self, container: str, *, condition: str) -> dict[str, int]:
+    def wait(self, container: str, *, condition: str, timeout: float) -> dict[str, int]:
         assert condition == "removed"
         self.inspect_container(container)
         return {"StatusCode": 0}
@@ -602,9 +608,9 @@ class FakeDocker:
     def remove_volume(self, name: str) -> None:
         del self._volumes[name]
 
-    def remove_image(self, tag: str) -> None:
+    def remove_image(self, tag: str) -> list[dict[str, str]]:
         self.inspect_image(tag)
-        del self.image_ids[tag]
+        return [{"Deleted": self.image_ids.pop(tag)}]
 
     def inspect_image(self, tag: str) -> dict[str, str]:
         if tag not in self.image_ids:

@@ -281,7 +281,9 @@ def test_another_project_s_containers_are_not_seen(stage: Stage) -> None:
 
 @pytest.mark.parametrize("task", ["services", "build", "stop", "remove", "start", "run_once", "log_tail", "logs"])
 def test_a_project_of_the_same_name_in_another_folder_is_refused_and_left_alone(stage: Stage, task: str) -> None:
-    stage.container("postgres", folder="/home/other/checkout")
+    other = stage.root.parent / f"{stage.root.name}-other"
+    other.mkdir()
+    stage.container("postgres", folder=other)
     stage.docker.volume("taskflow_postgres-data")
     tasks: dict[str, Any] = {
         "services": stage.runtime.services,
@@ -297,7 +299,7 @@ def test_a_project_of_the_same_name_in_another_folder_is_refused_and_left_alone(
     with pytest.raises(MachineError) as caught:
         tasks[task]()
 
-    assert caught.value.seen == "/home/other/checkout"
+    assert caught.value.seen == str(other)
     assert "COMPOSE_PROJECT_NAME" in caught.value.hint
     assert stage.ran() == []
     assert stage.docker.stopped == []
@@ -317,6 +319,15 @@ def test_a_service_with_files_mounted_from_this_machine_has_no_fingerprint(
 
     assert stage.runtime.fingerprint("api") == ""
     assert stage.runtime.is_built("api")
+
+
+@pytest.mark.parametrize("folder", ["gone/since/it/was/renamed", "checkout/docker"])
+def test_a_folder_that_is_gone_or_inside_has_no_claim_of_its_own(stage: Stage, folder: str) -> None:
+    stage.root.joinpath("docker").mkdir()
+    claimed = stage.root / "docker" if folder == "checkout/docker" else stage.root.parent / folder
+    stage.container("postgres", folder=claimed)
+
+    assert stage.runtime.services()["postgres"].running
 
 
 def test_the_fingerprint_is_the_image_that_would_run(stage: Stage) -> None:

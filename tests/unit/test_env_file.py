@@ -34,13 +34,34 @@ def test_a_new_file_gets_every_secret_and_says_what_it_is(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     assert text.startswith("#")
     assert "git" in text
-    assert list(env_file.read(path)) == ["ONE", "TWO"]
+    assert list(env_file.read(path)) == ["COMPOSE_PROJECT_NAME", "ONE", "TWO"]
+
+
+def test_a_stack_is_called_by_its_folder_and_no_other_stack_is(tmp_path: Path) -> None:
+    """Two checkouts of one repository would otherwise take each other's volumes for their own."""
+    names = []
+    for folder in ("one", "two", "two"):
+        path = tmp_path / folder / "Mein Täskflow" / ".env"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.unlink(missing_ok=True)
+        complete(path, "ONE")
+        names.append(env_file.read(path)["COMPOSE_PROJECT_NAME"])
+
+    assert names[0] != names[1] == names[2]
+    assert names[0].startswith("mein-t-skflow-")
+
+
+def test_a_file_that_is_there_gets_no_other_name(path: Path) -> None:
+    path.write_text("ONE=1\n", encoding="utf-8")
+    complete(path, "ONE", "TWO")
+
+    assert "COMPOSE_PROJECT_NAME" not in env_file.read(path)
 
 
 def test_secrets_are_long_and_each_is_another(path: Path) -> None:
     complete(path, "ONE", "TWO")
 
-    one, two = env_file.read(path).values()
+    _, one, two = env_file.read(path).values()
     assert len(one) >= 32
     assert one != two
     assert set(one) <= set(string.ascii_letters + string.digits), "so that it needs no quotes, in a URL either"

@@ -55,7 +55,7 @@ def test_the_sample_stack_is_valid() -> None:
 
     assert list(sample.owners) == ["sso", "api"]
     assert sample.owners["sso"].migrate == ("pnpm", "db:push")
-    assert sample.one_off_services() == {"sso-setup"}
+    assert set(sample.apps) == {"sso", "api", "web"}
 
 
 def test_settings_cannot_be_changed() -> None:
@@ -192,12 +192,6 @@ def test_owners_keep_the_order_they_are_written_in() -> None:
     owners = dict.fromkeys(("zebra", "api", "middle"), OWNER)
 
     assert list(settings(owners=owners).owners) == ["zebra", "api", "middle"]
-
-
-def test_a_service_that_is_also_an_app_is_no_one_off() -> None:
-    stack = settings(owners={"sso": OWNER, "api": OWNER | {"service": "api"}}, apps={"api": {}})
-
-    assert stack.one_off_services() == {"sso-setup"}
 
 
 def test_the_runtime_flag_wins_over_the_setting() -> None:

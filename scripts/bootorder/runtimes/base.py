@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
 
 from ..errors import LogTail
@@ -53,7 +53,6 @@ class Removed:
     containers: Sequence[str] = ()
     volumes: Sequence[str] = ()
     images: Sequence[str] = ()
-    details: Sequence[str] = field(default=())
 
 
 class Runtime(Protocol):
@@ -78,6 +77,9 @@ class Runtime(Protocol):
 
     def stop(self) -> Sequence[str]:
         """Stop everything of this stack, one-offs of killed runs too; keeps data. Returns what was stopped."""
+
+    def stop_one_offs(self) -> None:
+        """End the one-offs that killed runs left behind: their locks are free, they go on."""
 
     def remove(self) -> Removed:
         """Remove containers, data and locally built images of this stack only."""

@@ -88,7 +88,9 @@ class ComposeRuntime:
         found = self.engine.containers({"label": f"{_PROJECT}={self.project}"})
         for container in found:
             folder = container["Labels"].get(_FOLDER, "")
-            if folder and Path(folder).resolve() != self._root.resolve():
+            theirs = Path(folder).resolve()
+            # A compose file may stand in a sub-folder; a folder that is gone (a renamed checkout) has no claim.
+            if folder and theirs.exists() and not theirs.is_relative_to(self._root.resolve()):
                 raise MachineError(
                     f'the Compose project "{self.project}" already belongs to another folder',
                     expected=str(self._root),
@@ -209,10 +211,7 @@ class ComposeRuntime:
         running = [container for container in self._containers() if container["State"] in _ALIVE]
         if not running:
             return []
-        # `stop` and `down` pass one-offs by: those of a killed run are stopped here.
-        for container in running:
-            if container["Labels"].get(_ONE_OFF) == "True":
-                self.engine.stop(container["Id"])
+        self.stop_one_offs()  # which `stop` passes by
         done = self._compose(["--profile", "*", "stop"])
         for container in self._containers():
             if container["State"] in _ALIVE:
@@ -226,6 +225,11 @@ class ComposeRuntime:
                 hint=f"see what holds it: {command('logs')}",
             )
         return sorted({container["Labels"].get(_SERVICE, "") for container in running})
+
+    def stop_one_offs(self) -> None:
+        for container in self._containers():
+            if container["Labels"].get(_ONE_OFF) == "True" and container["State"] in _ALIVE:
+                self.engine.stop(container["Id"])
 
     def remove(self) -> Removed:
         mine = {"label": f"{_PROJECT}={self.project}"}
@@ -241,9 +245,8 @@ class ComposeRuntime:
             if container["Labels"].get(_ONE_OFF) == "True":
                 self.engine.remove(container["Id"])
         done = self._compose(["--profile", "*", "down", "--volumes", "--remove-orphans", "--timeout", "2"])
-        for image in images:
-            # Not by `down --rmi`: it leaves what a classic builder made on the way to an image.
-            self.engine.remove_image(image)
+        # Not by `down --rmi`: it leaves what a classic builder made on the way to an image.
+        images = [image for image in images if self.engine.remove_image(image)]
         for volume in self.engine.volumes(mine):
             self.engine.remove_volume(volume)  # of a service that compose.yaml no longer names
         left = [*map(_name, self._containers()), *self.engine.volumes(mine)]

@@ -12,7 +12,7 @@ from ..errors import MachineError, command
 _CONNECT_SECONDS = 5
 # And how long for removing a large volume on a busy machine.
 _WORK_SECONDS = 120
-_GONE, _GOING = 404, 409
+_GONE, _GOING, _IN_USE, _NOT_KEPT = 404, 409, 409, 501
 
 
 class Engine:
@@ -48,7 +48,9 @@ class Engine:
         return found
 
     def log(self, container: str, tail: int) -> str:
-        return bytes(self._ask(self._api.logs, container, tail=tail)).decode(errors="replace")
+        """Nothing where the engine keeps no log (`logging: {driver: none}`)."""
+        kept = self._ask(self._api.logs, container, tail=tail, allow=(_GONE, _NOT_KEPT))
+        return bytes(kept or b"").decode(errors="replace")
 
     def stop(self, container: str) -> None:
         # A one-off removes itself when it ends, so it may be gone, or going, by now.
@@ -56,8 +58,8 @@ class Engine:
 
     def remove(self, container: str) -> None:
         """Returns when it is gone: until then its image and its volumes cannot be removed."""
-        self._ask(self._api.remove_container, container, force=True, allow=(_GONE, _GOING))
-        self._ask(self._api.wait, container, condition="removed", allow=(_GONE,))
+        self._ask(self._api.remove_container, container, force=True, v=True, allow=(_GONE, _GOING))
+        self._ask(self._api.wait, container, condition="removed", timeout=_WORK_SECONDS, allow=(_GONE,))
 
     def volumes(self, filters: Mapping[str, str]) -> list[str]:
         found = self._ask(self._api.volumes, filters=dict(filters))["Volumes"] or []
@@ -66,9 +68,9 @@ class Engine:
     def remove_volume(self, name: str) -> None:
         self._ask(self._api.remove_volume, name)
 
-    def remove_image(self, tag: str) -> None:
-        """The tag, and what nothing else uses below it. An image that a container still uses keeps its layers."""
-        self._ask(self._api.remove_image, tag, allow=(_GONE,))
+    def remove_image(self, tag: str) -> bool:
+        """Whether it went, with what nothing else uses below it; one that somebody's container uses stays."""
+        return self._ask(self._api.remove_image, tag, allow=(_GONE, _IN_USE)) is not None
 
     def image_id(self, tag: str) -> str:
         """The image's digest, or nothing if there is no such image."""
