@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import shutil
 import signal
@@ -59,21 +60,23 @@ class SystemProcesses:
         both: list[str] = []
         failures: list[BaseException] = []
 
-        def read(stream: IO[str] | None, keep: list[str] | None) -> None:
-            for line in stream or ():
-                if keep is not None:
-                    keep.append(line)
-                both.append(line)
-                if on_line and not failures:
-                    try:
-                        on_line(line.rstrip())
-                    except Exception as error:  # noqa: BLE001  # raised again below, where the caller is
-                        failures.append(error)
+        def read(stream: IO[str], keep: list[str] | None) -> None:
+            with stream:
+                for line in stream:
+                    if keep is not None:
+                        keep.append(line)
+                    both.append(line)
+                    if on_line and not failures:
+                        try:
+                            on_line(line.rstrip())
+                        except Exception as error:  # noqa: BLE001  # raised again below, where the caller is
+                            failures.append(error)
 
         with _ended(_start(argv, cwd, env, stderr=subprocess.PIPE)) as process:
             readers = [
                 Thread(target=read, args=(stream, keep), daemon=True)
                 for stream, keep in ((process.stdout, out), (process.stderr, None))
+                if stream
             ]
             for reader in readers:
                 reader.start()
@@ -86,8 +89,11 @@ class SystemProcesses:
 
     def stream(self, argv: Sequence[str], *, cwd: Path) -> Iterator[str]:
         """The command's lines as they come; the command ends when the reader stops reading."""
-        with _ended(_start(argv, cwd, None, stderr=subprocess.STDOUT)) as process:
-            for line in process.stdout or ():
+        with (
+            _ended(_start(argv, cwd, None, stderr=subprocess.STDOUT)) as process,
+            process.stdout or io.StringIO() as lines,
+        ):
+            for line in lines:
                 yield line.rstrip("\r\n")
 
 
@@ -124,8 +130,6 @@ def _ended(process: subprocess.Popen[str]) -> Iterator[subprocess.Popen[str]]:
             # Also at a second Ctrl-C, and for the children of a command that has ended itself.
             _tell(process, getattr(signal, "SIGKILL", signal.SIGTERM))
             process.wait()
-        for stream in filter(None, (process.stdout, process.stderr)):
-            stream.close()
 
 
 def _tell(process: subprocess.Popen[str], number: int) -> None:

@@ -443,6 +443,18 @@ def test_ctrl_c_ends_the_one_off_too(interrupted: Interrupted) -> None:
     assert interrupted.seconds < 8  # what does not listen is killed after 10
 
 
+def test_one_offs_of_killed_runs_can_be_stopped_alone(running: TinyStack) -> None:
+    before = running.alive()
+    with running.running_once(SLEEP) as child:
+        child.kill()
+        child.wait(LIMIT)
+        assert len(running.alive()) == len(before) + 1
+
+        running.runtime.stop_one_offs()
+
+    assert running.alive() == before
+
+
 # -- stopping ---------------------------------------------------------------------------------------------------------
 
 
