@@ -19,19 +19,23 @@ _HEADER = "# Secrets of this stack, made by bootorder on first use. Keep them ou
 
 def read(path: Path) -> dict[str, str]:
     """The variables of the file, over which this process's environment wins, as Compose has it."""
+    return {name: os.environ.get(name, value) for name, value in written(path).items()}
+
+
+def written(path: Path) -> dict[str, str]:
+    """The variables as they stand in the file; none where there is no file."""
     from dotenv import dotenv_values
 
     if not path.exists():
         return {}
     try:
-        written = {key: value or "" for key, value in dotenv_values(path, interpolate=False).items()}
+        return {key: value or "" for key, value in dotenv_values(path, interpolate=False).items()}
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(
             f"cannot read {path.name}: {error}",
             expected="a text file in UTF-8 that this user can read",
             hint=f"correct {path}, or move it away to have one made",
         ) from None
-    return {**written, **{key: os.environ[key] for key in written if key in os.environ}}
 
 
 def complete(path: Path, names: Sequence[str], lock: Path) -> list[str]:

@@ -81,17 +81,7 @@ def _migrate_owner(
     after = Snapshot.take(target, expected, once_own)
 
     log = LogTail.of(" ".join(owner.settings.migrate), done.text)
-    losses = foreign_losses(before, after)
-    if losses:
-        raise GuardError(
-            f"{owner.name}: {owner.migrator.name} changed what is not its own",
-            expected="every table of the other owners as it was",
-            seen=f"{len(losses)} differences",
-            details=_shortened(losses),
-            log=log,
-            hint="restore what was lost from a backup, then make the tool blind to foreign tables (an app that runs"
-            " meanwhile can delete rows too: stop the stack before you migrate)",
-        )
+    refuse_losses(f"{owner.name}: {owner.migrator.name}", before, after, log)
     gaps = catalog.differences(expected, after.own)
     if gaps or done.code:
         raise MigrationError(
@@ -108,6 +98,21 @@ def _migrate_owner(
         boot.console.note(f"{owner.name}: {owner.migrator.name} said `{claim.text}`, but its tables are complete")
     changed = "migrated" if catalog.differences(before.own, after.own) else "unchanged"
     return f"{owner.name} {changed}, {len(expected.tables())} tables verified"
+
+
+def refuse_losses(who: str, before: Snapshot, after: Snapshot, log: LogTail) -> None:
+    """Raises GuardError with what of the others is gone."""
+    losses = foreign_losses(before, after)
+    if losses:
+        raise GuardError(
+            f"{who} changed what is not its own",
+            expected="every table of the other owners as it was",
+            seen=f"{len(losses)} differences",
+            details=_shortened(losses),
+            log=log,
+            hint="restore what was lost from a backup, then make the tool blind to foreign tables (an app that runs"
+            " meanwhile can delete rows too: stop the stack before you migrate)",
+        )
 
 
 def foreign_losses(before: Snapshot, after: Snapshot) -> list[str]:

@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,8 @@ from typing import IO, Protocol
 
 _GRACE_SECONDS = 10.0
 # How long to read on when the command has ended and something that it left behind still holds its pipes.
-_LEFT_OVER_SECONDS = 1.0
+_LEFT_OVER_SECONDS = 5.0
+_KILL = getattr(signal, "SIGKILL", signal.SIGTERM)
 
 
 @dataclass(frozen=True)
@@ -81,8 +83,11 @@ class SystemProcesses:
             for reader in readers:
                 reader.start()
             code = process.wait()
+            limit = time.monotonic() + _LEFT_OVER_SECONDS
             for reader in readers:
-                reader.join(_LEFT_OVER_SECONDS)
+                reader.join(max(0.0, limit - time.monotonic()))
+            if any(reader.is_alive() for reader in readers):
+                _tell(process, _KILL)
         if failures:
             raise failures[0]
         return Completed(code, "".join(out), "".join(both))
@@ -121,15 +126,15 @@ def _ended(process: subprocess.Popen[str]) -> Iterator[subprocess.Popen[str]]:
     try:
         yield process
     finally:
-        try:
-            if process.poll() is None:
+        if process.poll() is None:
+            try:
                 _tell(process, getattr(signal, "CTRL_BREAK_EVENT", signal.SIGINT))
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     process.wait(_GRACE_SECONDS)
-        finally:
-            # Also at a second Ctrl-C, and for the children of a command that has ended itself.
-            _tell(process, getattr(signal, "SIGKILL", signal.SIGTERM))
-            process.wait()
+            finally:
+                # Also at a second Ctrl-C, and for children that did not listen.
+                _tell(process, _KILL)
+                process.wait()
 
 
 def _tell(process: subprocess.Popen[str], number: int) -> None:

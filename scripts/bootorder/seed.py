@@ -8,7 +8,7 @@ from . import catalog
 from .boot import Boot
 from .database import Target, migration_lock
 from .errors import LogTail, MigrationError, command
-from .migrate import require_database, require_tables
+from .migrate import Snapshot, refuse_losses, require_database, require_tables
 from .outcome import Outcome
 from .owners import Owner
 
@@ -44,19 +44,23 @@ def seed(boot: Boot) -> Outcome:
 
 def _seed_owner(owner: Owner, target: Target) -> Outcome:
     fingerprint = owner.seed_fingerprint()
-    tables = owner.rehearse(target).tables()
+    expected = owner.rehearse(target)
+    tables = expected.tables()
     before, versions_before = _rows(target, tables)
     # A record beside empty tables is of rows that somebody removed: seed again.
     if before and fingerprint and _recorded(owner, target) == fingerprint:
         return Outcome.skipped(f"{owner.name} already seeded")
+    everything = Snapshot.take(target, expected, frozenset())
     done = owner.run(owner.settings.seed)
+    log = LogTail.of(" ".join(owner.settings.seed), done.text)
+    refuse_losses(f"{owner.name}: its seed", everything, Snapshot.take(target, expected, frozenset()), log)
     after, versions_after = _rows(target, tables)
     if done.code or not after:
         raise MigrationError(
             f"{owner.name}: its seed failed",
             expected="exit code 0 and rows in its tables",
             seen=f"exit code {done.code}, {after} rows",
-            log=LogTail.of(" ".join(owner.settings.seed), done.text),
+            log=log,
             hint=f"correct what the seed says, then run it again: {command('seed')}",
         )
     _record(owner, target, fingerprint)

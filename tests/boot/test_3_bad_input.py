@@ -110,7 +110,7 @@ def test_an_app_that_exits_ends_the_wait_at_once_with_its_log(stack: Stack) -> N
     assert ran.code == 4, ran.err
     assert "api is not running: it exited with code 3" in ran.err
     assert "| the api says no" in ran.err
-    assert "go on with: inv wait-apps" in ran.err
+    assert "go on with: inv apps-up wait-apps" in ran.err
     assert time.monotonic() - begun < 20
 
 

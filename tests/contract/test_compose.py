@@ -172,6 +172,7 @@ def _all_of(stack: ComposeTiny) -> list[str]:
 
 
 def test_a_checkout_that_was_renamed_keeps_its_stack(fresh: ComposeTiny, tmp_path: Path) -> None:
+    (fresh.folder / ".env").write_text(f"COMPOSE_PROJECT_NAME={fresh.project}\n", encoding="utf-8")
     fresh.start("dying")
     renamed = fresh.folder.rename(tmp_path / "renamed")
 

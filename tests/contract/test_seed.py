@@ -8,7 +8,7 @@ import pytest
 
 from scripts.bootorder import catalog
 from scripts.bootorder.database import Target, migration_lock
-from scripts.bootorder.errors import LockedError, MigrationError, NotReadyError
+from scripts.bootorder.errors import GuardError, LockedError, MigrationError, NotReadyError
 from scripts.bootorder.migrate import migrate
 from scripts.bootorder.processes import Completed
 from scripts.bootorder.seed import seed
@@ -49,6 +49,16 @@ def test_a_first_seed_makes_rows(bench: Workbench) -> None:
     assert (outcome.text, outcome.was_skipped) == ("sso +3 rows", False)
     assert bench.count("user") == 3
     assert bench.runtime.runs == [("seed", bench.target.name)]
+
+
+def test_a_seed_that_takes_rows_of_another_owner_is_found_out(bench: Workbench) -> None:
+    bench.send("create table invoice (id int); insert into invoice select generate_series(1, 42)")
+    bench.runtime.tools["seed"] = seeds(";".join([USERS, "delete from invoice where id > 40"]))
+
+    with pytest.raises(GuardError, match="sso: its seed changed what is not its own") as refused:
+        seed(bench.boot())
+
+    assert refused.value.details == ("- public.invoice: 42 rows before, 40 now",)
 
 
 def test_a_recorded_seed_is_not_run_again(bench: Workbench) -> None:

@@ -324,10 +324,18 @@ def test_a_service_with_files_mounted_from_this_machine_has_no_fingerprint(
 @pytest.mark.parametrize("folder", ["gone/since/it/was/renamed", "checkout/docker"])
 def test_a_folder_that_is_gone_or_inside_has_no_claim_of_its_own(stage: Stage, folder: str) -> None:
     stage.root.joinpath("docker").mkdir()
+    (stage.root / ".env").write_text("COMPOSE_PROJECT_NAME=taskflow\n", encoding="utf-8")
     claimed = stage.root / "docker" if folder == "checkout/docker" else stage.root.parent / folder
     stage.container("postgres", folder=claimed)
 
     assert stage.runtime.services()["postgres"].running
+
+
+def test_a_folder_that_is_gone_may_be_on_another_machine(stage: Stage) -> None:
+    stage.container("postgres", folder="/home/colleague/taskflow")
+
+    with pytest.raises(MachineError, match="belongs to another folder"):
+        stage.runtime.remove()
 
 
 def test_the_fingerprint_is_the_image_that_would_run(stage: Stage) -> None:

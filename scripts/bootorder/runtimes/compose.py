@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from .. import env_file
 from ..errors import LogTail, MachineError, SettingsError, command
 from ..ports import refuse_taken_ports
 from ..processes import Completed, Processes
@@ -88,9 +89,7 @@ class ComposeRuntime:
         found = self.engine.containers({"label": f"{_PROJECT}={self.project}"})
         for container in found:
             folder = container["Labels"].get(_FOLDER, "")
-            theirs = Path(folder).resolve()
-            # A compose file may stand in a sub-folder; a folder that is gone (a renamed checkout) has no claim.
-            if folder and theirs.exists() and not theirs.is_relative_to(self._root.resolve()):
+            if folder and not self._is_ours(Path(folder).resolve()):
                 raise MachineError(
                     f'the Compose project "{self.project}" already belongs to another folder',
                     expected=str(self._root),
@@ -98,6 +97,16 @@ class ComposeRuntime:
                     hint="set COMPOSE_PROJECT_NAME (and the ports) in .env to tell the two stacks apart",
                 )
         return found
+
+    def _is_ours(self, folder: Path) -> bool:
+        """This folder or one in it; or, for a checkout that was renamed, one that is gone, if .env gives its name.
+
+        That the folder is gone is not enough: on an engine of another machine everybody's is.
+        """
+        if folder.is_relative_to(self._root.resolve()):
+            return True
+        named_here = env_file.written(self._root / ".env").get(env_file.PROJECT) == self.project
+        return named_here and not _exists(folder)
 
     def services(self) -> Mapping[str, Service]:
         found = {
@@ -317,6 +326,13 @@ def parse_version(text: str) -> tuple[int, ...]:
 
 def _name(container: Mapping[str, Any]) -> str:
     return str(container["Names"][0]).lstrip("/")
+
+
+def _exists(folder: Path) -> bool:
+    try:
+        return folder.exists()
+    except OSError:
+        return True  # one that this user may not enter
 
 
 def _last_words(text: str) -> str:
