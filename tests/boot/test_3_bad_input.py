@@ -92,12 +92,12 @@ def test_a_taken_port_names_who_holds_it(stack: Stack) -> None:
 
 
 def test_an_image_that_does_not_build_leaves_the_stack_as_it_was(stack: Stack) -> None:
-    with stack.edited("web/Dockerfile", "RUN npm install", "RUN echo the-build-says-no && false && npm install"):
+    with stack.edited("web/Dockerfile", "RUN npm install", "COPY not-there.txt .\nRUN npm install"):
         ran = stack.inv("apps-up")
 
     assert ran.code == 3, ran.err
     assert "building" in ran.err
-    assert "the-build-says-no" in ran.err
+    assert "not-there.txt" in ran.err
 
 
 def test_an_app_that_exits_ends_the_wait_at_once_with_its_log(stack: Stack) -> None:

@@ -20,6 +20,11 @@ insert into "user" values ('1', 'a@example.com'), ('2', 'b@example.com'), ('3', 
 on conflict (id) do update set email = excluded.email where "user".email <> excluded.email
 """
 
+TAKING = """
+insert into "user" values ('1', 'a@example.com');
+delete from invoice where id > 40
+"""
+
 
 @pytest.fixture
 def bench(tmp_path: Path, database: Target) -> Workbench:
@@ -53,7 +58,7 @@ def test_a_first_seed_makes_rows(bench: Workbench) -> None:
 
 def test_a_seed_that_takes_rows_of_another_owner_is_found_out(bench: Workbench) -> None:
     bench.send("create table invoice (id int); insert into invoice select generate_series(1, 42)")
-    bench.runtime.tools["seed"] = seeds(";".join([USERS, "delete from invoice where id > 40"]))
+    bench.runtime.tools["seed"] = seeds(TAKING)
 
     with pytest.raises(GuardError, match="sso: its seed changed what is not its own") as refused:
         seed(bench.boot())
