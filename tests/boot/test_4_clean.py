@@ -56,6 +56,15 @@ def test_clean_removes_this_stack_and_leaves_the_decoys(stack: Stack, decoys: li
         compose(tmp_path, project, "exec", "-T", "box", "grep", "precious", "/decoy/file")
 
 
+def test_compose_up_by_hand_boots_from_nothing_too(stack: Stack) -> None:
+    ran = stack.docker_compose("up", "--detach")
+
+    assert ran.code == 0, ran.err
+    assert stack.inv("wait-apps").code == 0
+    assert stack.query('select email from "user"') == [("demo@example.com",)]
+    assert stack.tables()["task"] == 0
+
+
 def test_start_clean_boots_from_nothing(stack: Stack) -> None:
     ran = stack.inv("start", "--clean", "--json")
 
