@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,13 +16,16 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parent
 
-RUNTIME = {"runtime": "where services run: auto or compose (default: the setting, else auto)"}
+RUNTIME = {"runtime": "where services run: compose, embedded, or auto (default: the setting, else auto)"}
 VERBOSE = {"verbose": "show what the tools print while they work"}
+WITH = {"with_": "an optional service to start too, e.g. pgadmin (may be given several times)"}
 JSON = {"json": "print one JSON object on stdout"}
 
 
 @contextlib.contextmanager
-def opened(c: Context, runtime: str = "", *, quick: bool = False, verbose: bool = False) -> Iterator[Boot]:
+def opened(
+    c: Context, runtime: str = "", *, quick: bool = False, verbose: bool = False, with_: Sequence[str] = ()
+) -> Iterator[Boot]:
     """The stack of this folder; errors end the task with their exit code."""
     from scripts.bootorder.console import Console
     from scripts.bootorder.opening import open_boot
@@ -30,14 +33,14 @@ def opened(c: Context, runtime: str = "", *, quick: bool = False, verbose: bool 
 
     console = Console(verbose=verbose)
     with translated(console):
-        yield open_boot(ROOT, configuration(c), console, runtime, quick=quick)
+        yield open_boot(ROOT, configuration(c), console, runtime, quick=quick, asked_for=with_)
 
 
-def run_stage(c: Context, name: str, runtime: str, verbose: bool) -> None:
+def run_stage(c: Context, name: str, runtime: str, verbose: bool, with_: Sequence[str] = ()) -> None:
     """One stage as a task of its own."""
     from scripts.bootorder.opening import run_stages
 
-    with opened(c, runtime, verbose=verbose) as boot:
+    with opened(c, runtime, verbose=verbose, with_=with_) as boot:
         run_stages(boot, [name], dry=c.config.run.dry)
 
 
@@ -53,10 +56,10 @@ def clean(c: Context, runtime: str = "", verbose: bool = False) -> None:
     run_stage(c, "clean", runtime, verbose)
 
 
-@task(help=RUNTIME | VERBOSE)
-def db_up(c: Context, runtime: str = "", verbose: bool = False) -> None:
+@task(help=WITH | RUNTIME | VERBOSE, iterable=["with_"])
+def db_up(c: Context, with_: list[str], runtime: str = "", verbose: bool = False) -> None:
     """Start the database and what stands beside it."""
-    run_stage(c, "db-up", runtime, verbose)
+    run_stage(c, "db-up", runtime, verbose, with_)
 
 
 @task(help=RUNTIME | VERBOSE)
@@ -77,16 +80,16 @@ def seed(c: Context, runtime: str = "", verbose: bool = False) -> None:
     run_stage(c, "seed", runtime, verbose)
 
 
-@task(help=RUNTIME | VERBOSE)
-def apps_up(c: Context, runtime: str = "", verbose: bool = False) -> None:
+@task(help=WITH | RUNTIME | VERBOSE, iterable=["with_"])
+def apps_up(c: Context, with_: list[str], runtime: str = "", verbose: bool = False) -> None:
     """Start the other services."""
-    run_stage(c, "apps-up", runtime, verbose)
+    run_stage(c, "apps-up", runtime, verbose, with_)
 
 
-@task(help=RUNTIME | VERBOSE)
-def wait_apps(c: Context, runtime: str = "", verbose: bool = False) -> None:
+@task(help=WITH | RUNTIME | VERBOSE, iterable=["with_"])
+def wait_apps(c: Context, with_: list[str], runtime: str = "", verbose: bool = False) -> None:
     """Wait until every app is healthy."""
-    run_stage(c, "wait-apps", runtime, verbose)
+    run_stage(c, "wait-apps", runtime, verbose, with_)
 
 
 @task(
@@ -96,12 +99,15 @@ def wait_apps(c: Context, runtime: str = "", verbose: bool = False) -> None:
         "logs": "follow the logs afterwards (Ctrl-C ends the following, not the stack)",
         "until": "the last stage to run, e.g. migrate",
     }
+    | WITH
     | RUNTIME
     | VERBOSE
-    | JSON
+    | JSON,
+    iterable=["with_"],
 )
 def start(
     c: Context,
+    with_: list[str],
     clean: bool = False,
     quick: bool = False,
     logs: bool = False,
@@ -113,7 +119,7 @@ def start(
     """Boot the whole stack, stage by stage, in the safe order."""
     from scripts.bootorder.opening import follow_logs, start_stack
 
-    with opened(c, runtime, quick=quick, verbose=verbose) as boot:
+    with opened(c, runtime, quick=quick, verbose=verbose, with_=with_) as boot:
         start_stack(boot, with_clean=clean, until=until, as_json=json, dry=c.config.run.dry)
         if logs and not c.config.run.dry:
             follow_logs(boot)

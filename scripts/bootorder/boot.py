@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -10,7 +10,7 @@ from pathlib import Path
 from . import env_file
 from .console import Console
 from .database import Target
-from .errors import SettingsError
+from .errors import BootError, SettingsError
 from .owners import Owner
 from .probes import Clock
 from .processes import Processes
@@ -31,11 +31,13 @@ class Boot:
     console: Console
     clock: Clock
     quick: bool = False
+    asked_for: Collection[str] = ()  # optional services to start too
+    elsewhere: Callable[[], BootError | None] = lambda: None  # whether the other runtime runs this stack
     _built: set[str] = field(default_factory=set)
 
     @property
     def state_folder(self) -> Path:
-        """What may be deleted at any time: caches, the lock."""
+        """Caches, the lock, logs; and, without Docker, the database."""
         return self.root / STATE_FOLDER
 
     @property
@@ -47,14 +49,23 @@ class Boot:
         return [Owner(name, settings, self) for name, settings in self.settings.owners.items()]
 
     @cached_property
+    def beside(self) -> Sequence[str]:
+        """What is started with the database; of the optional ones those that were asked for."""
+        return [name for name in self.settings.database.beside if self._is_wanted(name)]
+
+    def _is_wanted(self, name: str) -> bool:
+        return name in self.asked_for or name not in self.runtime.optional()
+
+    @cached_property
     def apps(self) -> Mapping[str, AppSettings]:
-        """Every service that is not the database, not beside it and not a one-off; settings where there are any."""
+        """Every service that is not the database, not beside it, not a one-off and not left out; with its settings."""
         database = self.settings.database
         # An owner that creates at start is at home in its app; the others may have a one-off of their own.
         one_offs = {owner.settings.service for owner in self.owners if not owner.migrator.creates_at_start}
         others = {database.service, *database.beside, *(one_offs - set(self.settings.apps))}
         declared = self.runtime.declared()
-        return {name: self.settings.apps.get(name, AppSettings()) for name in declared if name not in others}
+        wanted = [name for name in declared if name not in others and self._is_wanted(name)]
+        return {name: self.settings.apps.get(name, AppSettings()) for name in wanted}
 
     def check(self) -> None:
         """Raises SettingsError where invoke.yaml names a service that the runtime does not know."""
@@ -64,6 +75,9 @@ class Boot:
         for name in (database.service, *database.beside, *owners, *self.settings.apps):
             if name not in declared:
                 raise unknown("service in invoke.yaml", name, declared)
+        for name in self.asked_for:
+            if name not in declared:
+                raise unknown("service to start --with", name, self.runtime.optional() or declared)
 
     def target(self) -> Target:
         """The stack's database as it is reached from this machine now."""

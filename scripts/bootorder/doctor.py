@@ -6,13 +6,12 @@ import platform
 import shutil
 import stat
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 
 from . import ports
 from .boot import Boot
 from .errors import BootError
-from .runtimes.compose import OLDEST_COMPOSE, ComposeRuntime, find_compose
 
 OLDEST_PYTHON = (3, 11)
 _DISK_WANTED = 3 * 1024**3  # bytes: the sample's images and their build
@@ -38,15 +37,11 @@ class Finding:
 def examine(boot: Boot) -> Iterator[Finding]:
     """Every finding, as it is made."""
     yield _python()
-    runtime = boot.runtime
     reachable = True
-    if isinstance(runtime, ComposeRuntime):
-        engine = _engine(runtime)
-        reachable = engine.ok
-        yield engine
-        compose = _compose(boot)
-        reachable &= compose.ok
-        yield compose
+    for name, look in boot.runtime.needs().items():
+        finding = _need(name, look)
+        reachable &= finding.ok
+        yield finding
     yield _disk(boot)
     yield _secrets(boot)
     yield from _host_tools(boot)
@@ -63,20 +58,11 @@ def _python() -> Finding:
     )
 
 
-def _engine(runtime: ComposeRuntime) -> Finding:
+def _need(name: str, look: Callable[[], str]) -> Finding:
     try:
-        return Finding("docker engine", True, runtime.engine.version())
+        return Finding(name, True, look())
     except BootError as error:
-        return Finding("docker engine", False, f"{error.message}: {error.seen}", error.hint)
-
-
-def _compose(boot: Boot) -> Finding:
-    try:
-        cli = find_compose(boot.processes, boot.root)
-    except BootError as error:
-        return Finding("docker compose", False, f"{error.message}: {error.seen}", error.hint)
-    version = boot.processes.run([*cli, "version", "--short"], cwd=boot.root).out.strip()
-    return Finding("docker compose", True, f"{version} ({'.'.join(map(str, OLDEST_COMPOSE))} or newer is needed)")
+        return Finding(name, False, ": ".join(filter(None, (error.message, error.seen))), error.hint)
 
 
 def _disk(boot: Boot) -> Finding:

@@ -6,13 +6,15 @@ import hashlib
 import os
 import re
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from .errors import SettingsError
 
 # Compose's own variable: the prefix of this stack's containers, volumes and images.
 PROJECT = "COMPOSE_PROJECT_NAME"
+
+_REFERENCE = re.compile(r"\$\$|\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>[^}]*))?\}")
 
 _HEADER = "# Secrets of this stack, made by bootorder on first use. Keep them out of git.\n"
 
@@ -36,6 +38,23 @@ def written(path: Path) -> dict[str, str]:
             expected="a text file in UTF-8 that this user can read",
             hint=f"correct {path}, or move it away to have one made",
         ) from None
+
+
+def expand(text: str, variables: Mapping[str, str], where: str) -> str:
+    """`${NAME}`, `${NAME:-default}` and `$$` as Compose has them. Raises SettingsError for a name without a value."""
+
+    def value(found: re.Match[str]) -> str:
+        if found.group() == "$$":
+            return "$"
+        known = variables.get(found["name"], "") or found["default"]
+        if known is None:
+            raise SettingsError(
+                f"{where} needs {found['name']}, which has no value",
+                hint=f"give {found['name']} a value in .env, or write `${{{found['name']}:-default}}`",
+            )
+        return known
+
+    return _REFERENCE.sub(value, text)
 
 
 def complete(path: Path, names: Sequence[str], lock: Path) -> list[str]:

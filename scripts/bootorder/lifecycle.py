@@ -16,24 +16,16 @@ def stop(boot: Boot) -> Outcome:
 
 
 def clean(boot: Boot) -> Outcome:
-    """Remove this stack's containers, volumes and built images, and nothing of anyone else's."""
-    removed = boot.runtime.remove()
+    """Remove what ran, its data and what was built, of this stack, and nothing of anyone else's."""
     parts = [
-        f"{len(things)} {what}{'s' if len(things) != 1 else ''}"
-        for what, things in (
-            ("container", removed.containers),
-            ("volume", removed.volumes),
-            ("image", removed.images),
-        )
-        if things
+        f"{len(names)} {kind}{'s' if len(names) != 1 else ''}" for kind, names in boot.runtime.remove().items() if names
     ]
     return Outcome.done(f"removed {', '.join(parts)}") if parts else Outcome.skipped("nothing was there")
 
 
 def db_up(boot: Boot) -> Outcome:
     """Start the database and what stands beside it."""
-    database = boot.settings.database
-    return _start(boot, [database.service, *database.beside])
+    return _start(boot, [boot.settings.database.service, *boot.beside])
 
 
 def apps_up(boot: Boot) -> Outcome:
@@ -50,6 +42,7 @@ def apps_up(boot: Boot) -> Outcome:
 def _start(boot: Boot, names: Sequence[str]) -> Outcome:
     if not names:
         return Outcome.skipped("there is nothing to start")
+    boot.build(names)
     started = boot.runtime.start(names, boot.console.detail)
     return Outcome.done(f"{_list(started)} started") if started else Outcome.skipped(f"{_list(names)} already run")
 

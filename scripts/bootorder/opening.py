@@ -9,23 +9,39 @@ from pathlib import Path
 from typing import Any
 
 from . import env_file
-from .boot import Boot
+from .boot import STATE_FOLDER, Boot
+from .choosing import Runtimes
 from .console import Console
 from .errors import BootError, MachineError, SettingsError, command
 from .lock import exclusive
 from .probes import SystemClock
 from .processes import SystemProcesses
-from .runtimes.compose import ComposeRuntime
-from .settings import parse, runtime_name
+from .settings import parse
 from .stages import Record, named, plan, run_plan
 
 
-def open_boot(root: Path, config: Mapping[str, Any], console: Console, runtime: str, *, quick: bool = False) -> Boot:
+def open_boot(
+    root: Path,
+    config: Mapping[str, Any],
+    console: Console,
+    runtime: str,
+    *,
+    quick: bool = False,
+    asked_for: Sequence[str] = (),
+) -> Boot:
     """Settings and runtime of the stack in `root`. Touches nothing."""
     settings = parse(config)
-    runtime_name(runtime, settings)
     processes = SystemProcesses()
-    return Boot(root, settings, ComposeRuntime(root, processes), processes, console, SystemClock(), quick=quick)
+    runtimes = Runtimes(root, root / STATE_FOLDER, settings, processes, console)
+    choice = runtimes.choose(runtime)
+    if choice.why:
+        console.say(f"runtime: {choice.runtime.name} ({choice.why})")
+    return Boot(
+        *(root, settings, choice.runtime, processes, console, SystemClock()),
+        quick=quick,
+        asked_for=asked_for,
+        elsewhere=lambda: runtimes.elsewhere(choice.runtime),
+    )
 
 
 def _make_secrets(boot: Boot) -> None:
@@ -44,6 +60,15 @@ def _prepare(boot: Boot) -> None:
     boot.check()
 
 
+def _look_elsewhere(boot: Boot, names: Sequence[str]) -> None:
+    """Refuse to boot a stack a second time; what only ends or shows it says so instead."""
+    trouble = boot.elsewhere()
+    if trouble and set(names) - {"stop", "clean"}:
+        raise trouble
+    if trouble:
+        boot.console.say(f"note: {trouble.message} ({trouble.seen}); {trouble.hint}")
+
+
 def run_stages(boot: Boot, names: Sequence[str], *, dry: bool) -> None:
     """Single stages, as tasks of their own."""
     if dry:
@@ -51,6 +76,7 @@ def run_stages(boot: Boot, names: Sequence[str], *, dry: bool) -> None:
         return
     _prepare(boot)
     with exclusive(boot.state_folder, " ".join(names)):
+        _look_elsewhere(boot, names)
         run_plan(boot, named(*names), [])
 
 
@@ -64,6 +90,7 @@ def start_stack(boot: Boot, *, with_clean: bool, until: str, as_json: bool, dry:
         stages = plan(with_clean=with_clean, quick=boot.quick, until=until)
         _prepare(boot)
         with exclusive(boot.state_folder, "start"):
+            _look_elsewhere(boot, ["start"])
             run_plan(boot, stages, records)
     except BootError as error:
         if as_json:
@@ -104,6 +131,7 @@ def show_status(boot: Boot, *, as_json: bool = False) -> None:
     from .status import status
 
     _prepare(boot)
+    _look_elsewhere(boot, [])
     found = status(boot)
     if as_json:
         boot.console.data(found)

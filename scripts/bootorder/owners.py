@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import catalog
+from . import catalog, sources
 from .catalog import Catalog
 from .database import Target, scratch_database, with_database
 from .errors import GuardError, LogTail, MigrationError, SettingsError
 from .migrators import BY_NAME, Migrator
 from .processes import Completed
 from .settings import OwnerSettings
+from .sources import digest
 
 if TYPE_CHECKING:
     from .boot import Boot
-
-# What is made from the sources, or is not part of them.
-_NOT_SOURCES = {".git", ".next", ".venv", "__pycache__", "build", "dist", "node_modules"}
 
 
 class Owner:
@@ -60,9 +56,13 @@ class Owner:
         Empty where that is not known.
         """
         runtime = self._boot.runtime
-        sources = self._sources_digest() if self.settings.run == "host" else runtime.fingerprint(self.settings.service)
+        made_of = (
+            sources.of_folder(self._directory())
+            if self.settings.run == "host"
+            else runtime.fingerprint(self.settings.service)
+        )
         server = runtime.fingerprint(self._boot.settings.database.service)
-        return _digest([sources, server, catalog.QUERY, *self.settings.migrate]) if sources else ""
+        return digest([made_of, server, catalog.QUERY, *self.settings.migrate]) if made_of else ""
 
     def seed_fingerprint(self) -> str:
         """Changes also with the environment: a seed writes addresses and passwords into its rows. May be empty, too."""
@@ -70,7 +70,7 @@ class Owner:
         if not made_of:
             return ""
         environment = self._boot.runtime.environment(self.settings.service)
-        return _digest([made_of, *self.settings.seed, json.dumps(environment, sort_keys=True)])
+        return digest([made_of, *self.settings.seed, json.dumps(environment, sort_keys=True)])
 
     def rehearsed(self) -> Catalog | None:
         """What the tool makes, if it was rehearsed in this boot or since its sources last changed."""
@@ -134,29 +134,12 @@ class Owner:
         return kept if isinstance(kept, dict) else {}
 
     def _cache(self) -> Path:
-        return self._boot.state_folder / "rehearsals" / f"{_digest([self.name])[:12]}.json"
+        return self._boot.state_folder / "rehearsals" / f"{digest([self.name])[:12]}.json"
 
     def _directory(self) -> Path:
         return self._boot.root / self.settings.directory
-
-    def _sources_digest(self) -> str:
-        return _digest(
-            part
-            for path in _files(self._directory())
-            for part in (str(path.relative_to(self._directory())), hashlib.sha256(path.read_bytes()).hexdigest())
-        )
 
 
 def _read(target: Target) -> Catalog:
     with target.connect() as connection:
         return catalog.read(connection)
-
-
-def _files(folder: Path) -> Iterator[Path]:
-    for parent, folders, names in os.walk(folder):
-        folders[:] = sorted(set(folders) - _NOT_SOURCES)
-        yield from (path for name in sorted(names) if (path := Path(parent, name)).is_file())
-
-
-def _digest(parts: Sequence[str] | Iterator[str]) -> str:
-    return hashlib.sha256("\0".join(parts).encode()).hexdigest()

@@ -41,6 +41,7 @@ class Processes(Protocol):
         cwd: Path,
         env: Mapping[str, str] | None = None,
         on_line: Callable[[str], None] | None = None,
+        inherit: bool = True,
     ) -> Completed: ...
 
     def stream(self, argv: Sequence[str], *, cwd: Path) -> Iterator[str]: ...
@@ -56,8 +57,9 @@ class SystemProcesses:
         cwd: Path,
         env: Mapping[str, str] | None = None,
         on_line: Callable[[str], None] | None = None,
+        inherit: bool = True,
     ) -> Completed:
-        """Run to the end. `env` is added to this process's environment. Raises FileNotFoundError."""
+        """Run to the end. `env` is added to this process's environment, or replaces it. Raises FileNotFoundError."""
         out: list[str] = []
         both: list[str] = []
         failures: list[BaseException] = []
@@ -74,7 +76,8 @@ class SystemProcesses:
                         except Exception as error:  # noqa: BLE001  # raised again below, where the caller is
                             failures.append(error)
 
-        with _ended(_start(argv, cwd, env, stderr=subprocess.PIPE)) as process:
+        given = {**(os.environ if inherit else {}), **(env or {})}
+        with _ended(_start(argv, cwd, given, stderr=subprocess.PIPE)) as process:
             readers = [
                 Thread(target=read, args=(stream, keep), daemon=True)
                 for stream, keep in ((process.stdout, out), (process.stderr, None))
@@ -95,20 +98,20 @@ class SystemProcesses:
     def stream(self, argv: Sequence[str], *, cwd: Path) -> Iterator[str]:
         """The command's lines as they come; the command ends when the reader stops reading."""
         with (
-            _ended(_start(argv, cwd, None, stderr=subprocess.STDOUT)) as process,
+            _ended(_start(argv, cwd, os.environ, stderr=subprocess.STDOUT)) as process,
             process.stdout or io.StringIO() as lines,
         ):
             for line in lines:
                 yield line.rstrip("\r\n")
 
 
-def _start(argv: Sequence[str], cwd: Path, env: Mapping[str, str] | None, *, stderr: int) -> subprocess.Popen[str]:
+def _start(argv: Sequence[str], cwd: Path, env: Mapping[str, str], *, stderr: int) -> subprocess.Popen[str]:
     windows = sys.platform == "win32"
     return subprocess.Popen(
         # on Windows `pnpm` is `pnpm.cmd`, which only a full path finds
-        [shutil.which(argv[0]) or argv[0], *argv[1:]] if windows else list(argv),
+        [shutil.which(argv[0], path=env.get("PATH")) or argv[0], *argv[1:]] if windows else list(argv),
         cwd=cwd,
-        env={**os.environ, **(env or {})},
+        env=dict(env),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=stderr,

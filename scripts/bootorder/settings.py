@@ -13,7 +13,7 @@ from .errors import SettingsError, command
 
 KEY = "bootorder"
 
-RuntimeName = Literal["auto", "compose"]
+RuntimeName = Literal["auto", "compose", "embedded"]
 MigratorName = Literal["drizzle", "sqlmodel", "command"]
 
 
@@ -25,6 +25,9 @@ def _as_arguments(value: object) -> object:
 Arguments = Annotated[tuple[str, ...], BeforeValidator(_as_arguments)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False, strict=True)]
 Name = Annotated[str, Field(min_length=1)]
+# A number, or text with `${NAME:-default}` in it, of which a number comes when .env has been read.
+Port = Annotated[str, BeforeValidator(lambda value: str(value) if type(value) is int else value), Field(min_length=1)]
+Text = Annotated[str, BeforeValidator(lambda value: str(value) if type(value) in {int, float} else value)]
 Variable = Annotated[str, Field(pattern="^[A-Za-z_][A-Za-z0-9_]*$")]
 
 
@@ -33,7 +36,10 @@ class _Part(BaseModel):
 
 
 class DatabaseSettings(_Part):
-    """The one PostgreSQL that all share. `password` names the variable in .env that holds it."""
+    """The one PostgreSQL that all share. `password` names the variable in .env that holds it.
+
+    `port`, `major` and `binaries` are for the embedded runtime: compose.yaml says them for Compose.
+    """
 
     service: Name
     name: Name
@@ -41,6 +47,9 @@ class DatabaseSettings(_Part):
     password: Variable
     beside: tuple[Name, ...] = ()
     wait: Seconds = 60
+    port: Port = "5432"
+    major: Annotated[int, Field(ge=14, strict=True)] = 18
+    binaries: Literal["wheel", "path"] = "wheel"
 
 
 class OwnerSettings(_Part):
@@ -68,6 +77,21 @@ class AppSettings(_Part):
     wait: Seconds = 60
 
 
+class ProcessSettings(_Part):
+    """What compose.yaml says of a service, for the embedded runtime: a process of this machine, started in `directory`.
+
+    Without `run` it is only where one-offs are at home. An `optional` one is started with `--with` only.
+    """
+
+    directory: Name = "."
+    install: Arguments = ()
+    build: Arguments = ()
+    run: Arguments = ()
+    port: Port | None = None
+    env: dict[Variable, Text] = {}
+    optional: bool = False
+
+
 class Settings(_Part):
     """One stack."""
 
@@ -76,6 +100,7 @@ class Settings(_Part):
     database: DatabaseSettings
     owners: dict[str, OwnerSettings] = {}
     apps: dict[str, AppSettings] = {}
+    processes: dict[Name, ProcessSettings] = {}
 
 
 def parse(config: Mapping[str, Any]) -> Settings:
@@ -139,5 +164,10 @@ def _problem(item: Any) -> str:
 
 
 def _keys_beside(path: tuple[str, ...]) -> Iterable[str]:
-    parts: dict[str, type[_Part]] = {"database": DatabaseSettings, "owners": OwnerSettings, "apps": AppSettings}
+    parts: dict[str, type[_Part]] = {
+        "database": DatabaseSettings,
+        "owners": OwnerSettings,
+        "apps": AppSettings,
+        "processes": ProcessSettings,
+    }
     return (Settings if len(path) == 1 else parts.get(path[0], Settings)).model_fields

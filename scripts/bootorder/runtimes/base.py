@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -46,22 +46,19 @@ class Service:
         return self.state == "running"
 
 
-@dataclass(frozen=True)
-class Removed:
-    """What `remove` took away."""
-
-    containers: Sequence[str] = ()
-    volumes: Sequence[str] = ()
-    images: Sequence[str] = ()
-
-
 class Runtime(Protocol):
     """Starting, stopping and looking at the services of one stack. One contract suite runs over all of them."""
 
     name: str
 
+    def needs(self) -> Mapping[str, Callable[[], str]]:
+        """What the machine must have: by name, a look that says what is there or raises a BootError."""
+
     def declared(self) -> Sequence[str]:
         """Every service of the stack, one-offs included."""
+
+    def optional(self) -> Collection[str]:
+        """Those that are only started when they are asked for by name (`--with`)."""
 
     def services(self) -> Mapping[str, Service]:
         """Every declared service as it is now."""
@@ -81,8 +78,8 @@ class Runtime(Protocol):
     def stop_one_offs(self) -> None:
         """End the one-offs that killed runs left behind: their locks are free, they go on."""
 
-    def remove(self) -> Removed:
-        """Remove containers, data and locally built images of this stack only."""
+    def remove(self) -> Mapping[str, Sequence[str]]:
+        """Remove what runs, its data and what was built, of this stack only. Returns names by kind: `volume` ..."""
 
     def run_once(
         self, service: str, argv: Sequence[str], env: Mapping[str, str], on_line: Callable[[str], None]

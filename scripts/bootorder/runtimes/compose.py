@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import secrets
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from ..errors import LogTail, MachineError, SettingsError, command
 from ..ports import refuse_taken_ports
 from ..processes import Completed, Processes
 from ..settings import unknown
-from .base import Address, Removed, Service
+from .base import Address, Service
 from .engine import Engine
 
 # The newest things asked of it: `--progress` as a global flag and inline `configs`.
@@ -25,6 +25,9 @@ _PROJECT = "com.docker.compose.project"
 _SERVICE = "com.docker.compose.service"
 _ONE_OFF = "com.docker.compose.oneoff"
 _FOLDER = "com.docker.compose.project.working_dir"
+
+# What Compose looks for, in its order.
+COMPOSE_FILES = ("compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml")
 
 _ALIVE = {"running", "restarting", "paused"}
 # As the engine spells "on all interfaces".
@@ -50,6 +53,13 @@ class ComposeRuntime:
     def engine(self) -> Engine:
         return Engine.connect()
 
+    def needs(self) -> Mapping[str, Callable[[], str]]:
+        return {"docker engine": lambda: self.engine.version(), "docker compose": self._compose_version}
+
+    def _compose_version(self) -> str:
+        version = self._compose(["version", "--short"]).out.strip()
+        return f"{version} ({'.'.join(map(str, OLDEST_COMPOSE))} or newer is needed)"
+
     @cached_property
     def _config(self) -> Mapping[str, Any]:
         done = self._compose(["--profile", "*", "config", "--format", "json"])
@@ -69,6 +79,9 @@ class ComposeRuntime:
 
     def declared(self) -> Sequence[str]:
         return list(self._config["services"])
+
+    def optional(self) -> Collection[str]:
+        return [name for name, config in self._config["services"].items() if config.get("profiles")]
 
     def environment(self, service: str) -> Mapping[str, str]:
         given = self._service_config(service).get("environment") or {}
@@ -97,6 +110,14 @@ class ComposeRuntime:
                     hint="set COMPOSE_PROJECT_NAME (and the ports) in .env to tell the two stacks apart",
                 )
         return found
+
+    def running(self) -> list[str]:
+        """What of this folder's stack runs; nothing where no engine answers. Asks the engine only, not Compose."""
+        try:
+            found = self.engine.containers({"label": f"{_FOLDER}={self._root.resolve()}"})
+        except MachineError:
+            return []
+        return [container["Labels"].get(_SERVICE, "") for container in found if container["State"] in _ALIVE]
 
     def _is_ours(self, folder: Path) -> bool:
         """This folder or one in it; or, for a checkout that was renamed, one that is gone, if .env gives its name.
@@ -240,7 +261,7 @@ class ComposeRuntime:
             if container["Labels"].get(_ONE_OFF) == "True" and container["State"] in _ALIVE:
                 self.engine.stop(container["Id"])
 
-    def remove(self) -> Removed:
+    def remove(self) -> Mapping[str, Sequence[str]]:
         mine = {"label": f"{_PROJECT}={self.project}"}
         containers = self._containers()
         volumes = self.engine.volumes(mine)
@@ -267,7 +288,7 @@ class ComposeRuntime:
                 log=LogTail.of("docker compose down", done.text),
                 hint="see what still uses it, then run this again",
             )
-        return Removed(containers=[*map(_name, containers)], volumes=volumes, images=images)
+        return {"container": [*map(_name, containers)], "volume": volumes, "image": images}
 
     def run_once(
         self, service: str, argv: Sequence[str], env: Mapping[str, str], on_line: Callable[[str], None]

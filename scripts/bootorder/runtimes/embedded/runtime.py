@@ -1,0 +1,310 @@
+"""The embedded runtime: what invoke.yaml says under `processes`, as processes of this machine."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+
+from ... import env_file, sources
+from ...errors import LogTail, MachineError, SettingsError, command
+from ...ports import refuse_taken_ports
+from ...processes import Completed, Processes
+from ...settings import ProcessSettings, Settings, unknown
+from ..base import Address, Service
+from . import logs
+from .builds import Builds, Step
+from .postgres import Postgres
+from .table import LABEL, Order, ProcessTable
+from .toolchain import Toolchain
+
+_HOST = "127.0.0.1"
+
+# What a program needs of this machine to work at all; the rest of the caller's environment stays away, as in a
+# container. With it stay DATABASE_URL, PGHOST, NODE_ENV and the like of another project.
+_KEPT = {
+    "HOME",
+    "USER",
+    "LOGNAME",
+    "SHELL",
+    "LANG",
+    "LANGUAGE",
+    "TZ",
+    "TERM",
+    "CI",
+    "NO_COLOR",
+    "TMPDIR",
+    "TEMP",
+    "TMP",
+}
+_KEPT |= {"SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "NODE_EXTRA_CA_CERTS", "LD_LIBRARY_PATH"}
+_KEPT |= {"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY", "COREPACK_HOME", "PNPM_HOME", "PYTHONDONTWRITEBYTECODE"}
+_KEPT |= {"SYSTEMROOT", "SYSTEMDRIVE", "WINDIR", "COMSPEC", "PATHEXT", "APPDATA", "LOCALAPPDATA", "PROGRAMDATA"}
+_KEPT |= {"USERPROFILE", "USERNAME", "HOMEDRIVE", "HOMEPATH", "PROGRAMFILES", "NUMBER_OF_PROCESSORS"}
+_KEPT_STARTS = ("LC_", "XDG_", "PIP_", "UV_", "NPM_CONFIG_")
+
+
+class EmbeddedRuntime:
+    """The stack in `root`. What it keeps stands in `state`; `say` tells a person what takes long."""
+
+    name = "embedded"
+
+    def __init__(
+        self, root: Path, state: Path, settings: Settings, processes: Processes, say: Callable[[str], None]
+    ) -> None:
+        self._root = root.resolve()
+        self._state = state.resolve()
+        self._settings = settings
+        self._processes = processes
+        self._say = say
+        self._postgres = Postgres(self._state / "postgres", settings.database, processes, say)
+        self._builds = Builds(self._state / "built", processes, say)
+        self.table = ProcessTable(
+            self._root,
+            self._state / "processes",
+            self._state / "logs",
+            lambda: {settings.database.service: self._postgres.data},
+        )
+
+    def needs(self) -> Mapping[str, Callable[[], str]]:
+        folders = dict.fromkeys(process.directory for process in self._settings.processes.values())
+        return {
+            "postgres": self._postgres.describe,
+            **{f"tools of {folder}": self._tools_of(folder).describe for folder in folders},
+        }
+
+    # -- what is declared ------------------------------------------------------------------------------------------
+
+    @property
+    def _database(self) -> str:
+        return self._settings.database.service
+
+    def declared(self) -> Sequence[str]:
+        return [self._database, *(name for name in self._settings.processes if name != self._database)]
+
+    def optional(self) -> Collection[str]:
+        return [name for name, process in self._settings.processes.items() if process.optional]
+
+    @cached_property
+    def _variables(self) -> Mapping[str, str]:
+        return {**env_file.read(self._root / ".env"), **os.environ}
+
+    def environment(self, service: str) -> Mapping[str, str]:
+        if self._is_database(service):
+            return {}
+        where = f"processes.{service}.env"
+        given = {
+            name: env_file.expand(text, self._variables, f"{where}.{name}")
+            for name, text in self._process(service).env.items()
+        }
+        port = self._port(service)
+        said = {"HOST": _HOST, "PORT": str(port)} if port else {}
+        return {**said, "BOOTORDER_DATA_DIR": str(self._data_folder(service)), **given}
+
+    def _data_folder(self, service: str) -> Path:
+        """Of an app that keeps something beside the database."""
+        return self._state / "data" / service
+
+    def _is_database(self, service: str) -> bool:
+        if service not in self.declared():
+            raise unknown("service", service, self.declared())
+        return service == self._database
+
+    def _process(self, service: str) -> ProcessSettings:
+        if service not in self._settings.processes:
+            raise unknown("service", service, self._settings.processes)
+        return self._settings.processes[service]
+
+    def _folder(self, service: str) -> Path:
+        folder = self._root / self._process(service).directory
+        if not folder.is_dir():
+            raise SettingsError(
+                f"the folder of {service} is missing",
+                expected=f"`processes.{service}.directory`: {folder}",
+                hint="correct it in invoke.yaml",
+            )
+        return folder
+
+    def _port(self, service: str) -> int | None:
+        is_database = self._is_database(service)
+        text = self._settings.database.port if is_database else self._process(service).port
+        if text is None:
+            return None
+        where = "database.port" if is_database else f"processes.{service}.port"
+        port = env_file.expand(text, self._variables, where)
+        if not port.isdecimal() or not 0 < int(port) < 65536:  # noqa: PLR2004
+            raise SettingsError(
+                f"`{where}` is not a port",
+                expected="a number from 1 to 65535",
+                seen=port,
+                hint="correct it in invoke.yaml or .env",
+            )
+        return int(port)
+
+    def _address(self, service: str) -> Address | None:
+        port = self._port(service)
+        return Address(_HOST, port) if port else None
+
+    # -- looking ---------------------------------------------------------------------------------------------------
+
+    def services(self) -> Mapping[str, Service]:
+        return {name: self._service(name) for name in self.declared()}
+
+    def _service(self, name: str) -> Service:
+        seen = self.table.look(name)
+        return Service(name, seen.state, exit_code=seen.code, instance=seen.instance, address=self._address(name))
+
+    def running(self) -> list[str]:
+        """What of this stack runs, as far as its records tell."""
+        return [name for name in self.declared() if self.table.look(name).state == "running"]
+
+    def port_holder(self, port: int) -> str:
+        held = [name for name in self.running() if self._port(name) == port]
+        return f"{held[0]} of this stack's embedded runtime" if held else ""
+
+    def log_tail(self, name: str) -> LogTail:
+        return LogTail.of(name, "\n".join(line for _, line in logs.tail(self.table.log(name), LogTail.KEPT)))
+
+    def logs(self, names: Sequence[str], *, tail: int, follow: bool) -> Iterator[tuple[str, str]]:
+        files = {name: self.table.log(name) for name in names or self.declared()}
+        return logs.followed(files, tail) if follow else logs.merged(files, tail)
+
+    # -- building --------------------------------------------------------------------------------------------------
+
+    def is_built(self, service: str) -> bool:
+        if self._is_database(service):
+            return self._postgres.is_installed
+        return self._toolchain(service).is_ready and all(map(self._builds.was_done, self._steps(service)))
+
+    def fingerprint(self, service: str) -> str:
+        if not self.is_built(service):
+            return ""
+        if self._is_database(service):
+            return self._postgres.version
+        return sources.digest([self._toolchain(service).version, sources.of_folder(self._folder(service))])
+
+    def build(self, names: Sequence[str], on_line: Callable[[str], None]) -> None:
+        for name in names:
+            if self._is_database(name):
+                self._postgres.install(on_line)
+                continue
+            self._toolchain(name).prepare(on_line)
+            for step in self._steps(name):
+                if not self._builds.is_done(step):
+                    self._builds.do(step, self._surroundings(name), on_line)
+
+    def _toolchain(self, service: str) -> Toolchain:
+        self._folder(service)  # refuses one that is not there
+        return self._tools_of(self._process(service).directory)
+
+    def _tools_of(self, directory: str) -> Toolchain:
+        return Toolchain(self._root / directory, self._state / "tools", self._processes, self._say)
+
+    def _steps(self, service: str) -> list[Step]:
+        """What must have been done before this service can run, in order."""
+        process, folder, toolchain = self._process(service), self._folder(service), self._toolchain(service)
+        packages = sources.digest([toolchain.version, sources.of_locks(folder)])
+        steps = []
+        if process.install:
+            steps.append(Step(f"installing the packages of {folder.name}", process.install, folder, packages))
+        environment = (f"{name}={value}" for name, value in sorted(self.environment(service).items()))
+        made_of = sources.digest([packages, sources.of_folder(folder), *environment])
+        steps.append(Step(f"building {service}", process.build, folder, made_of))
+        return steps
+
+    def _surroundings(self, service: str, added: Mapping[str, str] | None = None) -> dict[str, str]:
+        """The whole environment of its commands."""
+        kept = {
+            name: value
+            for name, value in os.environ.items()
+            if name.upper() in _KEPT or name.upper().startswith(_KEPT_STARTS)
+        }
+        path = self._toolchain(service).search_path(os.environ)
+        return {**kept, "PATH": path, **self.environment(service), **(added or {})}
+
+    # -- changing --------------------------------------------------------------------------------------------------
+
+    def start(self, names: Sequence[str], on_line: Callable[[str], None]) -> Sequence[str]:
+        orders = {}
+        for name in names:
+            order = self._order(name)
+            seen = self.table.look(name)
+            if order is not None and not (seen.state == "running" and seen.made_of == order.made_of):
+                orders[name] = order
+        if not orders:
+            return []
+        # What is to be started anew, and what a killed run left of it, which would hold its port or its data.
+        self.table.stop([found for found in self.table.find() if found.service in orders and not found.one_off])
+        refuse_taken_ports(
+            {name: [port] for name in orders if (port := self._port(name))},
+            self.port_holder,
+            "`port` in invoke.yaml, or its variable in .env",
+        )
+        for name in orders:
+            if name == self._database:
+                self._postgres.prepare(env_file.secret(self._root / ".env", self._settings.database.password), on_line)
+            else:
+                self._data_folder(name).mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.table.start(orders)
+        return list(orders)
+
+    def _order(self, service: str) -> Order | None:
+        """Nothing where the service is only a home for one-offs."""
+        if self._is_database(service):
+            return self._postgres.order(self._port(service) or 0)
+        process = self._process(service)
+        if not process.run:
+            return None
+        # What it was built of, which may be older than the sources are now; nothing of the caller's own environment,
+        # so that what runs is left alone when it is started again from another terminal.
+        built = map(self._builds.made_of, self._steps(service))
+        declared = json.dumps([process.run, sorted(self.environment(service).items())])
+        made_of = sources.digest([*built, declared])
+        return Order(process.run, self._folder(service), self._surroundings(service), made_of)
+
+    def stop(self) -> Sequence[str]:
+        found = self.table.find()
+        # The database last: an app that loses it would fail before it can end.
+        last = [one for one in found if one.service == self._database]
+        self.table.stop([one for one in found if one not in last])
+        self.table.stop(last)
+        self._require_silence()
+        return sorted({one.service for one in found})
+
+    def _require_silence(self) -> None:
+        left = self.table.find()
+        if left:
+            self.table.stop(left)  # started while the others ended
+
+    def stop_one_offs(self) -> None:
+        self.table.stop([found for found in self.table.find() if found.one_off])
+
+    def remove(self) -> Mapping[str, Sequence[str]]:
+        stopped = self.stop()
+        data = self._postgres.remove()
+        for service in self.declared():
+            if self._data_folder(service).is_dir():
+                shutil.rmtree(self._data_folder(service))
+                data.append(str(self._data_folder(service)))
+        built = self._builds.forget()
+        self.table.forget()
+        return {"process": stopped, "data folder": data, "build": built}
+
+    def run_once(
+        self, service: str, argv: Sequence[str], env: Mapping[str, str], on_line: Callable[[str], None]
+    ) -> Completed:
+        folder = self._folder(service)
+        label = {LABEL: self.table.label(service, one_off=True)}
+        surroundings = self._surroundings(service, {**env, **label})
+        try:
+            return self._processes.run(argv, cwd=folder, env=surroundings, on_line=on_line, inherit=False)
+        except FileNotFoundError:
+            raise MachineError(
+                f"there is no `{argv[0]}` for {service}",
+                expected=f"`{' '.join(argv)}` in {folder}",
+                seen=f"no `{argv[0]}` on PATH",
+                hint=f"install it, or correct the command in invoke.yaml; {command('doctor')} says what is there",
+            ) from None

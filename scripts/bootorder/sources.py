@@ -1,0 +1,54 @@
+"""The files that something is made of, as one digest: it changes when one of them does."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+# What is made from the sources, or is not part of them.
+_NOT_SOURCES = {".bootorder", ".git", ".next", ".nox", ".venv", "__pycache__", "build", "dist", "node_modules"}
+_NOT_SOURCES |= {".mypy_cache", ".pytest_cache", ".ruff_cache", "next-env.d.ts"}
+_NOT_ENDINGS = (".log", ".pyc", ".tsbuildinfo")
+
+# Those that say which packages are installed, for whatever package manager.
+_LOCKS = {"package.json", "pnpm-lock.yaml", "pnpm-workspace.yaml", "package-lock.json", "npm-shrinkwrap.json"}
+_LOCKS |= {"yarn.lock", ".npmrc", ".yarnrc.yml", "pyproject.toml", "poetry.lock", "uv.lock", "Pipfile.lock"}
+
+
+def made_in(folder: Path) -> list[str]:
+    """What tools left there: packages, builds."""
+    return sorted(name for name in _NOT_SOURCES if (folder / name).is_dir())
+
+
+def digest(parts: Iterable[str]) -> str:
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+
+def of_folder(folder: Path) -> str:
+    """All its files, by name and content, but not what is made from them."""
+    return _of_files(folder, _files(folder))
+
+
+def of_locks(folder: Path) -> str:
+    """Only what says which packages it needs."""
+    names = sorted(path for path in folder.iterdir() if path.is_file()) if folder.is_dir() else []
+    wanted = (path for path in names if path.name in _LOCKS or path.match("requirements*.txt"))
+    return _of_files(folder, wanted)
+
+
+def _of_files(folder: Path, files: Iterable[Path]) -> str:
+    return digest(
+        part
+        for path in files
+        for part in (path.relative_to(folder).as_posix(), hashlib.sha256(path.read_bytes()).hexdigest())
+    )
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    for parent, folders, names in os.walk(folder):
+        folders[:] = sorted(set(folders) - _NOT_SOURCES)
+        for name in sorted(set(names) - _NOT_SOURCES):
+            if not name.endswith(_NOT_ENDINGS) and (path := Path(parent, name)).is_file():
+                yield path
