@@ -15,7 +15,7 @@ from .runtimes.engine import Engine
 from .settings import Settings, runtime_name
 
 # An engine that is there answers in milliseconds.
-_ENGINE_SECONDS = 1.0
+_ENGINE_SECONDS = 1
 
 
 @dataclass(frozen=True)

@@ -54,7 +54,10 @@ class ComposeRuntime:
         return Engine.connect()
 
     def needs(self) -> Mapping[str, Callable[[], str]]:
-        return {"docker engine": lambda: self.engine.version(), "docker compose": self._compose_version}
+        return {"docker engine": self._engine_version, "docker compose": self._compose_version}
+
+    def _engine_version(self) -> str:
+        return self.engine.version()
 
     def _compose_version(self) -> str:
         version = self._compose(["version", "--short"]).out.strip()

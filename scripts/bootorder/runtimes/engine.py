@@ -22,7 +22,7 @@ class Engine:
         self._api = client.api
 
     @classmethod
-    def connect(cls, seconds: float = _CONNECT_SECONDS) -> Engine:
+    def connect(cls, seconds: int = _CONNECT_SECONDS) -> Engine:
         """Raises MachineError that tells a missing engine from a forbidden one, at the latest after `seconds`."""
         import docker
         from docker.errors import DockerException

@@ -230,6 +230,6 @@ def _satisfies(version: str, wanted: str) -> bool:
     from semantic_version import NpmSpec, Version
 
     try:
-        return NpmSpec(wanted).match(Version(version))
+        return bool(NpmSpec(wanted).match(Version(version)))
     except ValueError:
         return False  # a range that only npm understands: the wheel is what the apps are tried with
