@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,9 +21,9 @@ from scripts.bootorder.boot import Boot
 from scripts.bootorder.catalog import Catalog, Key
 from scripts.bootorder.console import Console
 from scripts.bootorder.database import Target
-from scripts.bootorder.errors import LogTail
+from scripts.bootorder.errors import BootError, LogTail
 from scripts.bootorder.processes import Completed
-from scripts.bootorder.runtimes.base import Address, Removed, Service
+from scripts.bootorder.runtimes.base import Address, Service
 from scripts.bootorder.settings import Settings, parse, unknown
 
 PASSWORD = "c0rrect-horse"
@@ -56,6 +56,7 @@ class Call:
     argv: tuple[str, ...]
     cwd: Path
     env: Mapping[str, str] = field(default_factory=dict)
+    inherit: bool = True
 
 
 Answer = Completed | BaseException | Callable[[Call], Completed]
@@ -79,8 +80,9 @@ class FakeProcesses:
         cwd: Path,
         env: Mapping[str, str] | None = None,
         on_line: Callable[[str], None] | None = None,
+        inherit: bool = True,
     ) -> Completed:
-        call = Call(tuple(argv), cwd, dict(env or {}))
+        call = Call(tuple(argv), cwd, dict(env or {}), inherit)
         self.calls.append(call)
         done = self._find(call)
         for line in done.text.splitlines() if on_line else ():
@@ -277,6 +279,8 @@ class FakeRuntime:
         self.ran: list[str] = []
         self.changed: list[str] = []
         self.log_lines: dict[str, list[str]] = {}
+        self.optional_ones: list[str] = []
+        self.lacks: dict[str, BootError] = {}
         self._server = server
         self._clock = clock
         self._states: dict[str, list[tuple[float, Service]]] = {}
@@ -286,8 +290,19 @@ class FakeRuntime:
         address = Address("127.0.0.1", port) if port else None
         self._states.setdefault(name, []).append((at, Service(name, state, address=address, **more)))
 
+    def needs(self) -> Mapping[str, Callable[[], str]]:
+        def look() -> str:
+            if "tool" in self.lacks:
+                raise self.lacks["tool"]
+            return "a tool of version 1"
+
+        return {"tool": look}
+
     def declared(self) -> Sequence[str]:
         return list(self.environments)
+
+    def optional(self) -> Collection[str]:
+        return self.optional_ones
 
     def services(self) -> Mapping[str, Service]:
         now = self._clock.now()
@@ -316,10 +331,10 @@ class FakeRuntime:
             self.becomes(name, "exited", exit_code=0)
         return running
 
-    def remove(self) -> Removed:
+    def remove(self) -> Mapping[str, Sequence[str]]:
         there = [name for name, service in self.services().items() if service.state != "absent"]
         self._states.clear()
-        return Removed(containers=there, volumes=["data"] if there else [])
+        return {"container": there, "volume": ["data"] if there else []}
 
     def run_once(
         self, service: str, argv: Sequence[str], env: Mapping[str, str], on_line: Callable[[str], None]
@@ -426,6 +441,7 @@ class FakeStack:
         self.runtime.tools = {PUSH: push, SEED: seed_user, CREATE_ALL: create_all}
         self.talk = io.StringIO()
         self.printed = io.StringIO()
+        self.elsewhere: BootError | None = None  # what is said of the same stack under another runtime
         self.config: dict[str, Any] = json.loads(json.dumps(CONFIG))
         self.database_runs()
         (root / ".env").write_text(f"POSTGRES_PASSWORD={PASSWORD}\n", encoding="utf-8")
@@ -442,10 +458,15 @@ class FakeStack:
     def settings(self) -> Settings:
         return parse({"bootorder": self.config})
 
-    def boot(self, *, quick: bool = False, verbose: bool = False) -> Boot:
+    def boot(self, *, quick: bool = False, verbose: bool = False, asked_for: Collection[str] = ()) -> Boot:
         """A new run of the tasks on this stack."""
         console = Console(self.talk, self.printed, verbose=verbose)
-        return Boot(self.root, self.settings, self.runtime, self.processes, console, self.clock, quick=quick)
+        return Boot(
+            *(self.root, self.settings, self.runtime, self.processes, console, self.clock),
+            quick=quick,
+            asked_for=asked_for,
+            elsewhere=lambda: self.elsewhere,
+        )
 
     @property
     def said(self) -> str:

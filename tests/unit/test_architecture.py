@@ -16,7 +16,7 @@ PACKAGE = ROOT / "scripts" / "bootorder"
 
 # Lowest first; a module imports its own layer and those below, never one above.
 FOUNDATION = {"terminal", "errors", "console", "settings", "outcome"}
-WORLD = {"probes", "processes", "database", "catalog", "ports", "env_file", "lock", "runtimes", "migrators", "guard"}
+WORLD = {"probes", "processes", "database", "catalog", "ports", "env_file", "lock", "sources", "runtimes", "migrators"}
 STACK = {"boot", "owners"}
 LAYERS = [FOUNDATION, WORLD, STACK]
 
@@ -94,8 +94,10 @@ def _layer(name: str) -> int:
 
 def test_there_is_something_to_check() -> None:
     assert {"stages", "settings", "runtimes.compose", "migrators.drizzle"} <= set(MODULES)
+    assert set.union(*LAYERS) <= {name.partition(".")[0] for name in MODULES}
     assert "boot" in ours("stages")
     assert "runtimes.base" in ours("runtimes.compose")
+    assert {"runtimes.base", "runtimes.embedded.table"} <= ours("runtimes.embedded.runtime")
 
 
 @pytest.mark.parametrize("name", [name for name in MODULES if name])
@@ -133,13 +135,31 @@ def test_only_the_tasks_and_the_command_line_know_invoke() -> None:
 
 @pytest.mark.parametrize("name", [name for name in MODULES if name.startswith(("runtimes.", "migrators."))])
 def test_adapters_never_import_each_other(name: str) -> None:
-    """What an adapter may share is its family's `base`; `engine` is a part of the compose adapter."""
-    family, _, adapter = name.partition(".")
-    shared = {family, f"{family}.base"} | ({"runtimes.engine"} if adapter == "compose" else set())
+    """What an adapter may share is its family's `base`; some are made of several modules."""
+    family = name.partition(".")[0]
 
-    others = {other for other in ours(name) if other.startswith(("runtimes", "migrators"))}
+    others = {other for other in ours(name) if other.startswith(("runtimes.", "migrators."))}
 
-    assert others <= shared
+    assert {other for other in others if _adapter(other) != _adapter(name)} <= {f"{family}.base"}
+
+
+def _adapter(name: str) -> str:
+    """Whose part a module is: `engine` is compose's, and all in `embedded` are embedded's."""
+    family, adapter = name.split(".")[:2]
+    return f"{family}.{'compose' if adapter == 'engine' else adapter}"
+
+
+def test_the_runtime_is_chosen_by_what_opens_a_stack_only() -> None:
+    assert {name for name in MODULES if "choosing" in ours(name)} == {"opening"}
+
+
+def test_the_supervisor_is_a_program_of_the_standard_library_alone() -> None:
+    """It is run by path with `-I -S`: neither this package nor any other can be imported."""
+    needed = imports("runtimes.embedded.supervisor")
+
+    assert needed
+    assert not [found.module for found in needed if found.ours]
+    assert {found.head for found in needed} <= set(sys.stdlib_module_names)
 
 
 @pytest.mark.parametrize("name", [name for name in MODULES if name])

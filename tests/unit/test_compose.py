@@ -572,9 +572,11 @@ def test_remove_takes_containers_volumes_and_built_images_of_this_project_only(s
 
     removed = stage.runtime.remove()
 
-    assert sorted(removed.containers) == ["taskflow-postgres-1", "taskflow-sso-setup-run-1a2b"]
-    assert removed.volumes == ["taskflow_postgres-data"]
-    assert removed.images == ["taskflow-api"]
+    assert {kind: sorted(names) for kind, names in removed.items()} == {
+        "container": ["taskflow-postgres-1", "taskflow-sso-setup-run-1a2b"],
+        "volume": ["taskflow_postgres-data"],
+        "image": ["taskflow-api"],
+    }
     assert stage.docker.container_names == [decoy]
     assert stage.docker.volume_names == ["decoy_data"]
     assert sorted(stage.docker.image_ids) == ["postgres:18", "registry.example/web:1"]
@@ -586,16 +588,14 @@ def test_a_volume_that_the_file_no_longer_names_goes_too(stage: Stage) -> None:
     stage.docker.volume("taskflow_forgotten")
     stage.processes.answer("docker", "compose", "--profile", "*", "down")
 
-    assert stage.runtime.remove().volumes == ["taskflow_forgotten"]
+    assert stage.runtime.remove()["volume"] == ["taskflow_forgotten"]
     assert stage.docker.volume_names == []
 
 
 def test_removing_what_is_not_there_finds_nothing(stage: Stage) -> None:
     taking_down(stage)
 
-    removed = stage.runtime.remove()
-
-    assert (removed.containers, removed.volumes, removed.images) == ([], [], [])
+    assert stage.runtime.remove() == {"container": [], "volume": [], "image": []}
 
 
 def test_what_could_not_be_removed_is_named(stage: Stage) -> None:

@@ -5,7 +5,6 @@ import pytest
 from scripts.bootorder.errors import NotReadyError
 from scripts.bootorder.lifecycle import apps_up, clean, db_up, stop
 from scripts.bootorder.outcome import Outcome
-from scripts.bootorder.runtimes.base import Removed
 
 from .fakes import FakeStack, push
 
@@ -34,14 +33,14 @@ def test_stop_again_has_nothing_to_do(stack: FakeStack) -> None:
 
 
 def test_clean_counts_what_it_removed(stack: FakeStack, monkeypatch: pytest.MonkeyPatch) -> None:
-    removed = Removed(containers=["a", "b"], volumes=["data"], images=["x", "y", "z"])
+    removed = {"container": ["a", "b"], "volume": ["data"], "image": ["x", "y", "z"]}
     monkeypatch.setattr(stack.runtime, "remove", lambda: removed)
 
     assert clean(stack.boot()) == Outcome("removed 2 containers, 1 volume, 3 images")
 
 
 def test_clean_says_nothing_of_what_there_was_not(stack: FakeStack, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stack.runtime, "remove", lambda: Removed(volumes=["data"]))
+    monkeypatch.setattr(stack.runtime, "remove", lambda: {"container": [], "volume": ["data"]})
 
     assert clean(stack.boot()) == Outcome("removed 1 volume")
 

@@ -52,9 +52,9 @@ def opened(root: Path, *, runtime: str = "", **parts: Any) -> Boot:
 
 
 def test_opening_a_stack_touches_nothing(tmp_path: Path) -> None:
-    boot = opened(tmp_path)
+    for runtime in ("compose", "embedded"):
+        assert opened(tmp_path, runtime=runtime).runtime.name == runtime
 
-    assert boot.runtime.name == "compose"
     assert list(tmp_path.iterdir()) == []
 
 

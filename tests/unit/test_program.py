@@ -172,7 +172,8 @@ def test_nonsense_is_refused_by_the_tasks_themselves_and_nothing_is_made(
     assert run(checkout, monkeypatch, *arguments) == 2
 
     captured = capsys.readouterr()
-    assert name in captured.err.splitlines()[0]
+    [error] = [line for line in captured.err.splitlines() if line.startswith("error: ")]
+    assert name in error
     assert captured.out == ""
     assert sorted(path.name for path in checkout.iterdir()) == ["invoke.yaml", "tasks.py"]
 

@@ -204,7 +204,7 @@ def test_an_unknown_runtime_is_refused_with_the_known_ones() -> None:
         runtime_name("compos", settings())
 
     assert caught.value.message == "unknown runtime `compos`; did you mean `compose`?"
-    assert caught.value.expected == "auto, compose"
+    assert caught.value.expected == "auto, compose, embedded"
     assert caught.value.exit_code == 2
 
 

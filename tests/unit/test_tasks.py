@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from invoke.config import Config
 from invoke.context import Context
+from invoke.parser import Parser
 from invoke.tasks import Task
 
 import tasks
@@ -43,7 +44,8 @@ def called(monkeypatch: pytest.MonkeyPatch) -> Recorder:
 
 
 def run(name: str, *, dry: bool = False, **flags: Any) -> None:
-    ALL[name](Context(Config(overrides={"run": {"dry": dry}})), **flags)
+    lists: dict[str, list[str]] = {flag: [] for flag in ALL[name].iterable}
+    ALL[name](Context(Config(overrides={"run": {"dry": dry}})), **{**lists, **flags})
 
 
 def test_every_stage_has_a_task_of_its_name_and_the_rest_are_known() -> None:
@@ -70,10 +72,23 @@ def test_every_parameter_of_every_task_has_help(name: str) -> None:
 def test_the_task_of_a_stage_runs_that_stage(called: Recorder, stage: str) -> None:
     run(stage, runtime="compose", verbose=True)
 
-    assert called.calls == [
-        ("opened", ("compose",), {"verbose": True}),
-        ("run_stages", ("the boot", [stage]), {"dry": False}),
-    ]
+    opened, ran = called.calls
+    assert opened[1] == ("compose",)
+    assert opened[2]["verbose"] is True
+    assert ran == ("run_stages", ("the boot", [stage]), {"dry": False})
+
+
+@pytest.mark.parametrize("name", ["db-up", "apps-up", "wait-apps", "start"])
+def test_optional_services_are_asked_for_by_name(called: Recorder, name: str) -> None:
+    run(name, with_=["pgadmin", "mail"])
+
+    assert called.calls[0][2]["with_"] == ["pgadmin", "mail"]
+
+
+def test_optional_services_are_asked_for_with_one_flag_each() -> None:
+    [start] = Parser(tasks.ns.to_contexts()).parse_argv(["start", "--with", "pgadmin", "--with", "mail"])
+
+    assert start.args["with"].value == ["pgadmin", "mail"]
 
 
 def test_a_dry_stage_is_not_run(called: Recorder) -> None:
