@@ -14,7 +14,10 @@ from .errors import SettingsError
 # Compose's own variable: the prefix of this stack's containers, volumes and images.
 PROJECT = "COMPOSE_PROJECT_NAME"
 
-_REFERENCE = re.compile(r"\$\$|\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>[^}]*))?\}")
+# Without a name: the beginning of something else.
+_REFERENCE = re.compile(
+    r"\$\$|\$\{(?:(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>(?:(?!\$\{)[^}])*))?\})?",
+)
 
 _HEADER = "# Secrets of this stack, made by bootorder on first use. Keep them out of git.\n"
 
@@ -46,6 +49,13 @@ def expand(text: str, variables: Mapping[str, str], where: str) -> str:
     def value(found: re.Match[str]) -> str:
         if found.group() == "$$":
             return "$"
+        if found["name"] is None:
+            raise SettingsError(
+                f"{where} has a `${{` that is not understood",
+                expected="`${NAME}` or `${NAME:-default}`, and `$$` for a dollar sign; not one in another",
+                seen=text,
+                hint="correct it in invoke.yaml",
+            )
         known = variables.get(found["name"], "") or found["default"]
         if known is None:
             raise SettingsError(

@@ -9,7 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from scripts.bootorder import env_file
@@ -221,6 +221,73 @@ def test_a_file_that_is_not_utf_8_is_one_clear_error(path: Path) -> None:
     with pytest.raises(SettingsError, match=r"\.env"):
         complete(path, "ONE", "TWO")
 
+
+# -- references --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "expanded"),
+    [
+        ("${ONE}", "first"),
+        ("http://localhost:${ONE}/x${TWO}", "http://localhost:first/xsecond"),
+        ("${ONE:-other}", "first"),
+        ("${MISSING:-other}", "other"),
+        ("${MISSING:-}", ""),
+        ("${EMPTY:-other}", "other"),
+        ("${MISSING:-a b:c-d/$e}", "a b:c-d/$e"),
+        ("$$", "$"),
+        ("$${ONE}", "${ONE}"),
+        ("$$${ONE}", "$first"),
+        ("costs 5$", "costs 5$"),
+        ("$ONE", "$ONE"),
+        ("$", "$"),
+        ("ONE}", "ONE}"),
+        ("", ""),
+    ],
+)
+def test_references_are_read_as_compose_reads_them(text: str, expanded: str) -> None:
+    variables = {"ONE": "first", "TWO": "second", "EMPTY": ""}
+
+    assert env_file.expand(text, variables, "here") == expanded
+
+
+@pytest.mark.parametrize("variables", [{}, {"ONE": ""}])
+def test_a_reference_without_a_value_is_refused_with_where_it_stands_and_what_to_do(variables: dict[str, str]) -> None:
+    with pytest.raises(SettingsError) as caught:
+        env_file.expand("${TWO:-2} ${ONE}", variables, "processes.web.env.URL")
+
+    assert caught.value.message == "processes.web.env.URL needs ONE, which has no value"
+    assert "give ONE a value in .env" in caught.value.hint
+    assert "`${ONE:-default}`" in caught.value.hint
+
+
+@pytest.mark.parametrize("value", ["$x", "${TWO}", "$$", "a\\1b", "\\g<name>"])
+def test_a_value_is_taken_as_it_stands(value: str) -> None:
+    """A password with a dollar sign or a backslash in it is no reference and no pattern."""
+    assert env_file.expand("<${ONE}>", {"ONE": value}, "here") == f"<{value}>"
+
+
+@pytest.mark.parametrize("text", ["${ONE", "${1ONE}", "${}", "${ONE-x}", "${ONE:?x}", "${ONE:-${TWO}}", "${ ONE }"])
+def test_a_reference_that_is_not_understood_is_refused_and_not_handed_on(text: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        env_file.expand(text, {"ONE": "1", "TWO": "2"}, "processes.web.env.URL")
+
+    assert "processes.web.env.URL" in caught.value.message
+    assert "${NAME:-default}" in caught.value.expected
+
+
+@given(st.text(st.characters(exclude_characters="$")), st.dictionaries(st.text(max_size=5), st.text(), max_size=3))
+@example("{ONE}", {"ONE": "1"})
+def test_text_without_a_dollar_sign_is_itself(text: str, variables: dict[str, str]) -> None:
+    assert env_file.expand(text, variables, "here") == text
+
+
+@given(st.text())
+def test_any_text_can_be_written_with_its_dollar_signs_doubled(text: str) -> None:
+    assert env_file.expand(text.replace("$", "$$"), {}, "here") == text
+
+
+# -- all together ------------------------------------------------------------------------------------------------------
 
 _names = st.text(string.ascii_uppercase + "_", min_size=1, max_size=12).filter(lambda name: name not in os.environ)
 _values = st.text(string.ascii_letters + string.digits + "-._~/+=", min_size=1, max_size=20)
