@@ -17,6 +17,7 @@ from scripts.bootorder.settings import (
     AppSettings,
     DatabaseSettings,
     OwnerSettings,
+    ProcessSettings,
     Settings,
     nearest,
     parse,
@@ -45,6 +46,8 @@ def test_the_smallest_stack_is_one_database() -> None:
     assert smallest.database.wait == 60
     assert not smallest.owners
     assert not smallest.apps
+    assert not smallest.processes
+    assert (smallest.database.port, smallest.database.major, smallest.database.binaries) == ("5432", 18, "wheel")
 
 
 def test_the_sample_stack_is_valid() -> None:
@@ -56,6 +59,8 @@ def test_the_sample_stack_is_valid() -> None:
     assert list(sample.owners) == ["sso", "api"]
     assert sample.owners["sso"].migrate == ("pnpm", "db:push")
     assert set(sample.apps) == {"sso", "api", "web"}
+    assert {*sample.apps, *sample.database.beside, "sso-setup"} == set(sample.processes)
+    assert [name for name, process in sample.processes.items() if process.optional] == ["pgadmin"]
 
 
 def test_settings_cannot_be_changed() -> None:
@@ -100,6 +105,7 @@ _PARTS: Mapping[str, tuple[type[Any], Mapping[str, Any]]] = {
     "database": (DatabaseSettings, DATABASE),
     "owners.sso": (OwnerSettings, OWNER),
     "apps.web": (AppSettings, {}),
+    "processes.web": (ProcessSettings, {}),
 }
 
 
@@ -161,6 +167,22 @@ def test_any_key_with_one_wrong_letter_is_refused_and_the_right_key_is_named(dat
         ({"apps": {"web": {"health": True}}}, "bootorder.apps.web.health"),
         ({"apps": {"web": {"health": "health"}}}, "bootorder.apps.web.health"),
         ({"runtime": "nonsense"}, "bootorder.runtime"),
+        ({"database": DATABASE | {"port": ""}}, "bootorder.database.port"),
+        ({"database": DATABASE | {"port": True}}, "bootorder.database.port"),
+        ({"database": DATABASE | {"port": 54.32}}, "bootorder.database.port"),
+        ({"database": DATABASE | {"port": None}}, "bootorder.database.port"),
+        ({"database": DATABASE | {"major": 13}}, "bootorder.database.major"),
+        ({"database": DATABASE | {"major": "18"}}, "bootorder.database.major"),
+        ({"database": DATABASE | {"major": 18.0}}, "bootorder.database.major"),
+        ({"database": DATABASE | {"binaries": "docker"}}, "bootorder.database.binaries"),
+        ({"processes": {"web": None}}, "bootorder.processes.web"),
+        ({"processes": {"web": {"directory": ""}}}, "bootorder.processes.web.directory"),
+        ({"processes": {"web": {"run": "node 'x"}}}, "bootorder.processes.web.run"),
+        ({"processes": {"web": {"port": False}}}, "bootorder.processes.web.port"),
+        ({"processes": {"web": {"env": {"DEBUG": True}}}}, "bootorder.processes.web.env.DEBUG"),
+        ({"processes": {"web": {"env": {"DEBUG": None}}}}, "bootorder.processes.web.env.DEBUG"),
+        ({"processes": {"web": {"env": ["DEBUG=1"]}}}, "bootorder.processes.web.env"),
+        ({"processes": {"web": {"optional": "maybe"}}}, "bootorder.processes.web.optional"),
     ],
 )
 def test_a_value_of_the_wrong_kind_is_refused_in_one_line_that_says_where(parts: Mapping[str, Any], path: str) -> None:
@@ -186,6 +208,44 @@ def test_commands_are_split_as_a_shell_would_but_no_shell_is_needed() -> None:
 
     assert owner.migrate == ("pnpm", "push", "--name", "two words")
     assert owner.seed == ("a b", "c")
+
+
+@pytest.mark.parametrize(("written", "read"), [(5433, "5433"), ("5433", "5433"), ("${PORT:-1}", "${PORT:-1}")])
+def test_a_port_is_a_number_or_text_from_which_one_is_made_later(written: object, read: str) -> None:
+    found = settings(database=DATABASE | {"port": written}, processes={"web": {"port": written}})
+
+    assert (found.database.port, found.processes["web"].port) == (read, read)
+
+
+def test_numbers_in_an_environment_are_the_text_they_are_written_as() -> None:
+    """YAML makes numbers of them; quotes would be easy to forget."""
+    env = settings(processes={"web": {"env": {"WORKERS": 4, "RATE": 0.5, "NAME": "web"}}}).processes["web"].env
+
+    assert env == {"WORKERS": "4", "RATE": "0.5", "NAME": "web"}
+
+
+def test_a_variable_that_no_shell_would_take_is_refused_by_name() -> None:
+    assert "`bootorder.processes.web.env.NOT-A-NAME" in refusal(processes={"web": {"env": {"NOT-A-NAME": "1"}}})
+
+
+def test_a_process_needs_nothing_but_its_name() -> None:
+    web = settings(processes={"web": {}}).processes["web"]
+
+    assert (web.directory, web.port, web.optional) == (".", None, False)
+    assert (web.install, web.build, web.run, web.env) == ((), (), (), {})
+
+
+def test_commands_of_a_process_are_split_as_a_shell_would() -> None:
+    web = settings(processes={"web": {"install": "pnpm install", "build": ["pnpm", "a b"], "run": "node 'x y.js'"}})
+
+    assert web.processes["web"].install == ("pnpm", "install")
+    assert web.processes["web"].build == ("pnpm", "a b")
+    assert web.processes["web"].run == ("node", "x y.js")
+
+
+@pytest.mark.parametrize("parts", [{"database": DATABASE | {"major": 14}}, {"database": DATABASE | {"major": 19}}])
+def test_another_major_version_may_be_asked_for(parts: Mapping[str, Any]) -> None:
+    assert settings(**parts).database.major in {14, 19}
 
 
 def test_owners_keep_the_order_they_are_written_in() -> None:
