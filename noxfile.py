@@ -73,10 +73,11 @@ def apps(session: nox.Session) -> None:
 
 
 @nox.session(tags=["quick"])
-def boot(session: nox.Session) -> None:
+@nox.parametrize("runtime", ["compose", "embedded"])
+def boot(session: nox.Session, runtime: str) -> None:
     """Boot everything stage by stage in a fresh environment, use it in a browser, boot again: nothing is lost."""
     prepare(session)
-    session.run("pytest", "tests/boot", "tests/browser", "--durations=5", *session.posargs)
+    session.run("pytest", "tests/boot", "tests/browser", "--runtime", runtime, "--durations=5", *session.posargs)
 
 
 @nox.session

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import psycopg
 
-from tests.stack import ROOT, Stack
+from tests.stack import ROOT, ComposeStack
 
 _EMPTY = """
 from invoke import task
@@ -33,11 +33,11 @@ _LIST_ROUNDS = 20
 def main(rounds: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         bench_list(Path(folder))
-        with Stack(Path(folder) / "taskflow") as stack:
+        with ComposeStack(Path(folder) / "taskflow") as stack:
             bench_start(stack, rounds)
 
 
-def bench_start(stack: Stack, rounds: int) -> None:
+def bench_start(stack: ComposeStack, rounds: int) -> None:
     said = stack.inv("start")  # builds and rehearses: a first start is another question
     assert said.code == 0, said.err
     ratios = []
@@ -51,7 +51,7 @@ def bench_start(stack: Stack, rounds: int) -> None:
     print(f"start against the sum of its parts: median {statistics.median(ratios):.2f} (wanted: at most 1.3)")
 
 
-def time_parts(stack: Stack) -> dict[str, float]:
+def time_parts(stack: ComposeStack) -> dict[str, float]:
     """Each part alone, by hand, in seconds; pgAdmin starts beside the database as it does in `start`."""
     empty(stack)
     begun = time.monotonic()
@@ -70,16 +70,16 @@ def time_parts(stack: Stack) -> dict[str, float]:
     return parts
 
 
-def empty(stack: Stack) -> None:
+def empty(stack: ComposeStack) -> None:
     """No container and no volume; the images stay."""
     succeed(stack.docker_compose("down", "--volumes").code)
 
 
-def up(stack: Stack, *services: str) -> None:
+def up(stack: ComposeStack, *services: str) -> None:
     succeed(stack.docker_compose("up", "--detach", "--no-deps", *services).code)
 
 
-def answers(stack: Stack) -> bool:
+def answers(stack: ComposeStack) -> bool:
     try:
         return stack.query("select 1") == [(1,)]
     except psycopg.OperationalError:

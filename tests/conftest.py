@@ -9,7 +9,7 @@ from functools import cache
 
 import pytest
 
-from tests.stack import Stack
+from tests.stack import STACKS, ComposeStack, Stack
 
 
 @cache
@@ -29,11 +29,35 @@ def engine() -> None:
         unavailable(f"no Docker Engine: {trouble}")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--runtime", choices=list(STACKS), default="compose", help="what the boot and browser tests boot on"
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """A test of what only one runtime has is not one of the other's: left out, not skipped."""
+    runtime = config.getoption("--runtime")
+    left_out = [item for item in items if (mark := item.get_closest_marker("only")) and runtime not in mark.args]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item not in left_out]
+
+
 @pytest.fixture(scope="session")
-def stack(engine: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+def stack(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """The checkout that the boot and browser tests share, in a folder with a space and an umlaut. Nothing runs yet."""
-    with Stack(tmp_path_factory.mktemp("ein Stück") / "taskflow") as made:
+    runtime = request.config.getoption("--runtime")
+    if runtime == "compose":
+        request.getfixturevalue("engine")
+    with STACKS[runtime](tmp_path_factory.mktemp("ein Stück") / "taskflow") as made:
         yield made
+
+
+@pytest.fixture(scope="session")
+def compose_stack(stack: Stack) -> ComposeStack:
+    """The same, for what is asked of Compose itself."""
+    assert isinstance(stack, ComposeStack)
+    return stack
 
 
 def unavailable(what: str) -> None:

@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import re
 import secrets
 import shutil
 import socket
 import subprocess
 import sys
+import time
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
+import psutil
 import psycopg
 
 ROOT = Path(__file__).resolve().parent.parent
 PORTS = ("POSTGRES_PORT", "PGADMIN_PORT", "SSO_PORT", "API_PORT", "WEB_PORT")
+
+# What pip and npm need to reach an index at all; on an ordinary machine none of it is set.
+NETWORK = ("PIP_CERT", "PIP_INDEX_URL", "PIP_PROXY", "HTTPS_PROXY", "SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS")
 
 # What of the caller's environment a person on a fresh machine has too.
 _KEPT = ("PATH", "TERM", "LANG", "HOME", "CI", "DOCKER_HOST", "DOCKER_CONFIG", "DOCKER_CONTEXT", "SSL_CERT_FILE")
@@ -38,12 +46,15 @@ class Ran:
 
 
 @dataclass
-class Stack:
-    """One checkout with its stack; leave the block and nothing of it is left."""
+class Stack(ABC):
+    """One checkout with its stack; leave the block and nothing of it is left. One subclass for each runtime."""
 
     folder: Path
     project: str = field(default_factory=lambda: f"bootorder-test-{secrets.token_hex(4)}")
     ports: Mapping[str, int] = field(default_factory=lambda: free_ports(PORTS))
+
+    runtime: ClassVar[str]
+    beside: ClassVar[Sequence[str]]  # what db-up starts with the database
 
     def __enter__(self) -> Self:
         copy_checkout(self.folder)
@@ -51,7 +62,7 @@ class Stack:
 
     def __exit__(self, *_: object) -> None:
         cleaned = self.inv("clean")
-        left = containers(self.project)
+        left = self.remains()
         assert cleaned.code == 0, cleaned.err
         assert left == [], left
 
@@ -61,30 +72,46 @@ class Stack:
         ports = {name: str(port) for name, port in self.ports.items()}
         return {**kept, **ports, "COMPOSE_PROJECT_NAME": self.project, "PYTHONDONTWRITEBYTECODE": "1"}
 
+    @abstractmethod
+    def started(self) -> list[str]:
+        """The services that were started since the stack was clean, also those that ended."""
+
+    @abstractmethod
+    def instances(self) -> dict[str, str]:
+        """What tells one start of a running service from the next, one-offs too. Asked of the system."""
+
+    @abstractmethod
+    def exit_codes(self) -> dict[str, int]:
+        """Of the services that ended."""
+
+    @abstractmethod
+    def one_offs(self) -> list[str]:
+        """Those that run or were left."""
+
+    @abstractmethod
+    def listening(self) -> dict[int, set[str]]:
+        """The ports on which this stack can be reached, each with the addresses it is bound to."""
+
+    @abstractmethod
+    def remains(self) -> list[str]:
+        """Names of whatever was made for it, and `clean` is to remove."""
+
+    @abstractmethod
+    def running_instead(self, app: str, *argv: str) -> AbstractContextManager[None]:
+        """The app declared with another command, for as long as the block lasts."""
+
+    @abstractmethod
+    def not_building(self, app: str) -> AbstractContextManager[None]:
+        """The app with a build that asks for `not-there.txt`, for as long as the block lasts."""
+
+    def running(self) -> list[str]:
+        """The services that run now."""
+        return sorted(self.instances())
+
     def inv(self, *arguments: str, env: Mapping[str, str] | None = None, cwd: Path | None = None) -> Ran:
         """What a person types, run by this Python's environment."""
-        done = subprocess.run(
-            [sys.executable, str(self.folder / "tasks.py"), *arguments],
-            cwd=cwd or self.folder,
-            env={**self.environment, **(env or {})},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        return Ran(done.returncode, done.stdout, done.stderr)
-
-    def docker_compose(self, *arguments: str) -> Ran:
-        done = subprocess.run(
-            ["docker", "compose", *arguments],
-            cwd=self.folder,
-            env=self.environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        return Ran(done.returncode, done.stdout, done.stderr)
+        argv = [sys.executable, str(self.folder / "tasks.py"), *arguments]
+        return run(argv, cwd or self.folder, {**self.environment, **(env or {})})
 
     def secret(self, name: str) -> str:
         lines = (self.folder / ".env").read_text(encoding="utf-8").splitlines()
@@ -116,10 +143,6 @@ class Stack:
         digest = "select count(*), md5(string_agg(t::text, chr(10) order by t::text))"
         return {name: self.query(f'{digest} from "{name}" t')[0] for name in self.tables()}
 
-    def running(self) -> list[str]:
-        """The services that run now."""
-        return sorted(self.docker_compose("ps", "--services", "--status", "running").out.split())
-
     @contextmanager
     def edited(self, name: str, old: str, new: str) -> Iterator[None]:
         """A file of the checkout with one passage replaced, for as long as the block lasts."""
@@ -141,6 +164,208 @@ class Stack:
             yield
         finally:
             path.unlink()
+
+
+class ComposeStack(Stack):
+    """On a Docker Engine."""
+
+    runtime = "compose"
+    beside = ("pgadmin",)
+
+    def docker_compose(self, *arguments: str) -> Ran:
+        return run(["docker", "compose", *arguments], self.folder, self.environment)
+
+    def _containers(self) -> list[dict[str, Any]]:
+        """Every one of the project, one-offs and stopped ones too."""
+        found = listed("container", self.project, "{{.ID}}")
+        return json.loads(run(["docker", "inspect", *found]).out) if found else []
+
+    def started(self) -> list[str]:
+        return sorted(_service(container) for container in self._containers())
+
+    def instances(self) -> dict[str, str]:
+        running = (container for container in self._containers() if container["State"]["Running"])
+        return {_service(container): f"{container['Id']} {container['State']['StartedAt']}" for container in running}
+
+    def exit_codes(self) -> dict[str, int]:
+        ended = (container for container in self._containers() if not container["State"]["Running"])
+        return {_service(container): container["State"]["ExitCode"] for container in ended}
+
+    def one_offs(self) -> list[str]:
+        labels = (container["Config"]["Labels"] for container in self._containers())
+        return [label["com.docker.compose.service"] for label in labels if label[_ONE_OFF] == "True"]
+
+    def listening(self) -> dict[int, set[str]]:
+        found: dict[int, set[str]] = {}
+        for container in self._containers():
+            for bindings in (container["NetworkSettings"]["Ports"] or {}).values():
+                for binding in bindings or []:
+                    found.setdefault(int(binding["HostPort"]), set()).add(binding["HostIp"])
+        return found
+
+    def remains(self) -> list[str]:
+        return [
+            *(_service(container) for container in self._containers()),
+            *listed("volume", self.project, "{{.Name}}"),
+            *listed("image", self.project, "{{.Repository}}"),
+        ]
+
+    def running_instead(self, app: str, *argv: str) -> AbstractContextManager[None]:
+        return self.added("compose.override.yaml", json.dumps({"services": {app: {"command": argv}}}))
+
+    def not_building(self, app: str) -> AbstractContextManager[None]:
+        return self.edited(f"{app}/Dockerfile", "RUN npm", "COPY not-there.txt .\nRUN npm")
+
+
+_ONE_OFF = "com.docker.compose.oneoff"
+
+
+def _service(container: Mapping[str, Any]) -> str:
+    return str(container["Config"]["Labels"]["com.docker.compose.service"])
+
+
+def listed(kind: str, project: str, shown: str) -> list[str]:
+    """Containers, volumes or images that carry the project's label."""
+    every = ["--all"] if kind == "container" else []
+    label = f"label=com.docker.compose.project={project}"
+    done = run(["docker", kind, "ls", *every, "--filter", label, "--format", shown])
+    assert done.code == 0, done.err
+    return sorted(done.out.split())
+
+
+class EmbeddedStack(Stack):
+    """On a machine with no Docker and no Node, with an empty HOME."""
+
+    runtime = "embedded"
+    beside = ()
+
+    def __enter__(self) -> Self:
+        super().__enter__()
+        self._home.mkdir()
+        self._programs.mkdir()
+        for folder in map(Path, os.environ["PATH"].split(os.pathsep)):
+            for program in folder.iterdir() if folder.is_dir() else ():
+                if not re.match(r"docker|node|np[mx]$|pnpm|corepack|yarn|postgres$|pyenv|python", program.name):
+                    with suppress(FileExistsError):  # the first one on PATH is the one
+                        (self._programs / program.name).symlink_to(program)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        try:
+            super().__exit__()
+        finally:
+            postgres = self.folder / ".bootorder" / "postgres"
+            if postgres.is_symlink():  # for root, whose folders the database's account may not enter
+                shutil.rmtree(postgres.resolve(), ignore_errors=True)
+            shutil.rmtree(self.folder)  # hundreds of megabytes of packages
+
+    @property
+    def _home(self) -> Path:
+        return self.folder.parent / "home"
+
+    @property
+    def _programs(self) -> Path:
+        return self.folder.parent / "programs"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        network = {name: os.environ[name] for name in NETWORK if name in os.environ}
+        machine = {"HOME": str(self._home), "PATH": str(self._programs)}
+        return {**super().environment, **network, **machine, "DOCKER_HOST": "unix:///no/engine.sock"}
+
+    def _found(self) -> list[tuple[psutil.Process, str, str]]:
+        """(process, kind, service) of all that carry this folder's label or work below it, however they came there."""
+        stack = hashlib.sha256(str(self.folder.resolve()).encode()).hexdigest()[:16]
+        found = []
+        for process in psutil.process_iter():
+            with suppress(psutil.Error):
+                label = re.search(rf"\b{stack}/(service|one-off)/([^/]+)/", " ".join(process.cmdline()))
+                given = re.search(
+                    rf"^{stack}/(service|one-off)/([^/]+)/", process.environ().get("BOOTORDER_PROCESS", "")
+                )
+                if label:
+                    found.append((process, "supervisor", label[2]))
+                elif given:
+                    found.append((process, given[1], given[2]))
+                elif Path(process.cwd()).is_relative_to(self.folder.resolve()):
+                    found.append((process, "", process.name()))
+        return found
+
+    def _records(self) -> dict[str, Any]:
+        files = (self.folder / ".bootorder" / "processes").glob("*.json")
+        return {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in files}
+
+    def started(self) -> list[str]:
+        return sorted(self._records())
+
+    def instances(self) -> dict[str, str]:
+        return {service: str(process.pid) for process, kind, service in self._found() if kind == "supervisor"}
+
+    def exit_codes(self) -> dict[str, int]:
+        return {name: record["code"] for name, record in self._records().items() if record["code"] is not None}
+
+    def one_offs(self) -> list[str]:
+        return [service for _, kind, service in self._found() if kind == "one-off"]
+
+    def listening(self) -> dict[int, set[str]]:
+        found: dict[int, set[str]] = {}
+        for process, _, _ in self._found():
+            for one in (process, *process.children(recursive=True)):
+                for connection in one.net_connections(kind="tcp"):
+                    if connection.status == psutil.CONN_LISTEN:
+                        found.setdefault(connection.laddr.port, set()).add(connection.laddr.ip)
+        return found
+
+    def remaining_processes(self) -> list[str]:
+        return [service for _, _, service in self._found()]
+
+    def kill_all(self) -> None:
+        """Everything at once, as when the machine loses power."""
+        for process, _, _ in self._found():
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+
+    def kill_supervisors(self) -> None:
+        for process, kind, _ in self._found():
+            if kind == "supervisor":
+                process.kill()
+
+    def signal(self, service: str, number: int) -> None:
+        """Send it to the service's own process, and return when it is gone."""
+        supervisor = next(process for process, kind, name in self._found() if (kind, name) == ("supervisor", service))
+        process = supervisor.children()[0]
+        process.send_signal(number)
+        while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
+            time.sleep(0.01)
+
+    def remains(self) -> list[str]:
+        state = self.folder / ".bootorder"
+        made = ("processes/*", "logs/*", "built/*", "data/*", "postgres/data*")
+        return [
+            *self.remaining_processes(),
+            *(str(path) for pattern in made for path in state.glob(pattern)),
+        ]
+
+    def running_instead(self, app: str, *argv: str) -> AbstractContextManager[None]:
+        return self._declared(app, "run", json.dumps(argv))
+
+    def not_building(self, app: str) -> AbstractContextManager[None]:
+        return self._declared(app, "install", "cat not-there.txt")
+
+    def _declared(self, app: str, key: str, value: str) -> AbstractContextManager[None]:
+        text = (self.folder / "invoke.yaml").read_text(encoding="utf-8")
+        found = re.search(rf"(?m)^    {app}:\n(?:      .*\n)*?(      {key}: .*\n)", text)
+        assert found, f"{app} has no `{key}`"
+        passage = found[0]
+        return self.edited("invoke.yaml", passage, passage.replace(found[1], f"      {key}: {value}\n"))
+
+
+STACKS: Mapping[str, type[Stack]] = {stack.runtime: stack for stack in (ComposeStack, EmbeddedStack)}
+
+
+def run(argv: Sequence[str], cwd: Path = ROOT, env: Mapping[str, str] | None = None) -> Ran:
+    done = subprocess.run(argv, cwd=cwd, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    return Ran(done.returncode, done.stdout, done.stderr)
 
 
 def copy_checkout(folder: Path) -> None:
@@ -168,14 +393,3 @@ def free_ports(names: Sequence[str]) -> dict[str, int]:
             listener.bind(("127.0.0.1", 0))
             ports[name] = listener.getsockname()[1]
         return ports
-
-
-def containers(project: str) -> list[str]:
-    """Every container of a project, one-offs and stopped ones too."""
-    listed = subprocess.run(
-        ["docker", "ps", "--all", "--filter", f"label=com.docker.compose.project={project}", "--format", "{{.Names}}"],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return sorted(listed.stdout.split())

@@ -8,10 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.stack import Ran, copy_checkout
-
-# What pip needs to reach an index at all; on an ordinary machine none of it is set.
-_NETWORK = ("PIP_CERT", "PIP_INDEX_URL", "PIP_PROXY", "HTTPS_PROXY", "SSL_CERT_FILE")
+from tests.stack import NETWORK, Ran, copy_checkout
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +21,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def wrapper(folder: Path, *arguments: str, path: str | None = None, below: str = ".") -> Ran:
     home = folder.parent / "home"
     home.mkdir(exist_ok=True)
-    kept = {name: os.environ[name] for name in _NETWORK if name in os.environ}
+    kept = {name: os.environ[name] for name in NETWORK if name in os.environ}
     done = subprocess.run(
         [str(folder / "inv"), *arguments],
         cwd=folder / below,

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.stack import Stack, containers
+from tests.stack import STACKS, Stack
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -31,7 +31,7 @@ def nothing_is_lost(stack: Stack) -> Iterator[None]:
         ("beside:", "besides:", "unknown key `bootorder.database.besides`; did you mean `beside`?"),
         ("migrator: drizzle", "migrator: drizle", "`bootorder.owners.sso.migrator`"),
         ("beside: [pgadmin]", "wait: soon", "`bootorder.database.wait`"),
-        ("service: postgres", "service: postgre", "did you mean `postgres`?"),
+        ("service: sso-setup", "service: sso-setp", "did you mean `sso-setup`?"),
         ("bootorder:", "bootorde:", "`bootorde` is not it"),
         ("  database:", "  database: [", "invoke.yaml is not YAML"),
     ],
@@ -46,6 +46,7 @@ def test_a_mistake_in_invoke_yaml_is_named(stack: Stack, old: str, new: str, sai
     assert "Traceback" not in ran.err
 
 
+@pytest.mark.only("compose")
 def test_a_mistake_in_compose_yaml_is_told_in_compose_s_words(stack: Stack) -> None:
     with stack.edited("compose.yaml", "services:", "servces:"):
         ran = stack.inv("start")
@@ -72,13 +73,26 @@ def test_a_wrong_word_on_the_command_line_is_usage(stack: Stack, arguments: list
     assert said in ran.err
 
 
+@pytest.mark.only("compose")
 def test_without_an_engine_it_says_so_at_once(stack: Stack) -> None:
     begun = time.monotonic()
-    ran = stack.inv("start", env={"DOCKER_HOST": "unix:///nonexistent.sock"})
+    ran = stack.inv("start", "--runtime", "compose", env={"DOCKER_HOST": "unix:///nonexistent.sock"})
 
     assert ran.code == 3, ran.err
     assert "no Docker Engine answers" in ran.err
     assert time.monotonic() - begun < 5
+
+
+def test_a_stack_that_runs_with_the_other_runtime_is_not_booted_a_second_time(stack: Stack) -> None:
+    other = next(name for name in STACKS if name != stack.runtime)
+    before = stack.instances()
+
+    ran = stack.inv("start", "--runtime", other, env={"PATH": os.environ["PATH"]})
+
+    assert ran.code == 3, ran.err
+    assert f"this stack already runs with the {stack.runtime} runtime" in ran.err
+    assert f"hint: stop it first: inv stop --runtime {stack.runtime}" in ran.err
+    assert stack.instances() == before
 
 
 def test_a_taken_port_names_who_holds_it(stack: Stack) -> None:
@@ -91,18 +105,17 @@ def test_a_taken_port_names_who_holds_it(stack: Stack) -> None:
     assert f"(pid {os.getpid()})" in ran.err
 
 
-def test_an_image_that_does_not_build_leaves_the_stack_as_it_was(stack: Stack) -> None:
-    with stack.edited("web/Dockerfile", "RUN npm install", "COPY not-there.txt .\nRUN npm install"):
+def test_what_does_not_build_leaves_the_stack_as_it_was(stack: Stack) -> None:
+    with stack.not_building("web"):
         ran = stack.inv("apps-up")
 
     assert ran.code == 3, ran.err
-    assert "building" in ran.err
+    assert "failed" in ran.err
     assert "not-there.txt" in ran.err
 
 
 def test_an_app_that_exits_ends_the_wait_at_once_with_its_log(stack: Stack) -> None:
-    override = "services: {api: {command: [python, -c, 'print(\"the api says no\"); raise SystemExit(3)']}}"
-    with stack.added("compose.override.yaml", override):
+    with stack.running_instead("api", "python", "-c", "print('the api says no'); raise SystemExit(3)"):
         assert stack.inv("apps-up").code == 0
         begun = time.monotonic()
         ran = stack.inv("wait-apps")
@@ -115,9 +128,8 @@ def test_an_app_that_exits_ends_the_wait_at_once_with_its_log(stack: Stack) -> N
 
 
 def test_an_app_that_never_gets_healthy_says_what_was_last_seen(stack: Stack) -> None:
-    override = "services: {web: {command: [sleep, '600']}}"
     with (
-        stack.added("compose.override.yaml", override),
+        stack.running_instead("web", "sleep", "600"),
         stack.edited("invoke.yaml", "web: {health: /health}", "web: {health: /health, wait: 2}"),
     ):
         assert stack.inv("apps-up").code == 0
@@ -192,7 +204,7 @@ def test_ctrl_c_stops_what_it_was_doing_and_says_how_to_go_on(
 
     assert process.returncode == 130, said
     assert "go on with: inv" in said
-    assert [name for name in containers(stack.project) if "-run-" in name] == []
+    assert stack.one_offs() == []
     if after != "stop":  # then there is no database yet to ask
         assert stack.query("select datname from pg_database where datname like 'bootorder%'") == []
 
@@ -201,7 +213,7 @@ def test_after_all_that_a_start_boots_the_stack(stack: Stack) -> None:
     ran = stack.inv("start")
 
     assert ran.code == 0, ran.err
-    assert set(stack.running()) == {"api", "pgadmin", "postgres", "sso", "web"}
+    assert set(stack.running()) == {"api", "postgres", "sso", "web", *stack.beside}
 
 
 def started(stack: Stack, *arguments: str) -> subprocess.Popen[str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.stack import Stack, containers
+from tests.stack import ComposeStack, Stack, listed
 
 DECOY = """
 services:
@@ -43,26 +43,26 @@ def decoys(stack: Stack, tmp_path: Path) -> Iterator[list[str]]:
             compose(tmp_path, project, "down", "--volumes")
 
 
+@pytest.mark.only("compose")
 def test_clean_removes_this_stack_and_leaves_the_decoys(stack: Stack, decoys: list[str], tmp_path: Path) -> None:
     ran = stack.inv("clean")
 
     assert ran.code == 0, ran.err
-    assert containers(stack.project) == []
-    assert listed("volume", stack.project) == []
-    assert listed("image", stack.project) == []
+    assert stack.remains() == []
     for project in decoys:
-        assert containers(project) == [f"{project}-box-1"]
-        assert listed("volume", project) == [f"{project}_data"]
+        assert listed("container", project, "{{.Names}}") == [f"{project}-box-1"]
+        assert listed("volume", project, "{{.Name}}") == [f"{project}_data"]
         compose(tmp_path, project, "exec", "-T", "box", "grep", "precious", "/decoy/file")
 
 
-def test_compose_up_by_hand_boots_from_nothing_too(stack: Stack) -> None:
-    ran = stack.docker_compose("up", "--detach")
+@pytest.mark.only("compose")
+def test_compose_up_by_hand_boots_from_nothing_too(compose_stack: ComposeStack) -> None:
+    ran = compose_stack.docker_compose("up", "--detach")
 
     assert ran.code == 0, ran.err
-    assert stack.inv("wait-apps").code == 0
-    assert stack.query('select email from "user"') == [("demo@example.com",)]
-    assert stack.tables()["task"] == 0
+    assert compose_stack.inv("wait-apps").code == 0
+    assert compose_stack.query('select email from "user"') == [("demo@example.com",)]
+    assert compose_stack.tables()["task"] == 0
 
 
 def test_start_clean_boots_from_nothing(stack: Stack) -> None:
@@ -72,13 +72,3 @@ def test_start_clean_boots_from_nothing(stack: Stack) -> None:
     assert [stage["stage"] for stage in ran.json["stages"]][:3] == ["stop", "clean", "db-up"]
     assert stack.tables()["task"] == 0
     assert stack.query('select email from "user"') == [("demo@example.com",)]
-
-
-def listed(kind: str, project: str) -> list[str]:
-    """Names of this kind that carry the project's label."""
-    name = "{{.Repository}}" if kind == "image" else "{{.Name}}"
-    label = f"label=com.docker.compose.project={project}"
-    done = subprocess.run(
-        ["docker", kind, "ls", "--filter", label, "--format", name], capture_output=True, text=True, check=True
-    )
-    return done.stdout.split()

@@ -335,6 +335,14 @@ def _account_name(user: int) -> str:
 
 def _can_enter(account: Account, folder: Path) -> bool:
     """Asked of the system, which knows of modes, lists and mounts."""
-    probe = ["test", "-x", str(folder)]
-    done = subprocess.run(probe, user=account.user, group=account.group, extra_groups=[], check=False, cwd=_ANYWHERE)
+    # Not by the caller's PATH: root's may lead through folders that the account may not enter either.
+    program = shutil.which("test", path=os.defpath) or "test"
+    done = subprocess.run(
+        [program, "-x", str(folder)],
+        user=account.user,
+        group=account.group,
+        extra_groups=[],
+        check=False,
+        cwd=_ANYWHERE,
+    )
     return done.returncode == 0

@@ -162,8 +162,8 @@ class EmbeddedRuntime:
         return [name for name in self.declared() if self.table.look(name).state == "running"]
 
     def port_holder(self, port: int) -> str:
-        held = [name for name in self.running() if self._port(name) == port]
-        return f"{held[0]} of this stack's embedded runtime" if held else ""
+        held = [found.service for found in self.table.find() if found.listens_on(port)]
+        return f"{held[0]} of this stack" if held else ""
 
     def log_tail(self, name: str) -> LogTail:
         return LogTail.of(name, "\n".join(line for _, line in logs.tail(self.table.log(name), LogTail.KEPT)))

@@ -77,6 +77,13 @@ class Found:
     one_off: bool
     supervisor: bool
 
+    def listens_on(self, port: int) -> bool:
+        try:
+            connections = self.process.net_connections(kind="tcp")
+        except psutil.Error:
+            return False
+        return any(one.status == psutil.CONN_LISTEN and one.laddr.port == port for one in connections)
+
 
 class ProcessTable:
     """Those of the stack in `root`. `homes`: by service, the folder that only its processes work in."""

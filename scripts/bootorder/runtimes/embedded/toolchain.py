@@ -7,6 +7,7 @@ import json
 import os
 import platform
 import re
+import secrets
 import shutil
 import subprocess
 import sys
@@ -50,12 +51,13 @@ class Toolchain:
     def version(self) -> str:
         """Changes when what was installed with it must be installed anew."""
         node = (self._node_on_path() or wheels.version("node")) if self._has_package_json else ""
-        python = f"{sys.implementation.cache_tag} {self._virtualenv}" if self._is_python else ""
+        python = f"{self._virtualenv} {_text(self._made_with)}" if self._is_python else ""
         return f"{node} {self._package_manager} {python}"
 
     @property
     def is_ready(self) -> bool:
-        return all(Path(folder).is_dir() for folder in self.path if Path(folder) != self._folder / "node_modules/.bin")
+        wanted = [folder for folder in map(Path, self.path) if folder != self._folder / "node_modules/.bin"]
+        return all(folder.is_dir() for folder in wanted) and (self._has_virtualenv or not self._is_python)
 
     def describe(self) -> str:
         """What its commands are run with, for people. Raises BootError where that cannot be."""
@@ -99,8 +101,8 @@ class Toolchain:
         return package if isinstance(package, dict) else {}
 
     def _node_on_path(self) -> str:
-        """The version of the `node` on PATH, if this package can use it; else nothing."""
-        found = _node_version(shutil.which("node") or "")
+        """The version of the `node` on PATH, if this package can use it and `npm` came with it; else nothing."""
+        found = _node_version(shutil.which("node") or "") if shutil.which("npm") else ""
         engines = self._package.get("engines")
         wanted = engines.get("node", "*") if isinstance(engines, dict) else "*"
         return found if found and _satisfies(found, str(wanted)) else ""
@@ -154,16 +156,19 @@ class Toolchain:
         fresh.mkdir(parents=True)
         # Not in the app's folder: its settings are for its own packages.
         argv = ["npm", "install", "--prefix", str(fresh), "--no-fund", "--no-audit", self._package_manager]
-        done = self._processes.run(argv, cwd=fresh, env={"PATH": self.search_path(os.environ)}, on_line=on_line)
-        if done.code:
-            raise MachineError(
-                f"{self._package_manager} could not be installed",
-                expected="a network, for the first install, and room on the disk",
-                seen=last_error(done.text),
-                log=LogTail.of("npm install", done.text),
-                hint="connect to the network (or set npm's registry or proxy), then run this again",
-            )
-        fresh.rename(made)
+        try:
+            done = self._processes.run(argv, cwd=fresh, env={"PATH": self.search_path(os.environ)}, on_line=on_line)
+            if done.code:
+                raise MachineError(
+                    f"{self._package_manager} could not be installed",
+                    expected="a network, for the first install, and room on the disk",
+                    seen=last_error(done.text),
+                    log=LogTail.of("npm install", done.text),
+                    hint="connect to the network (or set npm's registry or proxy), then run this again",
+                )
+            fresh.rename(made)
+        finally:
+            shutil.rmtree(fresh, ignore_errors=True)
 
     def search_path(self, environment: os._Environ[str] | dict[str, str]) -> str:
         """PATH for its commands. Last comes the tasks' own Python: on some machines none is called `python`."""
@@ -182,11 +187,20 @@ class Toolchain:
         digest = hashlib.sha256(str(self._folder).encode()).hexdigest()[:6]
         return self._tools / f"python-{self._folder.name}-{digest}"
 
+    @property
+    def _made_with(self) -> Path:
+        """Written when it is whole: the version of its Python, and what tells it from one that was there before."""
+        return self._virtualenv / "bootorder"
+
+    @property
+    def _has_virtualenv(self) -> bool:
+        python = _programs(self._virtualenv) / ("python.exe" if sys.platform == "win32" else "python")
+        return python.exists() and _text(self._made_with).startswith(f"{platform.python_version()} ")
+
     def _prepare_virtualenv(self, on_line: Callable[[str], None]) -> None:
-        made = self._virtualenv
-        python = _programs(made) / ("python.exe" if sys.platform == "win32" else "python")
-        if python.exists() and f"version = {'.'.join(map(str, sys.version_info[:3]))}" in _text(made / "pyvenv.cfg"):
+        if self._has_virtualenv:
             return
+        made = self._virtualenv
         self._say(f"making a virtualenv for {self._folder.name}")
         made.parent.mkdir(parents=True, exist_ok=True)
         argv = [sys.executable, "-m", "venv", "--clear", str(made)]
@@ -199,6 +213,7 @@ class Toolchain:
                 log=LogTail.of("python -m venv", done.text),
                 hint="install what it names (Debian: python3-venv), and see that the disk has room",
             )
+        self._made_with.write_text(f"{platform.python_version()} {secrets.token_hex(8)}\n", encoding="utf-8")
 
 
 def last_error(text: str) -> str:

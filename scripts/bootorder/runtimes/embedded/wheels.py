@@ -53,11 +53,14 @@ def install(
     shutil.rmtree(fresh, ignore_errors=True)
     parent.mkdir(parents=True, exist_ok=True)
     flags = ["--no-deps", "--require-hashes", "--requirement", str(lock(name)), "--target", str(fresh), "--no-compile"]
-    done = processes.run([*pip(sys.executable), *flags], cwd=parent, on_line=on_line)
-    if done.code:
-        raise _not_installed(wanted, done.text, instead)
-    _open_to_all(fresh)
-    fresh.rename(made)
+    try:
+        done = processes.run([*pip(sys.executable), *flags], cwd=parent, on_line=on_line)
+        if done.code:
+            raise _not_installed(wanted, done.text, instead)
+        _open_to_all(fresh)
+        fresh.rename(made)
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
     return made
 
 
