@@ -1,7 +1,9 @@
 """Speed as ratios, both sides measured in one run, in pairs: `nox -s bench [-- ROUNDS]`.
 
-A `start` on an empty volume, images built, against the sum of its parts run by hand (database to first query, push,
-seed, slowest app to health); `inv --list` against that of an Invoke collection with one empty task.
+With Docker, a `start` on an empty volume, images built, against the sum of its parts run by hand (database to first
+query, push, seed, slowest app to health). Without, a `start` of what is installed and built against push, seed and the
+slowest app by hand, and the database's and the stop's own seconds. `inv --list` against that of an Invoke collection
+with one empty task.
 """
 
 from __future__ import annotations
@@ -17,8 +19,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import psycopg
+import pytest
+import yaml
 
-from tests.stack import ROOT, ComposeStack
+from scripts.bootorder.console import Console
+from scripts.bootorder.opening import open_boot
+from tests.stack import ROOT, ComposeStack, EmbeddedStack
 
 _EMPTY = """
 from invoke import task
@@ -28,6 +34,7 @@ def nothing(c):
     pass
 """
 _LIST_ROUNDS = 20
+APPS = {"sso": "/api/health", "api": "/health", "web": "/health"}
 
 
 def main(rounds: int) -> None:
@@ -35,6 +42,8 @@ def main(rounds: int) -> None:
         bench_list(Path(folder))
         with ComposeStack(Path(folder) / "taskflow") as stack:
             bench_start(stack, rounds)
+        with EmbeddedStack(Path(folder) / "embedded" / "taskflow") as embedded:
+            bench_embedded(embedded, rounds)
 
 
 def bench_start(stack: ComposeStack, rounds: int) -> None:
@@ -61,13 +70,71 @@ def time_parts(stack: ComposeStack) -> dict[str, float]:
     run = ("run", "--rm", "--no-deps", "--no-TTY", "sso-setup")
     parts["push"] = timed(lambda: succeed(stack.docker_compose(*run, "pnpm", "db:push").code))
     parts["seed"] = timed(lambda: succeed(stack.docker_compose(*run, "pnpm", "seed:setup").code))
-    paths = {"sso": "/api/health", "api": "/health", "web": "/health"}
     begun = time.monotonic()
-    up(stack, *paths)
-    for app, path in paths.items():
+    up(stack, *APPS)
+    for app, path in APPS.items():
         poll(lambda app=app, path=path: healthy(stack.url(app, path)))  # type: ignore[misc]
     parts["apps"] = time.monotonic() - begun
     return parts
+
+
+def bench_embedded(stack: EmbeddedStack, rounds: int) -> None:
+    said = stack.inv("start")  # installs and builds
+    assert said.code == 0, said.err
+    figures: dict[str, list[float]] = {}
+    for number in range(1, rounds + 1):
+        stops = seconds_of(stack, "start", "--until", "stop")
+        warm = seconds_of(stack, "start", "--until", "wait-db")
+        parts = time_processes(stack)
+        succeed(stack.inv("stop").code)
+        whole = timed(lambda: succeed(stack.inv("start").code))
+        round_figures = {
+            "start": whole,
+            "ratio": whole / sum(parts.values()),
+            "stop": stops["stop"],
+            "database warm": warm["db-up"] + warm["wait-db"],
+        }
+        for name, value in round_figures.items():
+            figures.setdefault(name, []).append(value)
+        shown = ", ".join(f"{name} {seconds:.2f}" for name, seconds in parts.items())
+        print(f"embedded {number}: {whole:.2f} s; parts {sum(parts.values()):.2f} s ({shown})")
+    for _ in range(rounds):
+        succeed(stack.inv("clean").code)
+        cold = seconds_of(stack, "start", "--until", "wait-db")
+        figures.setdefault("database cold", []).append(cold["db-up"] + cold["wait-db"])
+    wanted = {"ratio": 1.3, "stop": 1.0, "database warm": 0.25, "database cold": 1.0}
+    for name, limit in wanted.items():
+        print(f"embedded: {name} median {statistics.median(figures[name]):.2f} (wanted: at most {limit})")
+
+
+def seconds_of(stack: EmbeddedStack, *arguments: str) -> dict[str, float]:
+    ran = stack.inv(*arguments, "--json")
+    succeed(ran.code)
+    return {stage["stage"]: stage["seconds"] for stage in ran.json["stages"]}
+
+
+def time_processes(stack: EmbeddedStack) -> dict[str, float]:
+    """Push, seed, and the slowest app from its start to its first answer, on the database that runs."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in stack.environment.items():
+            patch.setenv(name, value)
+        config = yaml.safe_load((stack.folder / "invoke.yaml").read_text(encoding="utf-8"))
+        runtime = open_boot(stack.folder, config, Console(), "embedded").runtime
+        parts = {
+            name: timed(lambda script=script: succeed(runtime.run_once("sso-setup", ["pnpm", script], {}, quiet).code))  # type: ignore[misc]
+            for name, script in (("push", "db:push"), ("seed", "seed:setup"))
+        }
+        starts = []
+        for app, path in APPS.items():
+            begun = time.monotonic()
+            runtime.start([app], quiet)
+            poll(lambda app=app, path=path: healthy(stack.url(app, path)))  # type: ignore[misc]
+            starts.append(time.monotonic() - begun)
+    return {**parts, "app": max(starts)}
+
+
+def quiet(_line: str) -> None:
+    """What the tools say is not of interest here."""
 
 
 def empty(stack: ComposeStack) -> None:

@@ -20,7 +20,6 @@ def port_of(name: str, default: str = "") -> int:
 
 def load_app(data: Path, email: str, password: str) -> Any:
     """Return pgAdmin's application; when there is no database yet, make it, with this user."""
-    data.mkdir(mode=0o700, parents=True, exist_ok=True)
     # pgAdmin imports these two to override its settings. Made here, they need no file in site-packages, and keep out
     # what /etc/pgadmin says of an installed pgAdmin. The paths of all that it writes follow from DATA_DIR.
     settings = ModuleType("config_local")
@@ -63,8 +62,17 @@ def main() -> None:
         "maintenance_db": variable("PGADMIN_SERVER_DATABASE"),
         "username": variable("PGADMIN_SERVER_USER"),
     }
+
+    data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    unfinished = data / "unfinished"
+    if unfinished.exists():  # pgAdmin fails on a database whose making was cut short
+        for file in data.glob("pgadmin4.db*"):
+            file.unlink()
+    elif not (data / "pgadmin4.db").exists():
+        unfinished.touch()
     app = load_app(data, email, password)
     register_server(app, name, port, **columns)
+    unfinished.unlink(missing_ok=True)
 
     from waitress import create_server  # and not serve, which also logs pgAdmin's debug messages
 
