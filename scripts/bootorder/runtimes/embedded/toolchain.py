@@ -94,7 +94,7 @@ class Toolchain:
             return {}
         try:
             package = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, json.JSONDecodeError) as error:
+        except (OSError, ValueError) as error:  # neither JSON nor UTF-8
             raise SettingsError(
                 f"cannot read {path}: {error}", expected="a package in JSON", hint="correct it where it says"
             ) from None
