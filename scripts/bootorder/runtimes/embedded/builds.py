@@ -28,8 +28,8 @@ class Step:
 
     @property
     def key(self) -> str:
-        """The same for two services that share a folder: what one installed, the other has."""
-        return sources.digest([str(self.folder), *self.argv])[:16]
+        """The same for two services that share a folder: what one installed, the other has. A note is its service's."""
+        return sources.digest([str(self.folder), *(self.argv or [self.does])])[:16]
 
 
 class Builds:
