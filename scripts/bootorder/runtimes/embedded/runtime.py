@@ -114,8 +114,8 @@ class EmbeddedRuntime:
         return service == self._database
 
     def _process(self, service: str) -> ProcessSettings:
-        if service not in self._settings.processes:
-            raise unknown("service", service, self._settings.processes)
+        if self._is_database(service):
+            raise SettingsError(f"{service} is the database: no command runs there", hint="name one of `processes`")
         return self._settings.processes[service]
 
     def _folder(self, service: str) -> Path:
