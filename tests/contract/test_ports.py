@@ -49,10 +49,11 @@ def test_the_first_taken_port_of_any_service_is_refused(taken: int) -> None:
     free = free_ports(["free"])["free"]
 
     with pytest.raises(MachineError) as refused:
-        ports.refuse_taken_ports({"app": [free], "web": [free, taken]}, nobody_publishes)
+        ports.refuse_taken_ports({"app": [free], "web": [free, taken]}, nobody_publishes, "it is in the settings")
 
     assert f"port {taken} for web is taken by" in refused.value.message
     assert str(os.getpid()) in refused.value.message
+    assert refused.value.hint == "stop it, or give web another port: it is in the settings"
     assert refused.value.exit_code == 3
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import signal
 import subprocess
 import sys
@@ -65,6 +66,20 @@ def test_a_run_has_its_folder_its_environment_and_nothing_to_read(
     done = SystemProcesses().run(program(text), cwd=tmp_path, env={"ADDED": "added"})
 
     assert done.out == f"{tmp_path.resolve()} ours added ''\n"
+
+
+def test_a_run_that_inherits_nothing_has_only_what_it_is_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FROM_OURS", "ours")
+    kept = {"SYSTEMROOT": os.environ.get("SYSTEMROOT", ""), "ADDED": "added"}
+
+    done = SystemProcesses().run(
+        program("import os; print('FROM_OURS' in os.environ, os.environ['ADDED'])"),
+        cwd=tmp_path,
+        env=kept,
+        inherit=False,
+    )
+
+    assert done.out == "False added\n"
 
 
 def test_lines_are_heard_as_they_come(tmp_path: Path) -> None:

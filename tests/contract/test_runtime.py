@@ -1,16 +1,15 @@
-"""What every runtime does. A new runtime is one factory in tiny.py; these tests say whether it is one."""
+"""What every runtime does. A new runtime is one subclass in tiny.py; these tests say whether it is one."""
 
 from __future__ import annotations
 
 import contextlib
-import http.client
 import json
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,14 +25,12 @@ from .tiny import FOLDER, LIMIT, RUNTIMES, TinyStack, ignore, python
 SLEEP = "import time; print('ready', flush=True); time.sleep(60)"
 PLAIN = ["database", "app", "dying", "unhealthy"]  # all but the one-off
 
-Make = Callable[[Path], TinyStack]
-
 
 @pytest.fixture(scope="module", params=list(RUNTIMES))
 def kind(request: pytest.FixtureRequest) -> type[TinyStack]:
-    if request.param == "compose":
-        request.getfixturevalue("engine")
-    return RUNTIMES[request.param]
+    kind = RUNTIMES[request.param]
+    request.getfixturevalue(kind.needs)
+    return kind
 
 
 @pytest.fixture(scope="module")
@@ -43,9 +40,9 @@ def addresses() -> dict[str, Address | None]:
 
 
 @pytest.fixture(scope="module")
-def stopping(kind: type[TinyStack], tmp_path_factory: pytest.TempPathFactory) -> Iterator[TinyStack]:
+def stopping(kind: type[TinyStack], new_folder: Callable[[], Path]) -> Iterator[TinyStack]:
     """A whole stack that will be stopped; started early, because its database makes its files for seconds."""
-    with kind(tmp_path_factory.mktemp("stopped") / FOLDER) as stack:
+    with kind(new_folder() / FOLDER) as stack:
         stack.start(*PLAIN)
         yield stack
 
@@ -54,21 +51,22 @@ def stopping(kind: type[TinyStack], tmp_path_factory: pytest.TempPathFactory) ->
 def running(
     kind: type[TinyStack],
     stopping: TinyStack,
-    tmp_path_factory: pytest.TempPathFactory,
+    new_folder: Callable[[], Path],
     addresses: dict[str, Address | None],
 ) -> Iterator[TinyStack]:
     """A whole stack that runs; for tests that leave it as it is."""
-    with kind(tmp_path_factory.mktemp("running") / FOLDER) as stack:
+    with kind(new_folder() / FOLDER) as stack:
         addresses |= {name: service.address for name, service in stack.runtime.services().items()}
         stack.start(*PLAIN)
         stack.once("dying", lambda service: not service.running)
+        stack.answer("app")
         yield stack
 
 
 @pytest.fixture
-def fresh(kind: type[TinyStack], tmp_path: Path) -> Iterator[TinyStack]:
+def fresh(kind: type[TinyStack], new_folder: Callable[[], Path]) -> Iterator[TinyStack]:
     """A stack of which nothing was started or built."""
-    with kind(tmp_path / FOLDER) as stack:
+    with kind(new_folder() / FOLDER) as stack:
         yield stack
 
 
@@ -92,8 +90,19 @@ def test_declared_names_every_service_one_offs_included(fresh: TinyStack) -> Non
     assert sorted(fresh.runtime.declared()) == sorted(fresh.parts)
 
 
+def test_what_is_started_by_its_name_only_is_optional(fresh: TinyStack) -> None:
+    assert list(fresh.runtime.optional()) == ["tool"]
+
+
 def test_a_runtime_says_its_name(fresh: TinyStack) -> None:
     assert fresh.runtime.name == fresh.kind
+
+
+def test_what_a_runtime_needs_is_here_and_says_what_it_is(fresh: TinyStack) -> None:
+    found = {name: look() for name, look in fresh.runtime.needs().items()}
+
+    assert found
+    assert all(found.values())
 
 
 def test_every_service_is_absent_before_anything_was_started(fresh: TinyStack) -> None:
@@ -126,31 +135,19 @@ def test_what_runs_has_no_exit_code(running: TinyStack) -> None:
     assert running.service("app").exit_code is None
 
 
-def test_health_becomes_healthy_where_the_check_passes(running: TinyStack) -> None:
-    assert running.once("app", lambda service: service.health not in {"", "starting"}).health == "healthy"
+@pytest.mark.parametrize("name", ["app", "unhealthy", "database"])
+def test_health_is_what_the_check_comes_to_and_empty_where_nothing_checks(running: TinyStack, name: str) -> None:
+    service = running.once(name, lambda service: service.health != "starting")
 
-
-def test_health_becomes_unhealthy_where_the_check_fails(running: TinyStack) -> None:
-    unhealthy = running.once("unhealthy", lambda service: service.health not in {"", "starting"})
-
-    assert (unhealthy.health, unhealthy.running) == ("unhealthy", True)
-
-
-def test_health_is_empty_where_nothing_checks(running: TinyStack) -> None:
-    assert running.service("database").health == ""
+    assert (service.health, service.running) == (running.health[name], True)
 
 
 def test_an_address_is_loopback_and_answers(running: TinyStack) -> None:
-    address = running.once("app", lambda service: service.health == "healthy").address
+    address = running.service("app").address
 
     assert address is not None
     assert address.host == "127.0.0.1"
-    connection = http.client.HTTPConnection(address.host, address.port, timeout=5)
-    try:
-        connection.request("GET", "/")
-        assert connection.getresponse().read() == b"hello"
-    finally:
-        connection.close()
+    assert running.answer("app") == b"hello"
 
 
 def test_an_address_is_known_before_the_start_and_stays(
@@ -203,7 +200,7 @@ def test_followed_logs_end_with_their_reader_and_leave_no_process(running: TinyS
     followed = running.runtime.logs(["app"], tail=5, follow=True)
 
     assert next(iter(followed)) == ("app", "serving | hello")
-    assert running.workers()
+    assert bool(running.workers()) == running.follows_with_a_process
     begun = time.monotonic()
     followed.close()  # type: ignore[attr-defined]  # what the end of a `for` does to a generator
     assert time.monotonic() - begun < 8  # what does not listen is killed after 10
@@ -250,8 +247,7 @@ def test_an_unknown_service_is_refused_with_the_nearest_name(fresh: TinyStack, a
 
 
 def test_a_build_that_fails_is_reported_with_its_last_lines(fresh: TinyStack) -> None:
-    recipe = fresh.folder / "app" / "Dockerfile"
-    recipe.write_text(recipe.read_text(encoding="utf-8") + "COPY no-such-spoon /\n", encoding="utf-8")
+    fresh.break_build("app", "no-such-spoon")
     heard: list[str] = []
 
     with pytest.raises(MachineError, match="building app failed") as failed:
@@ -300,16 +296,6 @@ def test_a_taken_port_is_refused_by_the_name_and_id_of_its_process(fresh: TinySt
 
     assert f"port {port} for app is taken by {name} (pid {process.pid})" in str(refused.value)
     assert fresh.alive() == []
-
-
-def test_a_taken_port_is_found_wherever_it_stands_in_the_list(fresh: TinyStack) -> None:
-    with _listening() as (port, process):
-        fresh.change("app", ports={**fresh.parts["app"].ports, 1234: port})
-        with pytest.raises(MachineError) as refused:
-            fresh.runtime.start(["app"], ignore)
-
-    assert f"port {port} for app is taken by" in str(refused.value)
-    assert str(process.pid) in str(refused.value)
 
 
 # -- one-offs ---------------------------------------------------------------------------------------------------------
@@ -424,8 +410,8 @@ class Interrupted:
 
 
 @pytest.fixture(scope="module")
-def interrupted(kind: type[TinyStack], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Interrupted]:
-    with kind(tmp_path_factory.mktemp("interrupted") / FOLDER) as stack, stack.running_once(SLEEP) as child:
+def interrupted(kind: type[TinyStack], new_folder: Callable[[], Path]) -> Iterator[Interrupted]:
+    with kind(new_folder() / FOLDER) as stack, stack.running_once(SLEEP) as child:
         states = {name: service.state for name, service in stack.runtime.services().items()}
         begun = time.monotonic()
         child.send_signal(signal.SIGINT)
@@ -549,9 +535,9 @@ def test_remove_takes_data_and_everything_that_was_made(fresh: TinyStack) -> Non
         made = fresh.remains()
         removed = fresh.runtime.remove()
 
-    assert len(made) == 5  # two services, the one-off of the killed run, the data, what was built
     assert fresh.remains() == []
-    assert sorted([*removed.containers, *removed.volumes, *removed.images]) == made
+    assert sorted(name for names in removed.values() for name in names) == made
+    assert {kind: len(names) for kind, names in removed.items()} == fresh.makes
     assert {service.state for service in fresh.runtime.services().values()} == {"absent"}
     assert fresh.runtime.fingerprint("app") == ""
 
@@ -559,4 +545,4 @@ def test_remove_takes_data_and_everything_that_was_made(fresh: TinyStack) -> Non
 def test_remove_of_nothing_is_harmless(fresh: TinyStack) -> None:
     removed = fresh.runtime.remove()
 
-    assert not any(asdict(removed).values())
+    assert not any(removed.values())
