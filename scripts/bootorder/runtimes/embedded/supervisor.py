@@ -142,15 +142,19 @@ class _Log:
         now = time.time()
         stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now)) + f".{int(now % 1 * 1000):03d}Z "
         try:
+            if self._file.closed:
+                self._file = self._open()  # it could not be turned
             if self._lost:
                 self._file.write(f"{stamp}({self._lost} lines could not be written)\n".encode())
                 self._lost = 0
             self._file.write(b"".join(stamp.encode() + line.rstrip(b"\r") + b"\n" for line in lines))
-            if self._file.tell() > LOG_BYTES:
-                self._turn()
         except OSError:
             # A full disk. The process must not stand still for its log; how much is missing is said when there is room.
             self._lost += len(lines)
+            return
+        with contextlib.suppress(OSError):
+            if self._file.tell() > LOG_BYTES:
+                self._turn()
 
     def _turn(self) -> None:
         self._file.close()
