@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import heapq
+import os
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping
@@ -15,59 +17,61 @@ from .supervisor import LOGS_KEPT
 
 def tail(log: Path, count: int) -> list[tuple[str, str]]:
     """The last (time, line) pairs of this run."""
-    kept: deque[tuple[str, str]] = deque(maxlen=max(count, 0))
-    for path in (*(Path(f"{log}.{number}") for number in range(LOGS_KEPT, 0, -1)), log):
-        if path.exists():
-            with path.open(encoding="utf-8", errors="replace") as file:
-                kept.extend(_parts(line) for line in file)
-    return list(kept)
+    with contextlib.closing(_Reader(log)) as reader:
+        return reader.past(count)
 
 
 def merged(logs: Mapping[str, Path], count: int) -> Iterator[tuple[str, str]]:
     """(service, line) pairs of all, in the order in which they were written."""
-    each = ([(when, name, line) for when, line in tail(path, count)] for name, path in logs.items())
-    for _, name, line in heapq.merge(*each, key=lambda entry: entry[0]):
-        yield name, line
+    return _in_order({name: tail(path, count) for name, path in logs.items()})
 
 
 def followed(logs: Mapping[str, Path], count: int) -> Iterator[tuple[str, str]]:
     """The same, and then what comes, until the reader stops reading."""
     readers = {name: _Reader(path) for name, path in logs.items()}
     try:
-        yield from merged(logs, count)
+        yield from _in_order({name: reader.past(count) for name, reader in readers.items()})
         while True:
-            fresh = [(when, name, line) for name, reader in readers.items() for when, line in reader.fresh()]
-            for _, name, line in sorted(fresh, key=lambda entry: entry[0]):
-                yield name, line
-            if not fresh:
+            fresh = {name: reader.fresh() for name, reader in readers.items()}
+            yield from _in_order(fresh)
+            if not any(fresh.values()):
                 time.sleep(POLL_SECONDS)
     finally:
         for reader in readers.values():
             reader.close()
 
 
+def _in_order(lines: Mapping[str, list[tuple[str, str]]]) -> Iterator[tuple[str, str]]:
+    """Each log's own order stays, also where the clock was set back."""
+    each = ([(when, name, line) for when, line in entries] for name, entries in lines.items())
+    for _, name, line in heapq.merge(*each, key=lambda entry: entry[0]):
+        yield name, line
+
+
 class _Reader:
-    """One log from its end on, also when it is turned or its service is started anew."""
+    """One log, also when it is turned or its service is started anew."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._rest = ""
-        self._file = self._open()
-        if self._file:
-            self._file.seek(0, 2)
+        self._file = _open(path)
 
-    def _open(self) -> IO[str] | None:
-        try:
-            return self._path.open(encoding="utf-8", errors="replace")
-        except FileNotFoundError:
-            return None
+    def past(self, count: int) -> list[tuple[str, str]]:
+        """The last lines up to now, after which `fresh` goes on."""
+        kept: deque[str] = deque(maxlen=max(count, 0))
+        for number in range(LOGS_KEPT, 0, -1):
+            if older := _open(Path(f"{self._path}.{number}")):
+                with older:
+                    kept.extend(older)
+        kept.extend(self._lines())
+        return [_parts(line) for line in kept]
 
     def fresh(self) -> list[tuple[str, str]]:
         lines = self._lines()
         if self._was_turned():
             lines += self._lines()
             self.close()
-            self._file = self._open()
+            self._file = _open(self._path)
             lines += self._lines()
         return [_parts(line) for line in lines]
 
@@ -82,13 +86,19 @@ class _Reader:
             there = self._path.stat()
         except FileNotFoundError:
             return False  # between two names
-        import os
-
         return self._file is None or os.fstat(self._file.fileno()).st_ino != there.st_ino
 
     def close(self) -> None:
         if self._file:
             self._file.close()
+
+
+def _open(path: Path) -> IO[str] | None:
+    try:
+        # A line ends where the supervisor ended it: those of a progress bar end with a carriage return only.
+        return path.open(encoding="utf-8", errors="replace", newline="\n")
+    except FileNotFoundError:
+        return None
 
 
 def _parts(line: str) -> tuple[str, str]:
