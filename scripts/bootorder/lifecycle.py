@@ -17,9 +17,7 @@ def stop(boot: Boot) -> Outcome:
 
 def clean(boot: Boot) -> Outcome:
     """Remove what ran, its data and what was built, of this stack, and nothing of anyone else's."""
-    parts = [
-        f"{len(names)} {kind}{'s' if len(names) != 1 else ''}" for kind, names in boot.runtime.remove().items() if names
-    ]
+    parts = [f"{len(names)} {_plural(kind, names)}" for kind, names in boot.runtime.remove().items() if names]
     return Outcome.done(f"removed {', '.join(parts)}") if parts else Outcome.skipped("nothing was there")
 
 
@@ -44,7 +42,13 @@ def _start(boot: Boot, names: Sequence[str]) -> Outcome:
         return Outcome.skipped("there is nothing to start")
     boot.build(names)
     started = boot.runtime.start(names, boot.console.detail)
-    return Outcome.done(f"{_list(started)} started") if started else Outcome.skipped(f"{_list(names)} already run")
+    if started:
+        return Outcome.done(f"{_list(started)} started")
+    return Outcome.skipped(f"{_list(names)} already {'runs' if len(names) == 1 else 'run'}")
+
+
+def _plural(word: str, things: Sequence[str]) -> str:
+    return word if len(things) == 1 else f"{word}es" if word.endswith("s") else f"{word}s"
 
 
 def _list(names: Sequence[str]) -> str:

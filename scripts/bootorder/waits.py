@@ -137,7 +137,7 @@ def _not_running(boot: Boot, service: Service, first: str) -> NotReadyError:
         return NotReadyError(
             f"{service.name} was never started",
             expected="a running service",
-            seen="no container of it",
+            seen="nothing of it",
             hint=f"start it first: {command(first)}",
             first=(first,),
         )
@@ -149,10 +149,12 @@ def _not_running(boot: Boot, service: Service, first: str) -> NotReadyError:
             hint=f"start it again: {command(first)}",
             first=(first,),
         )
+    # Nobody notes how a process ended that was killed together with its supervisor.
+    killed = service.exit_code is None
     return NotReadyError(
-        f"{service.name} is not running: it exited with code {service.exit_code}",
+        f"{service.name} is not running: it {'was killed' if killed else f'exited with code {service.exit_code}'}",
         expected="a running service",
-        seen=f"{service.state}, exit code {service.exit_code}",
+        seen=service.state if killed else f"{service.state}, exit code {service.exit_code}",
         log=boot.runtime.log_tail(service.name),
         hint=f"correct what its log says, then start it again: {command(first)}",
         first=(first,),

@@ -39,6 +39,22 @@ def test_clean_counts_what_it_removed(stack: FakeStack, monkeypatch: pytest.Monk
     assert clean(stack.boot()) == Outcome("removed 2 containers, 1 volume, 3 images")
 
 
+@pytest.mark.parametrize(
+    ("removed", "words"),
+    [
+        ({"process": ["api"], "data folder": ["/data"], "build": ["0a1b"]}, "1 process, 1 data folder, 1 build"),
+        ({"process": ["api", "web"], "data folder": ["/a", "/b"]}, "2 processes, 2 data folders"),
+        ({"process": [], "build": ["a", "b"]}, "2 builds"),
+    ],
+)
+def test_clean_counts_whatever_its_runtime_removes(
+    stack: FakeStack, monkeypatch: pytest.MonkeyPatch, removed: dict[str, list[str]], words: str
+) -> None:
+    monkeypatch.setattr(stack.runtime, "remove", lambda: removed)
+
+    assert clean(stack.boot()) == Outcome(f"removed {words}")
+
+
 def test_clean_says_nothing_of_what_there_was_not(stack: FakeStack, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stack.runtime, "remove", lambda: {"container": [], "volume": ["data"]})
 
@@ -56,6 +72,19 @@ def test_the_database_is_started_with_what_stands_beside_it_and_nothing_else(sta
 
     assert db_up(stack.boot()) == Outcome("postgres and pgadmin started")
     assert started(stack) == ["postgres", "pgadmin"]
+
+
+def test_the_database_s_programs_are_made_before_it_is_started(stack: FakeStack) -> None:
+    db_up(stack.boot())
+
+    assert stack.runtime.changed == ["build postgres", "build pgadmin", "start postgres", "start pgadmin"]
+
+
+def test_what_is_optional_beside_the_database_is_started_when_it_is_asked_for(stack: FakeStack) -> None:
+    stack.runtime.optional_ones = ["pgadmin"]
+
+    assert db_up(stack.boot()) == Outcome.skipped("postgres already runs")
+    assert db_up(stack.boot(asked_for=["pgadmin"])) == Outcome("pgadmin started")
 
 
 def test_a_database_that_runs_is_left_alone(stack: FakeStack) -> None:

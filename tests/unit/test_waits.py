@@ -197,6 +197,16 @@ def test_an_app_that_exited_ends_the_wait_at_once_with_its_log(migrated: FakeSta
     assert migrated.clock.now() < 3
 
 
+def test_an_app_of_whose_end_nobody_knows_more_is_said_to_have_been_killed(migrated: FakeStack) -> None:
+    all_healthy(migrated, "sso", "web")
+    migrated.runtime.becomes("api", "exited", exit_code=None)
+
+    error = not_ready(migrated.boot())
+
+    assert error.message == "api is not running: it was killed"
+    assert error.seen == "exited"
+
+
 def test_an_unhealthy_app_ends_the_wait_at_once_with_its_log(migrated: FakeStack) -> None:
     all_healthy(migrated, "sso", "web")
     migrated.runtime.becomes("api", "running", health="unhealthy")
