@@ -112,7 +112,7 @@ class Postgres:
                 expected="`postgres` and `initdb` in a folder of PATH (Debian: /usr/lib/postgresql/VERSION/bin)",
                 hint=f"add the folder of PostgreSQL {wanted} to PATH, or set `database.binaries: wheel`",
             )
-        said = self._processes.run([found, "--version"], cwd=self._home.parent).out.strip()
+        said = self._processes.run([found, "--version"], cwd=_ANYWHERE).out.strip()
         major = re.search(r"\d+", said)
         if not major or int(major.group()) != wanted:
             raise MachineError(
@@ -172,6 +172,7 @@ class Postgres:
         self._forget_stale_pid()
 
     def _make(self, password: str, on_line: Callable[[str], None]) -> None:
+        self._make_home()
         fresh = self.data.with_name("data.new")
         shutil.rmtree(fresh, ignore_errors=True)  # of a run that was killed
         fresh.mkdir(mode=0o700)
@@ -302,7 +303,7 @@ class Postgres:
     def order(self, port: int) -> Order:
         # A fast shutdown: one that waits for its clients would wait for them for ever.
         argv = [self._program("postgres"), "-D", str(self.data), "-p", str(port)]
-        return Order(argv, self.data, _environment(), self.version, signal.SIGINT, self.account)
+        return Order(argv, self.data, _environment(), f"{self.version} on {port}", signal.SIGINT, self.account)
 
     def remove(self) -> list[str]:
         """The data. What was installed stays. Returns what is gone."""
