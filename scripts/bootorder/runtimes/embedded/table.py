@@ -147,8 +147,11 @@ class ProcessTable:
         return list(found.values())
 
     def _label_of(self, process: psutil.Process) -> str:
-        parts = [*process.cmdline(), process.environ().get(LABEL, "")]
-        return next((part for part in parts if _LABEL.fullmatch(part) and part.startswith(f"{self._stack}/")), "")
+        for parts in (process.cmdline, lambda: [process.environ().get(LABEL, "")]):  # of others only the first is shown
+            for part in parts():
+                if _LABEL.fullmatch(part) and part.startswith(f"{self._stack}/"):
+                    return part
+        return ""
 
     # -- changing --------------------------------------------------------------------------------------------------
 
@@ -209,8 +212,16 @@ class ProcessTable:
         kept = {child.pid for one in chosen if one.supervisor for child in _children(one.process)}
         asked = [one.process for one in chosen if one.process.pid not in kept]
         for process in asked:
-            with contextlib.suppress(psutil.NoSuchProcess):
+            try:
                 process.terminate()
+            except psutil.NoSuchProcess:
+                continue
+            except psutil.AccessDenied:
+                raise MachineError(
+                    f"{process.name()} (pid {process.pid}) of this stack belongs to {process.username()}",
+                    expected="processes that this user may end",
+                    hint=f"stop the stack as {process.username()}",
+                ) from None
         _wait(asked)
         left = [one.process for one in chosen if _runs(one.process)]
         left += [child for process in left for child in _children(process)]
