@@ -46,11 +46,12 @@ def holder(port: int, publisher: Callable[[int], str]) -> str:
 
 
 def refuse_taken_ports(
-    wanted: Mapping[str, Sequence[int]],
-    publisher: Callable[[int], str],
-    where: str = "its variable stands in compose.yaml",
+    wanted: Mapping[str, Sequence[int]], publisher: Callable[[int], str], where: Callable[[str], str]
 ) -> None:
-    """`wanted`: service -> its ports; `where`: they are set. Raises MachineError for the first one that is not free."""
+    """`wanted`: service -> its ports. Raises MachineError for the first one that is not free.
+
+    `where`: how a person gives a service another port.
+    """
     for service, port in ((service, port) for service, ports in wanted.items() for port in ports):
         if not is_free(port):
             who = holder(port, publisher)
@@ -58,5 +59,5 @@ def refuse_taken_ports(
                 f"port {port} for {service} is taken" + (f" by {who}" if who else ""),
                 expected=f"127.0.0.1:{port} free",
                 seen=who or "the system does not say who",
-                hint=f"stop it, or give {service} another port: {where}",
+                hint=f"stop it, or give {service} another port: {where(service)}",
             )

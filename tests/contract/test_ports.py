@@ -49,7 +49,9 @@ def test_the_first_taken_port_of_any_service_is_refused(taken: int) -> None:
     free = free_ports(["free"])["free"]
 
     with pytest.raises(MachineError) as refused:
-        ports.refuse_taken_ports({"app": [free], "web": [free, taken]}, nobody_publishes, "it is in the settings")
+        ports.refuse_taken_ports(
+            {"app": [free], "web": [free, taken]}, nobody_publishes, lambda _: "it is in the settings"
+        )
 
     assert f"port {taken} for web is taken by" in refused.value.message
     assert str(os.getpid()) in refused.value.message

@@ -114,15 +114,20 @@ def test_where_the_table_is_forbidden_it_is_said_to_be_somebody_else(monkeypatch
     assert ports.holder(5432, no_container) == "a process of another user"
 
 
+def where(service: str) -> str:
+    return f"set {service.upper()}_PORT"
+
+
 def test_a_taken_port_is_refused_with_service_and_holder(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ports, "is_free", lambda port: port != 8001)
     listening(monkeypatch, (8001, 7, psutil.CONN_LISTEN))
 
     with pytest.raises(MachineError) as caught:
-        ports.refuse_taken_ports({"sso": [3001], "api": [8000, 8001]}, no_container)
+        ports.refuse_taken_ports({"sso": [3001], "api": [8000, 8001]}, no_container, where)
 
     assert caught.value.exit_code == 3
     assert caught.value.message == "port 8001 for api is taken by process7 (pid 7)"
+    assert caught.value.hint == "stop it, or give api another port: set API_PORT"
 
 
 def test_a_taken_port_is_refused_too_when_nobody_knows_who_holds_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -130,7 +135,7 @@ def test_a_taken_port_is_refused_too_when_nobody_knows_who_holds_it(monkeypatch:
     listening(monkeypatch)
 
     with pytest.raises(MachineError) as caught:
-        ports.refuse_taken_ports({"api": [8000]}, no_container)
+        ports.refuse_taken_ports({"api": [8000]}, no_container, where)
 
     assert caught.value.message == "port 8000 for api is taken"
     assert caught.value.seen
@@ -139,4 +144,4 @@ def test_a_taken_port_is_refused_too_when_nobody_knows_who_holds_it(monkeypatch:
 def test_free_ports_are_not_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ports, "is_free", lambda port: True)
 
-    ports.refuse_taken_ports({"sso": [3001], "api": [8000, 8001]}, no_container)
+    ports.refuse_taken_ports({"sso": [3001], "api": [8000, 8001]}, no_container, where)

@@ -226,7 +226,9 @@ class ComposeRuntime:
         wanted = {name: self._declared_ports(name) for name in names}
         ours = {binding.get("PublicPort") for container in self._containers() for binding in container["Ports"]}
         refuse_taken_ports(
-            {name: [port for port in ports if port not in ours] for name, ports in wanted.items()}, self.port_holder
+            {name: [port for port in ports if port not in ours] for name, ports in wanted.items()},
+            self.port_holder,
+            lambda _: "its variable stands in compose.yaml",
         )
         before = self.services()
         done = self._compose(["up", "--detach", "--no-deps", "--no-build", *names], on_line=on_line)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import cached_property
@@ -241,7 +242,7 @@ class EmbeddedRuntime:
         refuse_taken_ports(
             {name: [port] for name in orders if (port := self._port(name))},
             self.port_holder,
-            "`port` in invoke.yaml, or its variable in .env",
+            self._where_its_port_stands,
         )
         for name in orders:
             if name == self._database:
@@ -250,6 +251,11 @@ class EmbeddedRuntime:
                 self._data_folder(name).mkdir(mode=0o700, parents=True, exist_ok=True)
         self.table.start(orders)
         return list(orders)
+
+    def _where_its_port_stands(self, service: str) -> str:
+        text = self._settings.database.port if service == self._database else self._process(service).port
+        variable = re.match(r"\$\{(\w+)", text or "")
+        return f"set {variable[1]} in .env" if variable else "it stands in invoke.yaml"
 
     def _order(self, service: str) -> Order | None:
         """Nothing where the service is only a home for one-offs."""
@@ -286,9 +292,10 @@ class EmbeddedRuntime:
         stopped = self.stop()
         data = self._postgres.remove()
         for service in self.declared():
-            if self._data_folder(service).is_dir():
-                shutil.rmtree(self._data_folder(service))
-                data.append(str(self._data_folder(service)))
+            folder = self._data_folder(service)
+            if folder.is_dir():
+                data += [str(folder)] if any(folder.iterdir()) else []  # most apps keep nothing
+                shutil.rmtree(folder)
         built = self._builds.forget()
         self.table.forget()
         return {"process": stopped, "data folder": data, "build": built}
