@@ -369,7 +369,7 @@ class EmbeddedTiny(TinyStack):
     kind = "embedded"
     needs = "postgres_programs"
     health: ClassVar = {"app": "", "unhealthy": "", "database": ""}
-    makes: ClassVar = {"process": 3, "data folder": 2, "build": 1}
+    makes: ClassVar = {"process": 3, "data folder": 1, "build": 1}
     follows_with_a_process = False
 
     # Installed once for all stacks.
@@ -462,7 +462,8 @@ class EmbeddedTiny(TinyStack):
         ran = {unquote(label.split("/")[2]) for label in self.alive()}
         ran |= {unquote(path.name.partition(".")[0]) for path in self._kept("processes/*", "logs/*")}
         built = {path.stem for path in self._kept("built/*")}
-        return sorted([*ran, *built, *map(str, self._kept("postgres/data*", "data/*"))])
+        data = [path for path in self._kept("postgres/data*", "data/*") if any(path.iterdir())]
+        return sorted([*ran, *built, *map(str, data)])
 
     def _kept(self, *patterns: str) -> list[Path]:
         return [path for pattern in patterns for path in self.state.glob(pattern)]
