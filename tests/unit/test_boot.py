@@ -46,6 +46,56 @@ def test_a_service_that_compose_does_not_know_is_refused_with_the_nearest_one(
     assert caught.value.exit_code == 2
 
 
+# -- what is started only when it is asked for -------------------------------------------------------------------------
+
+
+def test_what_is_optional_is_left_out_until_it_is_asked_for(stack: FakeStack) -> None:
+    stack.runtime.optional_ones = ["pgadmin", "web"]
+    assert (stack.boot().beside, list(stack.boot().apps)) == ([], ["sso", "api"])
+
+    with_pgadmin = stack.boot(asked_for=["pgadmin"])
+    assert (with_pgadmin.beside, list(with_pgadmin.apps)) == (["pgadmin"], ["sso", "api"])
+
+    with_web = stack.boot(asked_for=["web"])
+    assert (with_web.beside, list(with_web.apps)) == ([], ["sso", "api", "web"])
+
+
+def test_what_stands_beside_the_database_is_no_app_whether_it_is_started_or_not(stack: FakeStack) -> None:
+    stack.runtime.optional_ones = ["pgadmin"]
+
+    for asked_for in ([], ["pgadmin"]):
+        assert "pgadmin" not in stack.boot(asked_for=asked_for).apps
+
+
+def test_what_is_not_optional_may_be_asked_for_too(stack: FakeStack) -> None:
+    boot = stack.boot(asked_for=["web"])
+
+    boot.check()
+
+    assert list(boot.apps) == ["sso", "api", "web"]
+
+
+def test_an_unknown_service_to_start_is_refused_with_the_optional_ones(stack: FakeStack) -> None:
+    stack.runtime.optional_ones = ["pgadmin"]
+
+    with pytest.raises(SettingsError) as caught:
+        stack.boot(asked_for=["pgadmn"]).check()
+
+    assert caught.value.message == "unknown service to start --with `pgadmn`; did you mean `pgadmin`?"
+    assert caught.value.expected == "pgadmin"
+
+
+def test_where_nothing_is_optional_an_unknown_service_to_start_is_refused_with_all(stack: FakeStack) -> None:
+    with pytest.raises(SettingsError) as caught:
+        stack.boot(asked_for=["wab"]).check()
+
+    assert "did you mean `web`?" in caught.value.message
+    assert caught.value.expected == "postgres, pgadmin, sso-setup, sso, api, web"
+
+
+# -- the database ------------------------------------------------------------------------------------------------------
+
+
 def test_the_target_is_where_the_database_is_published_now(stack: FakeStack) -> None:
     assert stack.boot().target() == TARGET
 
@@ -68,6 +118,9 @@ def test_a_password_that_is_missing_is_named(stack: FakeStack) -> None:
 
     with pytest.raises(SettingsError, match="POSTGRES_PASSWORD has no value"):
         stack.boot().target()
+
+
+# -- building ----------------------------------------------------------------------------------------------------------
 
 
 def test_each_image_is_built_once(stack: FakeStack) -> None:

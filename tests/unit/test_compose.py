@@ -176,6 +176,38 @@ def test_the_services_are_those_of_all_profiles_in_the_order_of_the_file(stage: 
     assert stage.processes.calls[-1].cwd == stage.root
 
 
+def test_services_of_a_profile_are_optional(stage: Stage) -> None:
+    services = {**COMPOSE["services"], "pgadmin": {**COMPOSE["services"]["pgadmin"], "profiles": ["tools"]}}
+    stage.processes.answer(
+        *("docker", "compose", "--profile", "*", "config"), with_=json.dumps({**COMPOSE, "services": services})
+    )
+
+    assert stage.runtime.optional() == ["pgadmin"]
+
+
+def test_without_profiles_nothing_is_optional(stage: Stage) -> None:
+    assert stage.runtime.optional() == []
+
+
+def test_what_runs_of_this_folder_is_named_without_asking_compose(stage: Stage) -> None:
+    stage.container("api")
+    stage.container("sso-setup", one_off=True, state="paused")
+    stage.container("web", state="exited")
+    stage.container("postgres", folder=stage.root / "another")
+
+    assert sorted(stage.runtime.running()) == ["api", "sso-setup"]
+    assert stage.processes.calls == []
+
+
+def test_where_no_engine_answers_nothing_runs(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unreachable(cls: type[Engine]) -> Engine:
+        raise MachineError("no Docker Engine answers", hint="start Docker")
+
+    monkeypatch.setattr(Engine, "connect", classmethod(unreachable))
+
+    assert stage.runtime.running() == []
+
+
 def test_compose_is_asked_once_however_often_it_is_needed(stage: Stage) -> None:
     for _ in range(3):
         stage.runtime.declared()

@@ -106,6 +106,24 @@ def test_a_compose_file_that_is_refused_is_found(stack: FakeStack, monkeypatch: 
     assert "services must be a mapping" in found["stack"].seen
 
 
+def test_whatever_a_runtime_needs_is_a_finding(stack: FakeStack) -> None:
+    assert findings(stack.boot())["tool"] == Finding("tool", True, "a tool of version 1")
+
+    stack.runtime.lacks["tool"] = MachineError("there is no tool", hint="install the tool")
+    assert findings(stack.boot())["tool"] == Finding("tool", False, "there is no tool", "install the tool")
+
+    stack.runtime.lacks["tool"] = SettingsError("it is too old", seen="0.9", hint="install a newer one")
+    assert findings(stack.boot())["tool"] == Finding("tool", False, "it is too old: 0.9", "install a newer one")
+
+
+def test_the_ports_of_a_runtime_that_lacks_something_are_not_looked_at(stack: FakeStack) -> None:
+    assert "port 5432" in findings(stack.boot())
+
+    stack.runtime.lacks["tool"] = MachineError("there is no tool", hint="install the tool")
+
+    assert "port 5432" not in findings(stack.boot())
+
+
 @pytest.mark.parametrize(("free", "ok"), [(1.0, False), (2.9, False), (3.0, True), (90.0, True)])
 def test_a_disk_with_less_than_3_gib_is_found(
     stack: FakeStack, monkeypatch: pytest.MonkeyPatch, free: float, ok: bool

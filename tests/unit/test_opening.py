@@ -12,6 +12,7 @@ import pytest
 
 from scripts.bootorder import opening
 from scripts.bootorder.boot import Boot
+from scripts.bootorder.choosing import Runtimes
 from scripts.bootorder.console import Console
 from scripts.bootorder.doctor import Finding
 from scripts.bootorder.errors import BootError, LockedError, MachineError, MigrationError, NotReadyError, SettingsError
@@ -26,6 +27,7 @@ from scripts.bootorder.opening import (
     show_status,
     start_stack,
 )
+from scripts.bootorder.runtimes.base import Runtime
 
 from .fakes import CONFIG, PUSH, FakeStack, create_all, prints, push
 
@@ -56,6 +58,34 @@ def test_opening_a_stack_touches_nothing(tmp_path: Path) -> None:
         assert opened(tmp_path, runtime=runtime).runtime.name == runtime
 
     assert list(tmp_path.iterdir()) == []
+
+
+def test_why_a_runtime_was_chosen_is_said_unless_a_person_chose_it(tmp_path: Path) -> None:
+    talk = io.StringIO()
+    for runtime in ("embedded", "auto"):
+        open_boot(tmp_path, {"bootorder": CONFIG}, Console(talk), runtime)
+
+    assert talk.getvalue() == "runtime: embedded (there is no compose.yaml)\n"
+
+
+def test_a_stack_is_opened_as_it_was_asked_for(tmp_path: Path) -> None:
+    config = {"bootorder": CONFIG}
+
+    boot = open_boot(tmp_path, config, Console(io.StringIO()), "embedded", quick=True, asked_for=["pgadmin"])
+
+    assert (boot.root, boot.quick, boot.asked_for) == (tmp_path, True, ["pgadmin"])
+    assert not opened(tmp_path, runtime="embedded").quick
+
+
+def test_the_other_runtime_is_looked_at_from_the_chosen_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Runtime] = []
+    monkeypatch.setattr(Runtimes, "elsewhere", lambda runtimes, chosen: asked.append(chosen))
+    boot = opened(tmp_path, runtime="embedded")
+    assert asked == []
+
+    boot.elsewhere()
+
+    assert asked == [boot.runtime]
 
 
 @pytest.mark.parametrize("flags", [{"runtime": "nonsense"}, {"databse": {}}])
@@ -155,6 +185,66 @@ def test_a_service_that_compose_does_not_know_is_refused_before_a_stage_runs(run
         run_stages(running.boot(), ["stop"], dry=False)
 
     assert running.runtime.services()["api"].running
+
+
+# -- the same stack elsewhere ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def twice(running: FakeStack) -> FakeStack:
+    """It runs under another runtime, too."""
+    running.elsewhere = MachineError(
+        "this stack already runs with the other runtime", seen="api running", hint="stop it first: inv stop"
+    )
+    return running
+
+
+@pytest.mark.parametrize("stage", ["db-up", "wait-db", "migrate", "seed", "apps-up", "wait-apps"])
+def test_a_stack_that_runs_elsewhere_is_not_booted_here(twice: FakeStack, stage: str) -> None:
+    with pytest.raises(MachineError, match="already runs with the other runtime"):
+        run_stages(twice.boot(), [stage], dry=False)
+
+    assert twice.runtime.changed == []
+    assert twice.runtime.ran == []
+
+
+def test_a_start_is_refused_before_it_stops_anything(twice: FakeStack) -> None:
+    with pytest.raises(MachineError):
+        start(twice, as_json=True)
+
+    assert twice.runtime.services()["api"].running
+    assert twice.data["error"]["message"] == "this stack already runs with the other runtime"
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda boot: run_stages(boot, ["stop"], dry=False),
+        lambda boot: run_stages(boot, ["clean"], dry=False),
+        show_status,
+    ],
+    ids=["stop", "clean", "status"],
+)
+def test_what_only_ends_or_shows_a_stack_says_that_it_runs_elsewhere_and_goes_on(
+    twice: FakeStack, use: Callable[[Boot], None]
+) -> None:
+    use(twice.boot())
+
+    note, *more = twice.said.splitlines()
+    assert note == "note: this stack already runs with the other runtime (api running); stop it first: inv stop"
+    assert more
+
+
+def test_a_stack_that_runs_nowhere_else_is_not_spoken_of(running: FakeStack) -> None:
+    show_status(running.boot())
+
+    assert "note:" not in running.said
+
+
+def test_a_dry_use_does_not_look_elsewhere(twice: FakeStack) -> None:
+    run_stages(twice.boot(), ["db-up"], dry=True)
+
+    assert "note:" not in twice.said
 
 
 # -- start -------------------------------------------------------------------------------------------------------------

@@ -102,6 +102,27 @@ def test_the_given_environment_is_added_to_this_process_s_own(monkeypatch: pytes
     assert os.environ["CHANGED"] == "old"
 
 
+def test_a_command_that_inherits_nothing_has_the_given_environment_only(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", "of another project")
+
+    for env in ({"PATH": "/bin"}, None):
+        started = starting(monkeypatch, FakePopen())
+        SystemProcesses().run(["tool"], cwd=tmp_path, env=env, inherit=False)
+
+        assert started.started["env"] == (env or {})
+
+
+def test_a_stream_has_this_process_s_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("KEPT", "old")
+    started = starting(monkeypatch, FakePopen())
+
+    list(SystemProcesses().stream(["tool"], cwd=tmp_path))
+
+    assert started.started["env"]["KEPT"] == "old"
+
+
 @posix
 def test_ctrl_c_ends_the_command_and_everything_it_started(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """`docker` hands its work to a plugin, `pnpm` to a script: the one that was started is not the one that works."""

@@ -54,6 +54,42 @@ def test_services_are_told_with_state_health_and_url(stack: FakeStack) -> None:
     }
 
 
+@pytest.mark.parametrize("answers", [True, False])
+def test_a_database_without_a_check_of_its_own_is_healthy_when_it_answers(stack: FakeStack, answers: bool) -> None:
+    stack.runtime.becomes("postgres", "running", port=5432)
+    stack.server.refusal = "" if answers else "Connection refused"
+
+    [health] = [service["health"] for service in status_of(stack)["services"] if service["name"] == "postgres"]
+
+    assert health == ("healthy" if answers else "")
+
+
+def test_a_database_that_answers_does_not_make_the_others_healthy(stack: FakeStack) -> None:
+    stack.runtime.becomes("api", "running", health="unhealthy")
+
+    assert {service["name"]: service["health"] for service in status_of(stack)["services"]}["api"] == "unhealthy"
+
+
+def test_what_is_optional_is_shown_while_it_runs(stack: FakeStack) -> None:
+    def shown() -> list[str]:
+        return [service["name"] for service in status_of(stack)["services"]]
+
+    stack.runtime.optional_ones = ["pgadmin"]
+    assert shown() == ["postgres", "sso", "api", "web"]
+
+    stack.runtime.becomes("pgadmin", "running")
+    assert shown() == ["postgres", "pgadmin", "sso", "api", "web"]
+
+
+def test_what_was_asked_for_is_shown_also_when_it_does_not_run(stack: FakeStack) -> None:
+    stack.runtime.optional_ones = ["pgadmin"]
+    stack.runtime.becomes("pgadmin", "exited", exit_code=1)
+
+    found = status(stack.boot(asked_for=["pgadmin"]))
+
+    assert [service["name"] for service in found["services"]] == ["postgres", "pgadmin", "sso", "api", "web"]
+
+
 def test_one_offs_are_no_services_of_the_status(stack: FakeStack) -> None:
     assert "sso-setup" not in [service["name"] for service in status_of(stack)["services"]]
 
