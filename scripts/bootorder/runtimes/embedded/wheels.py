@@ -90,16 +90,17 @@ def require_pip() -> None:
 def _not_installed(wanted: str, said: str, instead: str) -> MachineError:
     log = LogTail.of("pip", said)
     error = next((line for line in reversed(log.lines) if "ERROR:" in line), log.lines[-1] if log.lines else "")
-    if "No matching distribution" in said or "from versions: none" in said:
+    # An index that cannot be reached has no versions either, as far as pip tells.
+    if "No matching distribution" in said and "Retrying (" not in said:
         return MachineError(
-            f"{wanted} has no wheel for this machine, or the index could not be reached",
-            expected="Linux with glibc (x86-64, ARM), macOS or Windows, and a network for the first install",
+            f"{wanted} has no wheel for this machine",
+            expected="Linux with glibc (x86-64, ARM), macOS or Windows",
             seen=f"{sysconfig.get_platform()}: {error}",
             log=log,
             hint=instead,
         )
     return MachineError(
-        f"{wanted} could not be installed",
+        f"{wanted} could not be installed" + (": the index does not answer" if "Retrying (" in said else ""),
         expected="a network, for the first install, and room on the disk",
         seen=error,
         log=log,
