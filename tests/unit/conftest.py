@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
+import psutil
 import psycopg
 import pytest
 from hypothesis import settings
@@ -38,6 +39,11 @@ def _refused(what: str) -> Callable[..., NoReturn]:
 def _no_world(monkeypatch: pytest.MonkeyPatch) -> None:
     """Processes, connections and sleeps fail the test that needs them."""
     monkeypatch.setattr(subprocess, "Popen", _refused("start a process"))
+    for name in ("fork", "kill", "killpg"):
+        if hasattr(os, name):
+            monkeypatch.setattr(os, name, _refused(f"{name} a process"))
+    for name in ("send_signal", "terminate", "kill"):
+        monkeypatch.setattr(psutil.Process, name, _refused(f"{name} a process"))
     monkeypatch.setattr(time, "sleep", _refused("sleep"))
     monkeypatch.setattr(psycopg, "connect", _refused("connect to a database"))
     for name in ("connect", "connect_ex", "bind", "listen"):
