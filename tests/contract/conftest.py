@@ -16,12 +16,12 @@ from psycopg import sql
 
 from scripts.bootorder.database import Target
 from scripts.bootorder.errors import MachineError
-from scripts.bootorder.probes import SystemClock, wait_for
 from scripts.bootorder.processes import SystemProcesses
 from scripts.bootorder.runtimes.embedded import wheels
 from tests.conftest import unavailable
+from tests.postgres import throwaway
 
-from .tiny import LIMIT, POSTGRES_IMAGE, EmbeddedTiny, docker, ignore
+from .tiny import EmbeddedTiny, ignore
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -62,25 +62,24 @@ def postgres_programs(new_folder: Callable[[], Path]) -> None:
 
 
 @pytest.fixture(scope="session")
-def server(engine: None) -> Iterator[Target]:
-    """A PostgreSQL in memory, made for this run; its password has what a URL must escape."""
-    name = f"bootorder-contract-{secrets.token_hex(4)}"
-    asked = Target("127.0.0.1", 0, "postgres", "boot", "p@ss/wo rd%41'\"")
+def server() -> Iterator[Target]:
+    """A PostgreSQL made for this run; its password has what a URL must escape."""
     try:
-        docker(
-            *("run", "--detach", "--init", "--name", name, "--publish", "127.0.0.1::5432"),
-            *("--tmpfs", "/var/lib/postgresql"),
-            *("--env", f"POSTGRES_USER={asked.user}", "--env", f"POSTGRES_PASSWORD={asked.password}"),
-            # Hashing the password 4096 times is most of what a connection costs, and there are thousands.
-            *("--env", f"POSTGRES_DB={asked.name}", "--env", "POSTGRES_INITDB_ARGS=--set scram_iterations=1"),
-            *(POSTGRES_IMAGE, "-c", "fsync=off", "-c", "full_page_writes=off"),
-        )
-        published = docker("port", name, "5432/tcp")[0]
-        target = replace(asked, port=int(published.rpartition(":")[2]))
-        wait_for(target.look, what="postgres", limit=LIMIT, clock=SystemClock(), hint="look at its log")
-        yield target
-    finally:
-        docker("rm", "--force", "--volumes", name)
+        with throwaway("boot", "p@ss/wo rd%41'\"") as target:
+            with target.connect() as connection:
+                connection.execute("alter system set fsync to off")
+                connection.execute("alter system set full_page_writes to off")
+                # Hashing the password 4096 times is most of what a connection costs, and there are thousands.
+                connection.execute("set scram_iterations to 1")
+                connection.execute(
+                    sql.SQL("alter role {} password {}").format(
+                        sql.Identifier(target.user), sql.Literal(target.password)
+                    )
+                )
+                connection.execute("select pg_reload_conf()")
+            yield target
+    except MachineError as error:
+        unavailable(str(error))
 
 
 @contextlib.contextmanager
