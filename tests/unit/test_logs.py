@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.bootorder.runtimes.embedded.logs import followed, merged, tail
+from scripts.bootorder.runtimes.embedded.logs import _Reader, followed, merged, tail
 
 
 def write(path: Path, *lines: str) -> Path:
@@ -171,6 +171,23 @@ def test_following_goes_on_over_a_log_that_is_turned(log: Path, monkeypatch: pyt
     scene = Scene(monkeypatch, turned, lambda: write(log, "04 four"), lambda: turn(log), lambda: write(log, "05 five"))
 
     assert scene.follow(log) == ["web: one", "web: two", "web: three", "web: four", "web: five"]
+
+
+def test_a_line_that_comes_just_before_a_log_is_turned_is_not_passed_over(
+    log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(log, "01 one")
+    looks = _Reader._was_turned
+
+    def turned_meanwhile(reader: _Reader) -> bool:
+        if not log.with_name("web.log.1").exists():
+            write(log, "02 two")
+            turn(log)
+        return looks(reader)
+
+    monkeypatch.setattr(_Reader, "_was_turned", turned_meanwhile)
+
+    assert Scene(monkeypatch, lambda: write(log, "03 three")).follow(log) == ["web: one", "web: two", "web: three"]
 
 
 def test_following_goes_on_when_a_service_is_started_anew(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:

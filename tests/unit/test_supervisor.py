@@ -63,6 +63,18 @@ def test_every_line_has_the_time_it_came(path: Path, monkeypatch: pytest.MonkeyP
     assert path.read_text(encoding="utf-8") == "2026-11-22T17:00:12.045Z one\n2026-11-22T17:00:12.045Z two\n"
 
 
+@posix
+def test_times_are_the_same_in_every_zone(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "time", lambda: 0.0)
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setenv("TZ", "Asia/Tokyo")
+        time.tzset()
+        _Log(str(path)).write([b"one"])
+    time.tzset()
+
+    assert path.read_text(encoding="utf-8").startswith("1970-01-01T00:00:00.000Z ")
+
+
 def test_a_line_s_end_is_that_of_this_file_whatever_the_process_writes(path: Path) -> None:
     _Log(str(path)).write([b"one\r", b"\rtwo", b"", b" three \r\r"])
 

