@@ -28,6 +28,8 @@ Name = Annotated[str, Field(min_length=1)]
 # A number, or text with `${NAME:-default}` in it, of which a number comes when .env has been read.
 Port = Annotated[str, BeforeValidator(lambda value: str(value) if type(value) is int else value), Field(min_length=1)]
 Text = Annotated[str, BeforeValidator(lambda value: str(value) if type(value) in {int, float} else value)]
+# It names folders and files.
+ProcessName = Annotated[str, Field(pattern=r"^[^./\\][^/\\]*$")]
 Variable = Annotated[str, Field(pattern="^[A-Za-z_][A-Za-z0-9_]*$")]
 
 
@@ -100,7 +102,7 @@ class Settings(_Part):
     database: DatabaseSettings
     owners: dict[str, OwnerSettings] = {}
     apps: dict[str, AppSettings] = {}
-    processes: dict[Name, ProcessSettings] = {}
+    processes: dict[ProcessName, ProcessSettings] = {}
 
 
 def parse(config: Mapping[str, Any]) -> Settings:

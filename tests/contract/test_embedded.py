@@ -239,7 +239,7 @@ class OddTiny(EmbeddedTiny):
     asked = Target("127.0.0.1", 0, "we\"ird dä/t'a?%\nb", 'we"ird; -- ü', "p'a\"s\\s\\'$wo$$rd -- ü; %41 /* x")
 
 
-ODD_SERVICE = "a b/ü"
+ODD_SERVICE = "a b ü"
 
 
 @pytest.fixture(scope="module")
@@ -865,12 +865,13 @@ def test_data_of_another_major_version_are_refused_with_the_way_to_take_them_alo
 
 
 def test_data_that_something_else_made_are_refused(idle: EmbeddedTiny) -> None:
-    marker = idle.home / "data" / "bootorder"
-    kept = marker.rename(idle.folder / "marker")
+    configured = idle.home / "data" / "postgresql.conf"
+    text = configured.read_text(encoding="utf-8")
+    configured.write_text(text.replace("cluster_name = bootorder", "#cluster_name = ''"), encoding="utf-8")
     try:
         refused = refusal(idle)
     finally:
-        kept.rename(marker)
+        configured.write_text(text, encoding="utf-8")
 
     assert refused.seen == "it is a data folder of PostgreSQL 18 that something else made"
 

@@ -635,7 +635,7 @@ def test_the_database_s_data_is_made_with_its_password_before_it_is_started(stac
 
     assert stack.prepared == [PASSWORD]
     assert stack.table.did == ["start postgres, sso"]
-    assert stack.table.orders["postgres"].argv[-2:] == ["-p", "5432"]
+    assert stack.table.orders["postgres"].argv[3:5] == ["-p", "5432"]
 
 
 def test_a_database_that_runs_is_left_alone_until_it_is_to_listen_elsewhere(stack: Stack) -> None:

@@ -93,7 +93,7 @@ class FakeProcess:
         return self.state
 
     def name(self) -> str:
-        return self._argv[0]
+        return self._argv[0].partition(":")[0]
 
     def username(self) -> str:
         return "tom"
@@ -133,7 +133,10 @@ class Machine:
 
     def table(self, root: Path | None = None) -> ProcessTable:
         return ProcessTable(
-            root or self.root, self.root / "processes", self.root / "logs", lambda: {"postgres": self.root / "data"}
+            root or self.root,
+            self.root / "processes",
+            self.root / "logs",
+            lambda: {("postgres", self.root / "data"): "database"},
         )
 
     def has(self, *processes: FakeProcess) -> None:
@@ -302,11 +305,17 @@ def test_what_works_in_the_data_folder_is_the_database_s(machine: Machine) -> No
     """PostgreSQL writes its state over its environment."""
     machine.has(
         FakeProcess(7, argv=["postgres: checkpointer"], cwd=machine.root / "data"),
-        FakeProcess(8, cwd=machine.root / "data" / "base"),
-        FakeProcess(9, cwd=machine.root),
+        FakeProcess(8, argv=["postgres"], cwd=machine.root / "data" / "base"),
+        FakeProcess(9, argv=["postgres"], cwd=machine.root),
     )
 
-    assert machine.found() == {7: ("postgres", False, False)}
+    assert machine.found() == {7: ("database", False, False)}
+
+
+def test_a_person_s_shell_in_the_data_folder_is_not_the_database_s(machine: Machine) -> None:
+    machine.has(FakeProcess(7, argv=["bash"], cwd=machine.root / "data"))
+
+    assert machine.found() == {}
 
 
 def test_what_a_process_started_is_found_with_it_whatever_its_own_environment(machine: Machine) -> None:
@@ -356,15 +365,14 @@ def test_who_listens_on_a_port_is_known(process: FakeProcess, port: int) -> None
 
 def test_a_supervisor_is_asked_and_passes_it_on_to_what_it_keeps(machine: Machine) -> None:
     label = machine.table().label("api")
-    kept = FakeProcess(8, env={LABEL: label})
+    kept = FakeProcess(8, env={LABEL: label}, deaf=["terminate"])
     supervisor = FakeProcess(7, argv=["python", label], children=[kept], supervisor=True)
     machine.has(supervisor, kept)
 
     machine.stop()
 
     assert supervisor.told == ["terminate"]
-    assert kept.told == ["terminate"], "by its supervisor, and by nobody else"
-    assert machine.clock.now() == 0
+    assert kept.told == ["terminate", "kill"], "asked by its supervisor, and by nobody else"
 
 
 def test_a_process_that_lost_its_supervisor_is_asked_itself(machine: Machine) -> None:
@@ -374,6 +382,7 @@ def test_a_process_that_lost_its_supervisor_is_asked_itself(machine: Machine) ->
     machine.stop()
 
     assert lost.told == ["terminate"]
+    assert machine.clock.now() == 0
 
 
 def test_what_does_not_listen_is_killed_when_the_grace_is_over_with_all_it_started(machine: Machine) -> None:

@@ -134,7 +134,19 @@ def test_npm_comes_with_node(bench: Bench, package: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize(
-    "asked", ["bun@1.2.3", "pnpm", "pnpm@10", "pnpm@10.x.1", "pnpm@^10.1.0", "pnpm@latest", "@10.1.0", "pnpm@../x", 10]
+    "asked",
+    [
+        "bun@1.2.3",
+        "pnpm",
+        "pnpm@10",
+        "pnpm@10.x.1",
+        "pnpm@^10.1.0",
+        "pnpm@latest",
+        "@10.1.0",
+        "pnpm@../x",
+        "pnpm@10.1.0/x",
+        10,
+    ],
 )
 def test_a_package_manager_that_cannot_be_had_is_refused_with_an_example(bench: Bench, asked: object) -> None:
     bench.has_node("24.1.0")
@@ -291,20 +303,23 @@ def test_two_apps_in_folders_of_the_same_name_do_not_share_a_virtualenv(bench: B
     assert Toolchain(other, bench.tools, bench.processes, print).path != bench.toolchain.path
 
 
-def test_the_caller_s_path_comes_after_an_app_s_own_and_the_tasks_python_last(bench: Bench) -> None:
+def test_the_caller_s_path_comes_after_an_app_s_own_and_the_tasks_python_last(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
     bench.python()
+    monkeypatch.setenv("PATH", os.pathsep.join(["/usr/bin", "/bin"]))
 
-    first, *caller, last = bench.toolchain.search_path({"PATH": os.pathsep.join(["/usr/bin", "/bin"])}).split(
-        os.pathsep
-    )
+    first, *caller, last = bench.toolchain.search_path().split(os.pathsep)
 
     assert [first] == bench.toolchain.path
     assert caller == ["/usr/bin", "/bin"]
     assert last == str(Path(sys.executable).parent)
 
 
-def test_a_caller_without_a_path_has_the_system_s(bench: Bench) -> None:
-    assert bench.toolchain.search_path({}).startswith(os.defpath)
+def test_a_caller_without_a_path_has_the_system_s(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PATH")
+
+    assert bench.toolchain.search_path().startswith(os.defpath)
 
 
 # -- installing --------------------------------------------------------------------------------------------------------

@@ -26,7 +26,8 @@ from ...settings import DatabaseSettings
 from . import wheels
 from .table import Account, Order
 
-_MARKER = "bootorder"  # in the data folder: it was made here
+# In postgresql.conf: the data were made here. Shows in the process list, too.
+_CLUSTER = "bootorder"
 _FIRST = "postgres"  # whom initdb makes, which cannot quote every name; without a password it may not log in
 _OUTSIDE = Path("/var/lib/bootorder")
 # An account that programs without any right run as, where the folder itself belongs to root.
@@ -168,11 +169,18 @@ class Postgres:
 
     def prepare(self, password: str, on_line: Callable[[str], None]) -> None:
         """A data folder that is ours, made where there is none; of it nothing is left where that fails."""
-        if not self.is_made:
+        if self.is_made:
+            self._require_ours()
+            self._forget_stale_pid()
+        else:
             self._make(password, on_line)
-            return
-        self._require_ours()
-        self._forget_stale_pid()
+        self._hba.write_text(_HBA, encoding="utf-8")
+        self._hba.chmod(0o644)  # whatever the umask
+
+    @property
+    def _hba(self) -> Path:
+        """Beside the data: root writes to no folder that is another account's, where a link could lead anywhere."""
+        return self._home.resolve() / "pg_hba.conf"
 
     def _make(self, password: str, on_line: Callable[[str], None]) -> None:
         self._make_home()
@@ -184,10 +192,6 @@ class Postgres:
                 os.chown(fresh, self.account.user, self.account.group)
             self._initdb(fresh, on_line)
             self._first_statements(fresh, password)
-            for name, text in (("pg_hba.conf", _HBA), (_MARKER, "made by bootorder\n")):
-                (fresh / name).write_text(text, encoding="utf-8")
-            if self.account:
-                os.chown(fresh / _MARKER, self.account.user, self.account.group)
             fresh.rename(self.data)
         except OSError as error:
             raise self._not_made(str(error)) from None
@@ -198,13 +202,13 @@ class Postgres:
         flags = {
             "--pgdata": str(fresh),
             "--username": _FIRST,
-            "--auth": "reject",  # until the password is set
+            "--auth": "reject",  # what holds is the file beside the data
             "--encoding": "UTF8",
             # The same on every machine: what the libraries of this one know of languages is not asked.
             "--locale": "C",
             **({"--locale-provider": "builtin", "--builtin-locale": "C.UTF-8"} if self._settings.major >= 17 else {}),  # noqa: PLR2004
         }
-        settings = {"timezone": "UTC", "log_timezone": "UTC", "listen_addresses": "127.0.0.1"}
+        settings = {"timezone": "UTC", "log_timezone": "UTC", "listen_addresses": "127.0.0.1", "cluster_name": _CLUSTER}
         settings |= {"unix_socket_directories": ""} if sys.platform != "win32" else {}
         argv = [
             self._program("initdb"),
@@ -275,9 +279,10 @@ class Postgres:
             raise self._not_ours(f"it belongs to {owner}: it was made by root, or by another user")
         try:
             major = (data / "PG_VERSION").read_text(encoding="utf-8").strip()
+            configured = (data / "postgresql.conf").read_text(encoding="utf-8", errors="replace")
         except OSError as error:
-            raise self._not_ours(f"it has no PG_VERSION that can be read ({error.strerror})") from None
-        if not (data / _MARKER).exists():
+            raise self._not_ours(f"it is no data folder that can be read ({error})") from None
+        if not re.search(rf"(?m)^cluster_name = '?{_CLUSTER}\b", configured):
             raise self._not_ours(f"it is a data folder of PostgreSQL {major} that something else made")
         if major != str(self._settings.major):
             raise MachineError(
@@ -311,7 +316,7 @@ class Postgres:
 
     def order(self, port: int) -> Order:
         # A fast shutdown: one that waits for its clients would wait for them for ever.
-        argv = [self._program("postgres"), "-D", str(self.data), "-p", str(port)]
+        argv = [self._program("postgres"), "-D", str(self.data), "-p", str(port), "-c", f"hba_file={self._hba}"]
         return Order(argv, self.data, _environment(), f"{self.version} on {port}", signal.SIGINT, self.account)
 
     def remove(self) -> list[str]:

@@ -26,23 +26,10 @@ _HOST = "127.0.0.1"
 
 # What a program needs of this machine to work at all; the rest of the caller's environment stays away, as in a
 # container. With it stay DATABASE_URL, PGHOST, NODE_ENV and the like of another project.
-_KEPT = {
-    "HOME",
-    "USER",
-    "LOGNAME",
-    "SHELL",
-    "LANG",
-    "LANGUAGE",
-    "TZ",
-    "TERM",
-    "CI",
-    "NO_COLOR",
-    "TMPDIR",
-    "TEMP",
-    "TMP",
-}
-_KEPT |= {"SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "NODE_EXTRA_CA_CERTS", "LD_LIBRARY_PATH"}
-_KEPT |= {"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY", "COREPACK_HOME", "PNPM_HOME", "PYTHONDONTWRITEBYTECODE"}
+_KEPT = {"HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "TZ", "TERM", "CI", "NO_COLOR"}
+_KEPT |= {"TMPDIR", "TEMP", "TMP", "LD_LIBRARY_PATH", "PYTHONDONTWRITEBYTECODE", "COREPACK_HOME", "PNPM_HOME"}
+_KEPT |= {"SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "NODE_EXTRA_CA_CERTS"}
+_KEPT |= {"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY"}
 _KEPT |= {"SYSTEMROOT", "SYSTEMDRIVE", "WINDIR", "COMSPEC", "PATHEXT", "APPDATA", "LOCALAPPDATA", "PROGRAMDATA"}
 _KEPT |= {"USERPROFILE", "USERNAME", "HOMEDRIVE", "HOMEPATH", "PROGRAMFILES", "NUMBER_OF_PROCESSORS"}
 _KEPT_STARTS = ("LC_", "XDG_", "PIP_", "UV_", "NPM_CONFIG_")
@@ -67,7 +54,7 @@ class EmbeddedRuntime:
             self._root,
             self._state / "processes",
             self._state / "logs",
-            lambda: {settings.database.service: self._postgres.data},
+            lambda: {("postgres", self._postgres.data): settings.database.service},
         )
 
     def needs(self) -> Mapping[str, Callable[[], str]]:
@@ -107,7 +94,7 @@ class EmbeddedRuntime:
 
     def _data_folder(self, service: str) -> Path:
         """Of an app that keeps something beside the database."""
-        return self._state / "data" / service
+        return self._state / "data" / service  # no service's name can lead out of it
 
     def _is_database(self, service: str) -> bool:
         if service not in self.declared():
@@ -223,7 +210,7 @@ class EmbeddedRuntime:
             for name, value in os.environ.items()
             if name.upper() in _KEPT or name.upper().startswith(_KEPT_STARTS)
         }
-        path = self._toolchain(service).search_path(os.environ)
+        path = self._toolchain(service).search_path()
         return {**kept, "PATH": path, **self.environment(service), **(added or {})}
 
     # -- changing --------------------------------------------------------------------------------------------------

@@ -86,9 +86,11 @@ class Found:
 
 
 class ProcessTable:
-    """Those of the stack in `root`. `homes`: by service, the folder that only its processes work in."""
+    """Those of the stack in `root`. `homes`: programs by name, each with the folder it works in, and its service."""
 
-    def __init__(self, root: Path, records: Path, logs: Path, homes: Callable[[], Mapping[str, Path]]) -> None:
+    def __init__(
+        self, root: Path, records: Path, logs: Path, homes: Callable[[], Mapping[tuple[str, Path], str]]
+    ) -> None:
         self._stack = hashlib.sha256(str(root.resolve()).encode()).hexdigest()[:16]
         self._records = records
         self._logs = logs
@@ -129,15 +131,16 @@ class ProcessTable:
     def find(self) -> list[Found]:
         """Every process of the stack, whatever became of the task, the supervisor and the records."""
         found: dict[int, Found] = {}
-        homes = {str(home): service for service, home in self._homes().items()}
+        homes = self._homes()
         for process in psutil.process_iter():
             with contextlib.suppress(psutil.Error, OSError):
                 if label := self._label_of(process):
                     _, kind, service, _ = label.split("/")
                     kept = label in process.cmdline()
                     found[process.pid] = Found(process, unquote(service), kind == _ONE_OFF, kept)
-                # PostgreSQL writes its state over its environment; only where it works tells whose it is.
-                elif service := homes.get(process.cwd(), ""):
+                # PostgreSQL writes its state over its environment; only where it works tells whose it is. A person's
+                # shell may be in that folder as well.
+                elif service := homes.get((process.name(), Path(process.cwd())), ""):
                     found[process.pid] = Found(process, service, False, False)
         for one in list(found.values()):
             with contextlib.suppress(psutil.Error):

@@ -160,7 +160,7 @@ class Toolchain:
         flags += ["--fetch-retries=1", "--fetch-retry-mintimeout=1000"]
         argv = ["npm", "install", *flags, self._package_manager]
         try:
-            done = self._processes.run(argv, cwd=fresh, env={"PATH": self.search_path(os.environ)}, on_line=on_line)
+            done = self._processes.run(argv, cwd=fresh, env={"PATH": self.search_path()}, on_line=on_line)
             if done.code:
                 raise MachineError(
                     f"{self._package_manager} could not be installed",
@@ -173,9 +173,9 @@ class Toolchain:
         finally:
             shutil.rmtree(fresh, ignore_errors=True)
 
-    def search_path(self, environment: os._Environ[str] | dict[str, str]) -> str:
+    def search_path(self) -> str:
         """PATH for its commands. Last comes the tasks' own Python: on some machines none is called `python`."""
-        ends = [*self.path, environment.get("PATH", os.defpath), str(Path(sys.executable).parent)]
+        ends = [*self.path, os.environ.get("PATH", os.defpath), str(Path(sys.executable).parent)]
         return os.pathsep.join(ends)
 
     # -- Python ----------------------------------------------------------------------------------------------------
