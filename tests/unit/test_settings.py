@@ -228,6 +228,17 @@ def test_a_variable_that_no_shell_would_take_is_refused_by_name() -> None:
     assert "`bootorder.processes.web.env.NOT-A-NAME" in refusal(processes={"web": {"env": {"NOT-A-NAME": "1"}}})
 
 
+@pytest.mark.parametrize("name", ["", ".", "..", "../web", "a/b", "a\\b", ".hidden"])
+def test_a_name_that_could_lead_out_of_its_folder_is_refused(name: str) -> None:
+    """Records, logs and data of a process are called by its name."""
+    assert f"`bootorder.processes.{name}" in refusal(processes={name: {}})
+
+
+@pytest.mark.parametrize("name", ["a", "web", "web-2", "web.v2", "two words", "wäb"])
+def test_any_other_name_will_do(name: str) -> None:
+    assert list(settings(processes={name: {}}).processes) == [name]
+
+
 def test_a_process_needs_nothing_but_its_name() -> None:
     web = settings(processes={"web": {}}).processes["web"]
 

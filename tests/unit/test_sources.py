@@ -86,6 +86,27 @@ def test_neither_times_nor_the_order_in_which_files_were_made_count(folder: Path
     assert sources.of_folder(folder) == before
 
 
+@pytest.mark.parametrize("name", ["apq.ts", "deep/app.ts"])
+def test_the_name_and_the_place_of_a_file_count_also_where_its_order_stays(tmp_path: Path, name: str) -> None:
+    put(tmp_path, "app.ts")
+    before = sources.of_folder(tmp_path)
+    put(tmp_path, name)
+    (tmp_path / "app.ts").unlink()
+
+    assert sources.of_folder(tmp_path) != before
+
+
+def test_files_are_read_in_the_order_of_their_names_on_every_machine(tmp_path: Path) -> None:
+    names = [f"{letter}/{letter}.ts" for letter in "abcdefgh"]
+    for name in names:
+        put(tmp_path, name)
+        put(tmp_path, name.replace("/", ""))
+
+    found = [path.relative_to(tmp_path).as_posix() for path in sources._files(tmp_path)]
+
+    assert found == [name.replace("/", "") for name in names] + names
+
+
 def test_the_same_sources_in_another_folder_have_the_same_digest(tmp_path: Path) -> None:
     one, two = write(tmp_path / "one", src__app_ts="app"), write(tmp_path / "two", src__app_ts="app")
 
