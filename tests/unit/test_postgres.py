@@ -220,11 +220,26 @@ def test_afterwards_every_connection_over_loopback_needs_the_password_and_no_oth
     ]
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no modes")
-def test_only_its_account_may_enter_the_data_folder(cluster: Cluster) -> None:
-    cluster.prepare()
+def test_who_may_connect_is_written_for_data_that_are_there_too(made: Cluster) -> None:
+    (made.home / "pg_hba.conf").write_text("host all all all trust\n", encoding="utf-8")
 
-    assert cluster.postgres.data.stat().st_mode & 0o777 == 0o700
+    made.prepare()
+
+    assert "trust" not in (made.home / "pg_hba.conf").read_text(encoding="utf-8")
+
+
+@posix
+def test_the_server_s_account_reads_what_is_beside_its_data_and_nobody_else_enters_those(cluster: Cluster) -> None:
+    before = os.umask(0o077)
+    try:
+        cluster.prepare()
+    finally:
+        os.umask(before)
+
+    modes = [
+        path.stat().st_mode & 0o777 for path in (cluster.home, cluster.home / "pg_hba.conf", cluster.postgres.data)
+    ]
+    assert modes == [0o755, 0o644, 0o700]
 
 
 def test_a_data_folder_is_made_once(made: Cluster) -> None:
@@ -258,6 +273,21 @@ def test_a_database_that_cannot_be_made_leaves_nothing_and_says_why(
     assert list(error.log.lines) == answer[1].splitlines()
     assert list(cluster.home.iterdir()) == []
     assert not cluster.postgres.is_made
+
+
+@pytest.mark.parametrize("cause", [FileNotFoundError(2, "No such file", "initdb"), PermissionError(13, "denied")])
+def test_a_system_that_refuses_the_making_is_told_in_its_own_words(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch, cause: OSError
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise cause
+
+    monkeypatch.setattr(subprocess, "run", refuse)
+
+    error = cluster.refusal()
+
+    assert (error.message, error.seen) == ("the database could not be made", str(cause))
+    assert list(cluster.home.iterdir()) == []
 
 
 def test_a_making_that_is_interrupted_leaves_nothing(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -307,8 +337,12 @@ def not_ours(cluster: Cluster) -> str:
     return error.seen
 
 
-def test_a_folder_that_something_else_made_is_refused(made: Cluster) -> None:
-    (made.postgres.data / "postgresql.conf").write_text("#cluster_name = ''\n", encoding="utf-8")
+@pytest.mark.parametrize(
+    "configured",
+    ["", "#cluster_name = ''", "#cluster_name = 'bootorder'", "cluster_name = 'bootorders'", "# bootorder"],
+)
+def test_a_folder_that_something_else_made_is_refused(made: Cluster, configured: str) -> None:
+    (made.postgres.data / "postgresql.conf").write_text(f"port = 1\n{configured}\n", encoding="utf-8")
 
     assert not_ours(made) == "it is a data folder of PostgreSQL 18 that something else made"
 
@@ -533,10 +567,11 @@ class Root:
             return SimpleNamespace(st_uid=owner, st_mode=found.st_mode, st_size=found.st_size)
 
         def named(name: str) -> Any:
-            return SimpleNamespace(pw_uid=self.accounts[name], pw_gid=self.accounts[name] + 1)
+            user = {"root": 0, **self.accounts}[name]
+            return SimpleNamespace(pw_uid=user, pw_gid=user + 1)
 
         def numbered(user: int) -> Any:
-            return SimpleNamespace(pw_name={number: name for name, number in self.accounts.items()}[user])
+            return SimpleNamespace(pw_name={0: "root", **{self.accounts[name]: name for name in self.accounts}}[user])
 
         def chown(path: Path, user: int, group: int) -> None:
             self.given[path.name] = (user, group)
@@ -628,6 +663,18 @@ def test_where_the_account_may_not_enter_root_s_folder_the_data_lives_outside_an
     ]
 
 
+def test_the_account_may_enter_what_lies_outside_whatever_the_umask(cluster: Cluster, root: Root) -> None:
+    root.may_enter = False
+    before = os.umask(0o077)
+    try:
+        cluster.prepare()
+    finally:
+        os.umask(before)
+
+    outside = cluster.home.readlink()
+    assert [path.stat().st_mode & 0o777 for path in (outside.parent, outside)] == [0o755, 0o755]
+
+
 def test_two_checkouts_of_one_name_do_not_share_what_lives_outside(cluster: Cluster, root: Root) -> None:
     root.may_enter = False
     homes = [cluster.root / parent / "taskflow" / ".bootorder" / "postgres" for parent in ("one", "two")]
@@ -658,3 +705,28 @@ def test_data_that_lives_outside_is_removed_too(cluster: Cluster, root: Root) ->
 
     assert cluster.postgres.remove() == [str(data)]
     assert not data.exists()
+
+
+@posix
+@pytest.mark.parametrize(("code", "may"), [(0, True), (1, False)])
+def test_the_system_is_asked_as_that_account_whether_it_may_enter(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, may: bool
+) -> None:
+    """By a program that it may run: root's PATH may lead through folders that the account may not enter either."""
+    asked: list[tuple[Sequence[str], int]] = []
+
+    def run(argv: Sequence[str], *, user: int, **_: object) -> Any:
+        asked.append((argv, user))
+        return SimpleNamespace(returncode=code)
+
+    monkeypatch.setenv("PATH", str(tmp_path))
+    (tmp_path / "test").touch(0o755)
+    monkeypatch.setattr(subprocess, "run", run)
+
+    assert postgres._can_enter(Account(105, 106), tmp_path) is may
+
+    [(argv, user)] = asked
+    assert argv[1:] == ["-x", str(tmp_path)]
+    assert Path(argv[0]).is_absolute()
+    assert Path(argv[0]).parent != tmp_path
+    assert user == 105

@@ -38,6 +38,7 @@ class FakeProcess:
         supervisor: bool = False,
         deaf: Sequence[str] = (),
         error: type[psutil.Error] | None = None,
+        another_s: bool = False,
         port: int = 0,
     ) -> None:
         self.pid = pid
@@ -51,6 +52,7 @@ class FakeProcess:
         self._supervisor = supervisor
         self._deaf = deaf
         self._error = error
+        self._another_s = another_s
         self._port = port
 
     def _look(self) -> None:
@@ -65,6 +67,8 @@ class FakeProcess:
 
     def environ(self) -> dict[str, str]:
         self._look()
+        if self._another_s:
+            raise psutil.AccessDenied(self.pid)
         return self._env
 
     def cwd(self) -> str:
@@ -324,6 +328,13 @@ def test_what_a_process_started_is_found_with_it_whatever_its_own_environment(ma
     machine.has(FakeProcess(7, env={LABEL: label}, children=[cleaned]), cleaned)
 
     assert machine.found() == {7: ("sso-setup", True, False), 9: ("sso-setup", True, False)}
+
+
+def test_a_process_of_another_user_is_found_by_its_command_line(machine: Machine) -> None:
+    """The system shows no more of it."""
+    machine.has(FakeProcess(7, argv=["python", machine.table().label("api")], another_s=True))
+
+    assert machine.found() == {7: ("api", False, True)}
 
 
 def test_a_child_with_a_label_of_its_own_is_what_that_says(machine: Machine) -> None:

@@ -114,6 +114,14 @@ def test_nothing_but_what_is_pinned_is_installed(shelf: Shelf) -> None:
     assert call.cwd == shelf.folder
 
 
+def test_a_missing_network_is_not_waited_for_and_pip_speaks_of_nothing_else(shelf: Shelf) -> None:
+    shelf.install()
+
+    [call] = shelf.processes.calls
+    assert call.argv[call.argv.index("--retries") + 1] == "1"
+    assert "--disable-pip-version-check" in call.argv
+
+
 def test_a_wheel_is_installed_once(shelf: Shelf) -> None:
     first = shelf.install()
 
