@@ -37,6 +37,7 @@ pytestmark = pytest.mark.usefixtures("postgres_programs")
 NewFolder = Callable[[], Path]
 
 only_root = pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="only root can become somebody else")
+not_root = pytest.mark.skipif(os.name == "posix" and os.geteuid() == 0, reason="no folder is closed to root")
 only_linux = pytest.mark.skipif(sys.platform != "linux", reason="asked of Linux")
 
 WAIT = "import signal; signal.pause()"
@@ -276,7 +277,7 @@ def odd(postgres_programs: None, new_folder: NewFolder, command_lines: set[str])
         watcher.join()
 
 
-ODD = {"ODD": "$HOME ${X} \\ ' \" ü", "SECRET": OddTiny.asked.password}
+ODD = {"ODD": "$HOME ${X} \\ ' \" ü", "SECRET": "not-for-other-eyes"}
 
 
 def test_odd_names_are_names(odd: OddTiny) -> None:
@@ -301,13 +302,14 @@ def test_secrets_stand_on_no_command_line(odd: OddTiny, command_lines: set[str])
 
     assert "initdb" in seen
     assert "--single" in seen
-    assert odd.asked.password not in seen
+    assert [secret for secret in (odd.asked.password, ODD["SECRET"]) if secret in seen] == []
 
 
-def test_secrets_stand_in_no_file_but_their_own(odd: OddTiny) -> None:
-    """The folder of the data has its hash, which is not it."""
+def test_secrets_stand_in_no_file_of_ours(odd: OddTiny) -> None:
+    """The data have the password's hash, which is not it."""
     files = [path for path in odd.state.rglob("*") if path.is_file() and odd.programs.name not in str(path)]
-    found = [path for path in files if odd.asked.password.encode() in path.read_bytes()]
+    secrets = [odd.asked.password.encode(), ODD["SECRET"].encode()]
+    found = [path for path in files for secret in secrets if secret in path.read_bytes()]
 
     assert odd.home / "data" / "PG_VERSION" in files
     assert found == []
@@ -360,8 +362,10 @@ def test_the_callers_environment_does_not_reach_the_database(
         monkeypatch.setenv(name, value)
     idle.start("database")
 
-    with idle.database().connect() as connection:
-        assert connection.execute("show port").fetchone() == (str(idle.parts["database"].ports[5432]),)
+    assert idle.database()
+    given = first(idle, "database").environ()
+    assert {name for name in CALLERS if given.get(name) == CALLERS[name]} == set()
+    assert given["LC_ALL"] == "C"
 
 
 def test_a_machine_without_a_program_called_python_has_ours(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -373,7 +377,7 @@ def test_a_machine_without_a_program_called_python_has_ours(make: Make, monkeypa
     assert done.out == f"{sys.prefix}\n"
 
 
-# -- killed -----------------------------------------------------------------------------------------------------------
+# -- stopped and killed -----------------------------------------------------------------------------------------------
 
 VICTIMS: Mapping[str, Callable[[EmbeddedTiny], list[psutil.Process]]] = {
     "the server": lambda stack: [first(stack, "database")],
@@ -381,6 +385,18 @@ VICTIMS: Mapping[str, Callable[[EmbeddedTiny], list[psutil.Process]]] = {
     "both": lambda stack: [supervisor(stack, "database"), first(stack, "database")],
     "everything at once": lambda stack: [process for process, _ in stack.processes()],
 }
+
+
+def test_a_stop_waits_for_no_client_and_kills_no_server(running: EmbeddedTiny) -> None:
+    connection = running.database().connect()
+    try:
+        begun = time.monotonic()
+        running.runtime.stop()
+    finally:
+        connection.close()
+
+    assert time.monotonic() - begun < 5
+    assert running.service("database").exit_code == 0
 
 
 @pytest.mark.parametrize("victims", VICTIMS)
@@ -414,6 +430,20 @@ def test_a_start_after_a_kill_needs_no_stop(running: EmbeddedTiny, victims: str)
     with running.database().connect() as connection:
         assert connection.execute("select max(id) from kept").fetchone() == rows
     assert len([label for label in running.alive() if label.count("/") == 3]) == 1  # of one supervisor
+
+
+@pytest.mark.usefixtures("short_grace")
+def test_a_process_that_outlives_its_server_is_stopped_too(running: EmbeddedTiny) -> None:
+    """One that hangs does not notice that its server was killed, and no other server may start as long as it is."""
+    connection = running.database().connect()
+    backend = psutil.Process(connection.info.backend_pid)
+    backend.suspend()
+    kill(*VICTIMS["both"](running))
+
+    assert is_alive(backend.pid)
+    running.runtime.stop()
+    connection.close()
+    assert (is_alive(backend.pid), running.alive()) == (False, [])
 
 
 def test_what_lost_its_supervisor_has_exited_with_a_code_that_nobody_knows(make: Make) -> None:
@@ -533,10 +563,10 @@ import os, signal, subprocess, sys, time
 SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
 DEAF = [sys.executable, "-c", "import signal, time; signal.signal(15, 1); print(flush=True); time.sleep(60)"]
 read, write = os.pipe()
-if not os.fork():  # a grandchild in a session of its own, then one that lost its parent too
+if not os.fork():  # a grandchild in a session and an environment of its own, then one that lost its parent
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     os.dup2(1, 2)
-    apart = subprocess.Popen(SLEEP, start_new_session=True)
+    apart = subprocess.Popen(SLEEP, start_new_session=True, env={})
     if not os.fork():
         os.setsid()
         daemon = subprocess.Popen(SLEEP, cwd="/")
@@ -702,6 +732,31 @@ def small_logs(new_folder: NewFolder, monkeypatch: pytest.MonkeyPatch) -> int:
     return 4000
 
 
+class Reader(threading.Thread):
+    """Reads to its last line; in a thread, so that one that would never end fails."""
+
+    def __init__(self, lines: Iterator[tuple[str, str]], last: tuple[str, str]) -> None:
+        super().__init__(daemon=True)
+        self.heard: list[tuple[str, str]] = []
+        self._lines = lines
+        self._last = last
+
+    def run(self) -> None:
+        while self.heard[-1:] != [self._last]:
+            self.heard.append(next(self._lines))
+        self._lines.close()  # type: ignore[attr-defined]  # what the end of a `for` does to a generator
+
+    def all(self) -> list[tuple[str, str]]:
+        until(lambda: not self.is_alive())
+        return self.heard
+
+
+def follow(stack: EmbeddedTiny, last: tuple[str, str], *names: str) -> Reader:
+    reader = Reader(stack.runtime.logs(names, tail=1_000_000, follow=True), last)
+    reader.start()
+    return reader
+
+
 def test_lines_are_as_they_were_said(make: Make) -> None:
     program = r"""
         import sys
@@ -751,9 +806,7 @@ def test_lines_of_several_services_stand_in_the_order_in_which_they_were_said(ma
 
     assert list(stack.runtime.logs(["right", "left"], tail=100, follow=False)) == in_turns
     assert list(stack.runtime.logs(["right", "left"], tail=2, follow=False)) == in_turns[-4:]
-    followed = stack.runtime.logs(["right", "left"], tail=100, follow=True)
-    assert [next(followed) for _ in in_turns] == in_turns
-    followed.close()  # type: ignore[attr-defined]  # what the end of a `for` does to a generator
+    assert follow(stack, in_turns[-1], "right", "left").all() == in_turns
 
 
 def test_a_log_that_is_full_is_turned_and_two_old_ones_are_kept(make: Make, small_logs: int) -> None:
@@ -770,52 +823,28 @@ def test_a_log_that_is_full_is_turned_and_two_old_ones_are_kept(make: Make, smal
     assert stack.runtime.log_tail("app").lines[-1] == f"2999 {'x' * 20}"
 
 
-_COUNTING = """
-import itertools, os, sys, time
-for number in range(int(sys.argv[1]), int(sys.argv[2])):
-    print(number, flush=True)
-    time.sleep(0.002)
-"""
-
-
-def _follow(stack: EmbeddedTiny, service: str, last: str) -> list[str]:
-    """Every line that a reader hears, to this one."""
-    heard = []
-    with contextlib.closing(stack.runtime.logs([service], tail=1_000_000, follow=True)) as lines:  # type: ignore[type-var]
-        for _, line in lines:
-            heard.append(line)
-            if line == last:
-                break
-    return heard
-
-
 def test_a_log_is_followed_line_by_line_while_it_is_turned(make: Make, small_logs: int) -> None:
     stack = make(app="import time\nfor n in range(600): print(n, 'x' * 20, flush=True); time.sleep(0.002)")
-    reader = threading.Thread(target=lambda: heard.extend(_follow(stack, "app", f"599 {'x' * 20}")), daemon=True)
-    heard: list[str] = []
-    reader.start()  # before there is a log
+    last = "app", f"599 {'x' * 20}"
+    early = follow(stack, last, "app")  # before there is a log
     stack.start("app")
     until((stack.state / "logs" / "app.log.1").exists)
-    late = _follow(stack, "app", f"599 {'x' * 20}")
-    reader.join(LIMIT)
+    late = follow(stack, last, "app")
+    counted = [[int(line.split()[0]) for _, line in reader.all()] for reader in (early, late)]
 
-    assert [int(line.split()[0]) for line in heard] == list(range(600))
-    begun = int(late[0].split()[0])
-    assert [int(line.split()[0]) for line in late] == list(range(begun, 600))
+    assert counted == [list(range(600)), list(range(counted[1][0], 600))]
     assert (stack.state / "logs" / "app.log.2").exists()
 
 
 def test_a_log_is_followed_when_its_service_is_started_anew(make: Make) -> None:
     stack = make(app="import time; print('one', flush=True); time.sleep(60)")
     stack.start("app")
-    lines = stack.runtime.logs(["app"], tail=5, follow=True)
-    heard = [next(lines)]
+    reader = follow(stack, ("app", "two"), "app")
+    until(lambda: reader.heard)
     stack.change("app", program="print('two')")
     stack.start("app")
-    heard.append(next(lines))
-    lines.close()  # type: ignore[attr-defined]  # what the end of a `for` does to a generator
 
-    assert heard == [("app", "one"), ("app", "two")]
+    assert reader.all() == [("app", "one"), ("app", "two")]
 
 
 def test_the_log_of_the_run_before_is_kept(make: Make) -> None:
@@ -1067,29 +1096,52 @@ def test_what_a_run_left_that_was_killed_while_it_made_the_data_is_replaced(fres
     assert not (fresh.home / "data" / "of the killed run").exists()
 
 
-def _full(fresh: EmbeddedTiny) -> None:
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m,mode=755", "tmpfs", str(fresh.home)], check=True)
-    (fresh.home / fresh.programs.name).symlink_to(fresh.programs)
-
-
-def _read_only(fresh: EmbeddedTiny) -> None:
-    _full(fresh)
-    subprocess.run(["mount", "-o", "remount,ro", str(fresh.home)], check=True)
-
-
-@only_root
-@only_linux
-@pytest.mark.parametrize(("prepare", "words"), [(_full, "No space left"), (_read_only, "Read-only")])
-def test_data_that_cannot_be_made_are_one_clear_error_and_leave_nothing(
-    fresh: EmbeddedTiny, prepare: Callable[[EmbeddedTiny], None], words: str
-) -> None:
+@contextlib.contextmanager
+def _full(folder: Path) -> Iterator[None]:
+    """Eight megabytes are enough for the link to the programs, and not for the data."""
+    links = {path.name: path.readlink() for path in folder.iterdir()}
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m,mode=755", "tmpfs", folder], check=True)
     try:
-        prepare(fresh)
-        with pytest.raises(MachineError, match="the database could not be made") as failed:
-            fresh.start("database")
-        assert [path.name for path in fresh.home.iterdir()] == [fresh.programs.name]
+        for name, programs in links.items():
+            (folder / name).symlink_to(programs)
+        yield
     finally:
-        subprocess.run(["umount", str(fresh.home)], check=True)
+        subprocess.run(["umount", folder], check=True)
+
+
+@contextlib.contextmanager
+def _read_only(folder: Path) -> Iterator[None]:
+    with _full(folder):
+        subprocess.run(["mount", "-o", "remount,ro", folder], check=True)
+        yield
+
+
+@contextlib.contextmanager
+def _closed(folder: Path) -> Iterator[None]:
+    folder.chmod(0o555)
+    try:
+        yield
+    finally:
+        folder.chmod(0o755)
+
+
+@pytest.mark.parametrize(
+    ("spoilt", "words"),
+    [
+        pytest.param(_full, "No space left", marks=[only_root, only_linux]),
+        pytest.param(_read_only, "Read-only", marks=[only_root, only_linux]),
+        pytest.param(_closed, "Permission denied", marks=not_root),
+    ],
+    ids=["a full disk", "a disk that is read-only", "a folder that is closed"],
+)
+def test_data_that_cannot_be_made_are_one_clear_error_and_leave_nothing(
+    fresh: EmbeddedTiny, spoilt: Callable[[Path], contextlib.AbstractContextManager[None]], words: str
+) -> None:
+    with spoilt(fresh.home):
+        before = list(fresh.home.iterdir())
+        with pytest.raises(MachineError, match="the database could not be made") as failed:
+            fresh.runtime.start(["database"], ignore)
+        assert list(fresh.home.iterdir()) == before
 
     assert words in failed.value.seen
     assert fresh.alive() == []
