@@ -8,8 +8,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 # What is made from the sources, or is not part of them.
-_NOT_SOURCES = {".bootorder", ".git", ".next", ".nox", ".venv", "__pycache__", "build", "dist", "node_modules"}
-_NOT_SOURCES |= {".mypy_cache", ".pytest_cache", ".ruff_cache", "next-env.d.ts"}
+_MADE = {".next", "build", "dist", "node_modules"}
+_NOT_SOURCES = _MADE | {".bootorder", ".git", ".nox", ".venv", "__pycache__", "next-env.d.ts"}
+_NOT_SOURCES |= {".mypy_cache", ".pytest_cache", ".ruff_cache"}
 _NOT_ENDINGS = (".log", ".pyc", ".tsbuildinfo")
 
 # Those that say which packages are installed, for whatever package manager.
@@ -19,7 +20,7 @@ _LOCKS |= {"yarn.lock", ".npmrc", ".yarnrc.yml", "pyproject.toml", "poetry.lock"
 
 def made_in(folder: Path) -> list[str]:
     """What tools left there: packages, builds."""
-    return sorted(name for name in _NOT_SOURCES if (folder / name).is_dir())
+    return sorted(name for name in _MADE if (folder / name).is_dir())
 
 
 def digest(parts: Iterable[str]) -> str:

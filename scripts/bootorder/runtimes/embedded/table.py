@@ -140,7 +140,7 @@ class ProcessTable:
                     found[process.pid] = Found(process, unquote(service), kind == _ONE_OFF, kept)
                 # PostgreSQL writes its state over its environment; only where it works tells whose it is. A person's
                 # shell may be in that folder as well.
-                elif service := homes.get((process.name(), Path(process.cwd())), ""):
+                elif service := homes.get((process.name().removesuffix(".exe"), Path(process.cwd())), ""):
                     found[process.pid] = Found(process, service, False, False)
         for one in list(found.values()):
             with contextlib.suppress(psutil.Error):
