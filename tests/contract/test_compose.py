@@ -141,6 +141,7 @@ ACTS: dict[str, Callable[[Runtime], object]] = {
 
 def test_the_project_of_another_folder_is_refused_and_not_touched(fresh: ComposeTiny, tmp_path: Path) -> None:
     fresh.start("dying", "unhealthy")
+    fresh.once("dying", lambda service: not service.running)
     docker("tag", PYTHON_IMAGE, f"{fresh.project}-app")
     try:
         _label_volume(fresh)

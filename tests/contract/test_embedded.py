@@ -227,7 +227,6 @@ def test_nobody_gets_in_without_the_password(running: EmbeddedTiny, user: str, n
 def test_there_is_no_other_way_in(running: EmbeddedTiny) -> None:
     with running.database().connect() as connection:
         ways = connection.execute("select type, address, auth_method, error from pg_hba_file_rules").fetchall()
-
         roles = connection.execute("select rolname from pg_authid where rolpassword is not null").fetchall()
 
     assert ways == [("host", "127.0.0.1", "scram-sha-256", None), ("host", "::1", "scram-sha-256", None)]
