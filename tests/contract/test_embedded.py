@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shlex
 import shutil
 import signal
 import stat
@@ -923,9 +924,18 @@ def test_data_of_root_are_refused(idle: EmbeddedTiny) -> None:
     owner = data.stat()
     os.chown(data, 0, 0)
     try:
-        assert "belongs to root" in refusal(idle).seen
+        refused = refusal(idle)
     finally:
         os.chown(data, owner.st_uid, owner.st_gid)
+
+    assert "belongs to root" in refused.seen
+    assert refused.hint == f"give it back: chown -R {_account_name()} {shlex.quote(str(data))}"
+
+
+def _account_name() -> str:
+    import pwd
+
+    return pwd.getpwuid(_account().user).pw_name
 
 
 def _python_for_all() -> str:

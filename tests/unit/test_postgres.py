@@ -324,7 +324,7 @@ def test_a_number_that_a_crash_left_is_forgotten(made: Cluster) -> None:
     assert not (made.postgres.data / "postmaster.pid").exists()
 
 
-def not_ours(cluster: Cluster) -> str:
+def not_ours(cluster: Cluster, hint: str = "move it away; nothing in it was touched") -> str:
     """Why the data folder is refused; that nothing in it was touched."""
     pid = cluster.postgres.data / "postmaster.pid"
     pid.touch()
@@ -332,7 +332,7 @@ def not_ours(cluster: Cluster) -> str:
     error = cluster.refusal()
 
     assert error.message == f"{cluster.postgres.data} is not this stack's to use"
-    assert error.hint.startswith("move it away")
+    assert error.hint == hint
     assert pid.exists()
     return error.seen
 
@@ -357,9 +357,10 @@ def test_a_folder_that_is_no_data_folder_is_refused(made: Cluster) -> None:
 def test_a_folder_of_another_user_is_refused_by_name(made: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
     mine = os.getuid()
     monkeypatch.setattr(os, "getuid", lambda: mine + 1)
-    monkeypatch.setattr(postgres, "_account_name", lambda user: "tom" if user == mine else "")
+    monkeypatch.setattr(postgres, "_account_name", {mine: "tom", mine + 1: "tina"}.get)
 
-    assert not_ours(made) == "it belongs to tom: it was made by root, or by another user"
+    hint = f"give it back: chown -R tina {made.postgres.data}"
+    assert not_ours(made, hint) == "it belongs to tom: it was made by root, or by another user"
 
 
 @posix
@@ -368,7 +369,30 @@ def test_a_folder_of_nobody_s_is_refused_by_its_number(made: Cluster, monkeypatc
     monkeypatch.setattr(os, "getuid", lambda: mine + 1)
     monkeypatch.setattr(postgres, "_account_name", lambda user: "")
 
-    assert f"it belongs to {mine}:" in not_ours(made)
+    hint = f"give it back: chown -R {mine + 1} {made.postgres.data}"
+    assert f"it belongs to {mine}:" in not_ours(made, hint)
+
+
+@posix
+def test_a_folder_of_another_user_that_something_else_made_is_not_given_away(
+    made: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine = os.getuid()
+    monkeypatch.setattr(os, "getuid", lambda: mine + 1)
+    (made.postgres.data / "postgresql.conf").write_text("port = 1\n", encoding="utf-8")
+
+    assert "it belongs to" in not_ours(made)
+
+
+@posix
+def test_a_folder_of_another_user_that_is_closed_may_be_anything(
+    made: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine = os.getuid()
+    monkeypatch.setattr(os, "getuid", lambda: mine + 1)
+    (made.postgres.data / "postgresql.conf").unlink()
+
+    assert "it belongs to" in not_ours(made)
 
 
 def test_data_of_another_major_version_is_refused_with_how_to_take_the_rows_along(made: Cluster) -> None:
@@ -646,7 +670,16 @@ def test_root_gives_the_data_to_that_account_and_runs_everything_as_it(cluster: 
 def test_data_that_belongs_to_root_is_refused(cluster: Cluster, root: Root) -> None:
     cluster.prepare()
 
-    assert not_ours(cluster) == "it belongs to root, as which PostgreSQL does not run"
+    hint = f"give it back: chown -R postgres {cluster.postgres.data}"
+    assert not_ours(cluster, hint) == "it belongs to root, as which PostgreSQL does not run"
+
+
+def test_data_of_an_account_that_is_gone_is_refused(cluster: Cluster, root: Root) -> None:
+    cluster.prepare()
+    root.data_owner = 4711
+
+    hint = f"give it back: chown -R postgres {cluster.postgres.data}"
+    assert not_ours(cluster, hint).startswith("it belongs to 4711:")
 
 
 def test_where_the_account_may_not_enter_root_s_folder_the_data_lives_outside_and_that_is_said(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -252,18 +253,14 @@ class Postgres:
         )
 
     def _require_ours(self) -> None:
+        self._require_owner()
         data = self.data
-        if _is_root() and data.stat().st_uid == 0:
-            raise self._not_ours("it belongs to root, as which PostgreSQL does not run")
-        if hasattr(os, "getuid") and not _is_root() and data.stat().st_uid != os.getuid():
-            owner = _account_name(data.stat().st_uid) or data.stat().st_uid
-            raise self._not_ours(f"it belongs to {owner}: it was made by root, or by another user")
         try:
             major = (data / "PG_VERSION").read_text(encoding="utf-8").strip()
             configured = (data / "postgresql.conf").read_text(encoding="utf-8", errors="replace")
         except OSError as error:
             raise self._not_ours(f"it is no data folder that can be read ({error})") from None
-        if not re.search(rf"(?m)^cluster_name = '?{_CLUSTER}\b", configured):
+        if not _says_ours(configured):
             raise self._not_ours(f"it is a data folder of PostgreSQL {major} that something else made")
         if major != str(self._settings.major):
             raise MachineError(
@@ -280,12 +277,28 @@ class Postgres:
                 hint=f"dump and restore as above, or give the rows up: {command('start --clean')}",
             )
 
-    def _not_ours(self, seen: str) -> MachineError:
+    def _require_owner(self) -> None:
+        if not hasattr(os, "getuid"):
+            return
+        user, owner = self.account.user if self.account else os.getuid(), self.data.stat().st_uid
+        if owner == user:
+            return
+        if _is_root() and owner == 0:
+            seen = "it belongs to root, as which PostgreSQL does not run"
+        else:
+            seen = f"it belongs to {_account_name(owner) or owner}: it was made by root, or by another user"
+        with contextlib.suppress(OSError):  # most are closed to another user, and may be anything
+            if _says_ours((self.data / "postgresql.conf").read_text(encoding="utf-8", errors="replace")):
+                to = _account_name(user) or user
+                raise self._not_ours(seen, f"give it back: chown -R {to} {shlex.quote(str(self.data))}")
+        raise self._not_ours(seen)
+
+    def _not_ours(self, seen: str, hint: str = "move it away; nothing in it was touched") -> MachineError:
         return MachineError(
             f"{self.data} is not this stack's to use",
             expected="no such folder yet, or one that these tasks made as this user",
             seen=seen,
-            hint="move it away; nothing in it was touched",
+            hint=hint,
         )
 
     def _forget_stale_pid(self) -> None:
@@ -312,6 +325,10 @@ def _environment() -> dict[str, str]:
     """Nothing of the caller's: PGDATA, PGPORT or LC_ALL would be taken for ours."""
     kept = ("PATH", "SYSTEMROOT", "TEMP", "TMP", "TMPDIR", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
     return {name: os.environ[name] for name in kept if name in os.environ} | {"LC_ALL": "C"}
+
+
+def _says_ours(configured: str) -> bool:
+    return re.search(rf"(?m)^cluster_name = '?{_CLUSTER}\b", configured) is not None
 
 
 def _is_root() -> bool:
