@@ -52,7 +52,7 @@ def stop(c: Context, runtime: str = "", verbose: bool = False) -> None:
 
 @task(help=RUNTIME | VERBOSE)
 def clean(c: Context, runtime: str = "", verbose: bool = False) -> None:
-    """Remove this stack's containers, volumes and built images."""
+    """Remove what this stack ran, its data and what was built."""
     run_stage(c, "clean", runtime, verbose)
 
 
@@ -94,7 +94,7 @@ def wait_apps(c: Context, with_: list[str], runtime: str = "", verbose: bool = F
 
 @task(
     help={
-        "clean": "remove this stack's volumes first and rebuild its images: all its data is gone",
+        "clean": "remove this stack's data and builds first: all its rows are gone",
         "quick": "keep running what runs, rebuild nothing, skip owners that are unchanged",
         "logs": "follow the logs afterwards (Ctrl-C ends the following, not the stack)",
         "until": "the last stage to run, e.g. migrate",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -10,7 +12,7 @@ from pathlib import Path
 from . import env_file
 from .console import Console
 from .database import Target
-from .errors import BootError, SettingsError
+from .errors import BootError, SettingsError, command
 from .owners import Owner
 from .probes import Clock
 from .processes import Processes
@@ -32,6 +34,7 @@ class Boot:
     clock: Clock
     quick: bool = False
     asked_for: Collection[str] = ()  # optional services to start too
+    flags: Mapping[str, Sequence[str]] = field(default_factory=dict)  # --runtime and --with, as they were given
     elsewhere: Callable[[], BootError | None] = lambda: None  # whether the other runtime runs this stack
     _built: set[str] = field(default_factory=set)
 
@@ -67,7 +70,20 @@ class Boot:
         wanted = [name for name in declared if name not in others and self._is_wanted(name)]
         return {name: self.settings.apps.get(name, AppSettings()) for name in wanted}
 
+    @property
+    def secrets(self) -> Sequence[str]:
+        """The variables that .env must have."""
+        return list(dict.fromkeys([self.settings.database.password, *self.settings.secrets]))
+
     def check(self) -> None:
+        """Raises what a boot would fail with later, when the stack has been stopped already or its data are gone."""
+        self.check_names()
+        for owner in self.owners:
+            owner.check()
+        used = [self.settings.database.service, *self.beside, *self.apps, *(o.settings.service for o in self.owners)]
+        self.runtime.check(list(dict.fromkeys(used)))
+
+    def check_names(self) -> None:
         """Raises SettingsError where invoke.yaml names a service that the runtime does not know."""
         database = self.settings.database
         owners = (owner.service for owner in self.settings.owners.values())
@@ -78,6 +94,25 @@ class Boot:
         for name in self.asked_for:
             if name not in declared:
                 raise unknown("service to start --with", name, self.runtime.optional() or declared)
+
+    def lost_password(self) -> SettingsError | None:
+        """That there are data, and .env does not have their password: a new one would not open them."""
+        name = self.settings.database.password
+        written = env_file.written(self.env_path)
+        if written.get(name) or name in os.environ:
+            return None
+        with env_file.lent(self.env_path, self.secrets):
+            if not self.runtime.has_data(self.settings.database.service):
+                return None
+        lacking, back = f".env has no {name}", f"{name} back into .env"
+        if not self.env_path.exists():
+            lacking, back = "there is no .env", ".env back"
+        first = f"remove the empty line of {name}, then " if name in written else ""
+        return SettingsError(
+            f"this stack has data, and their password is lost: {lacking}",
+            expected=f"{self.env_path} with the {name} that the data were made with",
+            hint=f"put {back}, or give the rows up: {first}{command('start --clean')}",
+        )
 
     def target(self) -> Target:
         """The stack's database as it is reached from this machine now."""
@@ -94,6 +129,25 @@ class Boot:
 
     def database_service(self) -> Service:
         return self.runtime.services()[self.settings.database.service]
+
+    def note_stopped(self, names: Sequence[str]) -> None:
+        """Remember what was stopped on purpose: its exit code looks like a crash."""
+        services = self.runtime.services()
+        stopped = {name: services[name].instance for name in names if name in services}
+        self.state_folder.mkdir(exist_ok=True)
+        self._stopped_path.write_text(json.dumps(stopped), encoding="utf-8")
+
+    def was_stopped(self, service: Service) -> bool:
+        """Whether this instance of it was, and not one that was started since."""
+        try:
+            stopped = json.loads(self._stopped_path.read_text(encoding="utf-8"))
+        except (FileNotFoundError, json.JSONDecodeError):
+            return False
+        return bool(service.instance) and stopped.get(service.name) == service.instance
+
+    @property
+    def _stopped_path(self) -> Path:
+        return self.state_folder / "stopped.json"
 
     def build(self, names: Sequence[str]) -> None:
         """Make the images of these services, once a boot; with `quick` only those that were never made."""

@@ -83,7 +83,7 @@ class Console:
     def check(self, ok: bool, name: str, seen: str, mend: str) -> None:
         """One finding of `doctor`."""
         mark = self._paint("ok  ", Fore.GREEN) if ok else self._paint("MEND", Fore.RED)
-        self._line(f"{mark}  {name.ljust(15)} {seen}" + (f"; {mend}" if mend and not ok else ""))
+        self._line(f"{mark}  {name}  {'; '.join(filter(None, (seen, '' if ok else mend)))}")
 
     def error(self, error: BootError, stage: str = "") -> None:
         """A failure: message, expected, seen, last log lines, hint, and the command that goes on."""

@@ -81,7 +81,7 @@ class Target:
                     f'postgres refused the password of "{self.user}"',
                     expected=f"the password in .env opens {self.url}",
                     seen=seen,
-                    hint="put the password this volume was made with back into .env, or start with an empty volume: "
+                    hint="put the password that the data were made with back into .env, or give the rows up: "
                     + command("start --clean"),
                 )
             )
@@ -91,7 +91,7 @@ class Target:
                     f'the server has no database "{self.name}"',
                     expected=f'"{self.name}", as `database.name` in invoke.yaml says',
                     seen=seen,
-                    hint=f"correct `database.name`, or make it with an empty volume: {command('start --clean')}",
+                    hint=f"correct `database.name`, or give the rows up: {command('start --clean')}",
                 )
             )
         return NotYet(seen)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import platform
 import shutil
 import stat
@@ -9,7 +10,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 
-from . import ports
+from . import env_file, ports
 from .boot import Boot
 from .errors import BootError
 
@@ -36,17 +37,19 @@ class Finding:
 
 def examine(boot: Boot) -> Iterator[Finding]:
     """Every finding, as it is made."""
+    secrets = _secrets(boot)
     yield _python()
-    reachable = True
-    for name, look in boot.runtime.needs().items():
-        finding = _need(name, look)
-        reachable &= finding.ok
-        yield finding
-    yield _disk(boot)
-    yield _secrets(boot)
-    yield from _host_tools(boot)
-    if reachable:
-        yield from _ports(boot)
+    with env_file.lent(boot.env_path, boot.secrets):
+        needs = [_need(name, look) for name, look in boot.runtime.needs().items()]
+        yield from needs
+        yield _disk(boot)
+        yield secrets
+        yield from _host_tools(boot)
+        if all(need.ok for need in needs):
+            settings = _settings(boot)
+            yield settings
+            if settings.ok:
+                yield from _ports(boot)
 
 
 def _python() -> Finding:
@@ -62,7 +65,19 @@ def _need(name: str, look: Callable[[], str]) -> Finding:
     try:
         return Finding(name, True, look())
     except BootError as error:
-        return Finding(name, False, ": ".join(filter(None, (error.message, error.seen))), error.hint)
+        return _refused(name, error)
+
+
+def _refused(name: str, error: BootError) -> Finding:
+    return Finding(name, False, ": ".join(filter(None, (error.message, error.seen))), error.hint)
+
+
+def _settings(boot: Boot) -> Finding:
+    try:
+        boot.check()
+    except BootError as error:
+        return _refused("settings", error)
+    return Finding("settings", True, "in order")
 
 
 def _disk(boot: Boot) -> Finding:
@@ -72,6 +87,9 @@ def _disk(boot: Boot) -> Finding:
 
 def _secrets(boot: Boot) -> Finding:
     path = boot.env_path
+    with contextlib.suppress(BootError):  # what keeps it from being asked is a finding of its own
+        if lost := boot.lost_password():
+            return Finding("secrets", False, lost.message, lost.hint)
     if not path.exists():
         return Finding("secrets", True, f"no {path.name} yet; it is made on first use")
     if sys.platform == "win32":
@@ -100,7 +118,7 @@ def _ports(boot: Boot) -> Iterator[Finding]:
     try:
         services = boot.runtime.services()
     except BootError as error:
-        yield Finding("stack", False, f"{error.message}: {error.seen}", error.hint)
+        yield _refused("stack", error)
         return
     for name, service in services.items():
         if service.address is None:

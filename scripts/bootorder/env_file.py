@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import re
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from .errors import SettingsError
@@ -81,10 +82,8 @@ def complete(path: Path, names: Sequence[str], lock: Path) -> list[str]:
         # Two tasks at once on a fresh checkout must not make two passwords.
         with FileLock(lock):
             missing = _missing(path, names)
-            made = [f"{name}={secrets.token_hex(24)}\n" for name in missing]
-            if not path.exists() and PROJECT not in os.environ:
-                made.insert(0, f"{PROJECT}={_project_name(path.parent)}\n")
-            _append(path, "".join(made))
+            made = {**_own_name(path), **_made(missing)}
+            _append(path, "".join(f"{name}={value}\n" for name, value in made.items()))
     except OSError as error:
         raise SettingsError(
             f"cannot write {path.name}: {error.strerror}",
@@ -92,6 +91,32 @@ def complete(path: Path, names: Sequence[str], lock: Path) -> list[str]:
             hint=f"make {path.parent} writable, or set {', '.join(dict.fromkeys(names))} in the environment",
         ) from None
     return missing
+
+
+@contextlib.contextmanager
+def lent(path: Path, names: Sequence[str]) -> Iterator[None]:
+    """What `complete` would write, and values for what is empty, in this process's environment only, for a while.
+
+    For what only looks or stops: compose.yaml cannot be read without them, and the file must not change.
+    """
+    found = read(path)
+    empty = [name for name in names if not os.environ.get(name, found.get(name, ""))]
+    before = dict(os.environ)
+    os.environ.update({**_own_name(path), **_made(empty)})
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+def _own_name(path: Path) -> dict[str, str]:
+    """The stack's name, where neither a file nor the environment may have one already."""
+    return {} if path.exists() or PROJECT in os.environ else {PROJECT: _project_name(path.parent)}
+
+
+def _made(names: Sequence[str]) -> dict[str, str]:
+    return {name: secrets.token_hex(24) for name in names}
 
 
 def _missing(path: Path, names: Sequence[str]) -> list[str]:

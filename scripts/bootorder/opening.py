@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,10 @@ from .errors import BootError, MachineError, SettingsError, command
 from .lock import exclusive
 from .probes import SystemClock
 from .processes import SystemProcesses
-from .settings import parse
-from .stages import Record, named, plan, run_plan
+from .settings import parse, unknown
+from .stages import Record, Stage, named, plan, run_plan
+
+_ENDING = {"stop", "clean"}  # the stages that start nothing
 
 
 def open_boot(
@@ -40,30 +43,36 @@ def open_boot(
         *(root, settings, choice.runtime, processes, console, SystemClock()),
         quick=quick,
         asked_for=asked_for,
+        flags={"--runtime": [runtime] if runtime else [], "--with": list(asked_for)},
         elsewhere=lambda: runtimes.elsewhere(choice.runtime),
     )
 
 
-def _make_secrets(boot: Boot) -> None:
-    """The first use of a checkout, whichever task it is, makes what compose.yaml asks of .env."""
-    names = [boot.settings.database.password, *boot.settings.secrets]
-    added = env_file.complete(boot.env_path, names, boot.state_folder / "env.lock")
+def _prepare(boot: Boot, *, with_clean: bool = False) -> None:
+    """For what starts something: makes what compose.yaml asks of .env, and refuses settings that cannot be."""
+    lost = None if with_clean else boot.lost_password()
+    if lost:
+        raise lost
+    added = env_file.complete(boot.env_path, boot.secrets, boot.state_folder / "env.lock")
     if added:
         boot.console.say(f"made .env with {', '.join(added)}")
-
-
-def _prepare(boot: Boot) -> None:
-    """Everything is there that a look at the stack needs, and every service named in the settings exists."""
-    _make_secrets(boot)
-    for name in (boot.settings.database.password, *boot.settings.secrets):
+    for name in boot.secrets:
         env_file.secret(boot.env_path, name)  # refuses an empty one, before Compose does with fewer words
     boot.check()
+
+
+@contextlib.contextmanager
+def _looking(boot: Boot) -> Iterator[None]:
+    """For what only ends or shows a stack: no file is written, and settings that it does not need may be wrong."""
+    with env_file.lent(boot.env_path, boot.secrets):
+        boot.check_names()
+        yield
 
 
 def _look_elsewhere(boot: Boot, names: Sequence[str]) -> None:
     """Refuse to boot a stack a second time; what only ends or shows it says so instead."""
     trouble = boot.elsewhere()
-    if trouble and set(names) - {"stop", "clean"}:
+    if trouble and set(names) - _ENDING:
         raise trouble
     if trouble:
         boot.console.say(f"note: {trouble.message} ({trouble.seen}); {trouble.hint}")
@@ -74,8 +83,12 @@ def run_stages(boot: Boot, names: Sequence[str], *, dry: bool) -> None:
     if dry:
         _print_plan(boot.console, named(*names))
         return
-    _prepare(boot)
-    with exclusive(boot.state_folder, " ".join(names)):
+    with contextlib.ExitStack() as until_done:
+        if _ENDING.issuperset(names):
+            until_done.enter_context(_looking(boot))
+        else:
+            _prepare(boot)
+        until_done.enter_context(exclusive(boot.state_folder, " ".join(names)))
         _look_elsewhere(boot, names)
         run_plan(boot, named(*names), [])
 
@@ -88,9 +101,10 @@ def start_stack(boot: Boot, *, with_clean: bool, until: str, as_json: bool, dry:
     records: list[Record] = []
     try:
         stages = plan(with_clean=with_clean, quick=boot.quick, until=until)
-        _prepare(boot)
+        _prepare(boot, with_clean=with_clean)
         with exclusive(boot.state_folder, "start"):
             _look_elsewhere(boot, ["start"])
+            boot.runtime.check_ports(_to_start(boot, stages))
             run_plan(boot, stages, records)
     except BootError as error:
         if as_json:
@@ -103,6 +117,13 @@ def start_stack(boot: Boot, *, with_clean: bool, until: str, as_json: bool, dry:
         _print_status(boot.console, found)
     if as_json:
         boot.console.data(_report(records, status=found))
+
+
+def _to_start(boot: Boot, stages: Sequence[Stage]) -> list[str]:
+    """The services that these stages start."""
+    names = {stage.name for stage in stages}
+    first = [boot.settings.database.service, *boot.beside] if "db-up" in names else []
+    return [*first, *(boot.apps if "apps-up" in names else ())]
 
 
 def _report(
@@ -130,9 +151,12 @@ def show_status(boot: Boot, *, as_json: bool = False) -> None:
     """Services with health and URL; owners with what is missing."""
     from .status import status
 
-    _prepare(boot)
-    _look_elsewhere(boot, [])
-    found = status(boot)
+    lost = boot.lost_password()
+    with _looking(boot):
+        _look_elsewhere(boot, [])
+        if lost:
+            boot.console.say(f"note: {lost.message}; {lost.hint}")
+        found = status(boot)
     if as_json:
         boot.console.data(found)
     else:
@@ -155,27 +179,24 @@ def _print_status(console: Console, found: Mapping[str, Any]) -> None:
 
 def follow_logs(boot: Boot, names: Sequence[str] = (), *, tail: int = 20, follow: bool = True) -> None:
     """Log lines on stdout, each with its service's name."""
-    _prepare(boot)
-    declared = list(boot.runtime.declared())
-    for name in names:
-        if name not in declared:
-            from .settings import unknown
-
-            raise unknown("service", name, declared)
-    for service, line in boot.runtime.logs(names, tail=tail, follow=follow):
-        boot.console.log_line(service, line, declared.index(service) if service in declared else 0)
+    with _looking(boot):
+        declared = list(boot.runtime.declared())
+        for name in names:
+            if name not in declared:
+                raise unknown("service", name, declared)
+        for service, line in boot.runtime.logs(names, tail=tail, follow=follow):
+            boot.console.log_line(service, line, declared.index(service) if service in declared else 0)
 
 
 def show_doctor(boot: Boot, *, as_json: bool) -> None:
     """Every finding; raises MachineError when something is to be mended."""
     from .doctor import examine
 
-    _make_secrets(boot)
-    findings = []
-    for finding in examine(boot):
-        findings.append(finding)
-        if not as_json:
-            boot.console.check(finding.ok, finding.name, finding.seen, finding.mend)
+    findings = list(examine(boot))
+    if not as_json:
+        width = max(len(finding.name) for finding in findings)
+        for finding in findings:
+            boot.console.check(finding.ok, finding.name.ljust(width), finding.seen, finding.mend)
     if as_json:
         boot.console.data([finding.as_data() for finding in findings])
     wrong = [finding for finding in findings if not finding.ok]

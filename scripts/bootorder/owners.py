@@ -30,8 +30,18 @@ class Owner:
         self._boot = boot
         self._rehearsal: Catalog | None = None
 
-    def run(self, argv: Sequence[str], database: Target | None = None) -> Completed:
-        """Run one of the owner's commands at home, on the stack's database or on another one."""
+    def check(self) -> None:
+        """Raises SettingsError where its commands could not be run."""
+        self._url()
+        if self.settings.run == "host" and not self._directory().is_dir():
+            raise SettingsError(
+                f"the folder of owner {self.name} is missing",
+                expected=f"`owners.{self.name}.directory`: {self._directory()}",
+                hint="correct it in invoke.yaml",
+            )
+
+    def _url(self) -> str:
+        """The database as its service is told of it."""
         variable = self.settings.url_variable
         url = self._boot.runtime.environment(self.settings.service).get(variable, "")
         if not url:
@@ -40,6 +50,11 @@ class Owner:
                 expected=f"{variable} in its environment, so that its tool can be pointed at a database",
                 hint=f"add {variable} to {self.settings.service}, or set `owners.{self.name}.url_variable`",
             )
+        return url
+
+    def run(self, argv: Sequence[str], database: Target | None = None) -> Completed:
+        """Run one of the owner's commands at home, on the stack's database or on another one."""
+        variable, url = self.settings.url_variable, self._url()
         if self.settings.run == "host":
             database = database or self._boot.target()
             environment = dict(self._boot.runtime.environment(self.settings.service))

@@ -46,14 +46,17 @@ def holder(port: int, publisher: Callable[[int], str]) -> str:
 
 
 def refuse_taken_ports(
-    wanted: Mapping[str, Sequence[int]], publisher: Callable[[int], str], where: Callable[[str], str]
+    wanted: Mapping[str, Sequence[int]],
+    publisher: Callable[[int], str],
+    where: Callable[[str], str],
+    ours: Callable[[int], bool] = lambda _: False,
 ) -> None:
     """`wanted`: service -> its ports. Raises MachineError for the first one that is not free.
 
-    `where`: how a person gives a service another port.
+    `where`: how a person gives a service another port. `ours`: whether the stack itself holds a port, which is no harm.
     """
     for service, port in ((service, port) for service, ports in wanted.items() for port in ports):
-        if not is_free(port):
+        if not is_free(port) and not ours(port):
             who = holder(port, publisher)
             raise MachineError(
                 f"port {port} for {service} is taken" + (f" by {who}" if who else ""),

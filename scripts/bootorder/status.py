@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 from . import catalog
 from .boot import Boot
+from .errors import SettingsError
 from .probes import Ready
 from .runtimes.base import Address
 from .waits import health
@@ -20,7 +22,8 @@ def status(boot: Boot) -> dict[str, Any]:
     database = boot.settings.database
     asked_for = [name for name in boot.runtime.optional() if services[name].running]
     shown = dict.fromkeys([database.service, *boot.beside, *asked_for, *boot.apps])
-    target = boot.target() if services[database.service].running else None
+    address = services[database.service].address
+    target = boot.target() if services[database.service].running and address else None
     answers = target is not None and isinstance(target.look(), Ready)
     there: set[tuple[str, str]] = set()
     if target and answers:
@@ -28,7 +31,10 @@ def status(boot: Boot) -> dict[str, Any]:
             there = set(catalog.read(connection).tables())
     owners = []
     for owner in boot.owners:
-        expected = owner.rehearsed() if answers else None
+        expected = None
+        # Settings that are wrong are refused by what starts something; what runs can be seen even so.
+        with contextlib.suppress(SettingsError):
+            expected = owner.rehearsed() if answers else None
         wanted = expected.tables() if expected else []
         owners.append(
             {
@@ -39,7 +45,6 @@ def status(boot: Boot) -> dict[str, Any]:
                 "missing": [".".join(table) for table in wanted if table not in there] if expected else None,
             }
         )
-    address = services[database.service].address
     return {
         "runtime": boot.runtime.name,
         "layout": "shared",

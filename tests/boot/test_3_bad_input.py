@@ -165,14 +165,54 @@ def test_a_push_that_failed_is_a_failure_although_it_says_exit_0(stack: Stack) -
     assert "exit code 0 (which means nothing)" in ran.err
 
 
-def test_a_password_made_anew_for_an_old_volume_is_refused_at_once(stack: Stack) -> None:
+def test_a_wrong_password_is_refused_at_once(stack: Stack) -> None:
     password = stack.secret("POSTGRES_PASSWORD")
-    with stack.edited(".env", f"POSTGRES_PASSWORD={password}\n", ""):
+    with stack.edited(".env", f"POSTGRES_PASSWORD={password}\n", "POSTGRES_PASSWORD=another\n"):
         ran = stack.inv("start")
 
     assert ran.code == 4, ran.err
     assert 'postgres refused the password of "taskflow"' in ran.err
-    assert "hint: put the password this volume was made with back into .env" in ran.err
+    assert "hint: put the password that the data were made with back into .env" in ran.err
+
+
+def test_a_lost_env_beside_data_is_not_made_anew(stack: Stack) -> None:
+    path = stack.folder / ".env"
+    away = path.rename(path.with_name("env-away"))
+    before = stack.instances()
+    try:
+        started, looked = stack.inv("start"), stack.inv("status")
+        made = path.exists()
+    finally:
+        away.rename(path)
+
+    assert started.code == 2, started.err
+    assert "their password is lost: there is no .env" in started.err
+    assert looked.code == 0, looked.err
+    assert "note: this stack has data, and their password is lost" in looked.err
+    assert not made
+    assert stack.instances() == before
+
+
+def test_a_mistake_in_the_settings_is_found_before_anything_is_stopped(stack: Stack) -> None:
+    before = stack.instances()
+
+    with stack.edited("invoke.yaml", "migrate: pnpm db:push", "migrate: pnpm db:push\n      url_variable: OTHER_URL"):
+        ran = stack.inv("start")
+
+    assert ran.code == 2, ran.err
+    assert "service sso-setup has no OTHER_URL" in ran.err
+    assert stack.instances() == before
+
+
+def test_a_taken_port_is_found_before_anything_is_stopped(stack: Stack) -> None:
+    before = stack.instances()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        ran = stack.inv("start", env={"WEB_PORT": str(listener.getsockname()[1])})
+
+    assert ran.code == 3, ran.err
+    assert "for web is taken by" in ran.err
+    assert stack.instances() == before
 
 
 def test_two_starts_at_once_are_one_start_and_one_clear_refusal(stack: Stack) -> None:

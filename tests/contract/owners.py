@@ -94,6 +94,15 @@ class SqlRuntime:
     def logs(self, names: Sequence[str], *, tail: int, follow: bool) -> Iterator[tuple[str, str]]:
         raise NotImplementedError
 
+    def check(self, names: Sequence[str]) -> None:
+        raise NotImplementedError
+
+    def check_ports(self, names: Sequence[str]) -> None:
+        raise NotImplementedError
+
+    def has_data(self, service: str) -> bool:
+        raise NotImplementedError
+
     def port_holder(self, port: int) -> str:
         return ""
 

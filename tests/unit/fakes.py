@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -281,6 +282,10 @@ class FakeRuntime:
         self.log_lines: dict[str, list[str]] = {}
         self.optional_ones: list[str] = []
         self.lacks: dict[str, BootError] = {}
+        self.wrong: BootError | None = None  # what a check finds
+        self.taken: BootError | None = None  # what a look at the ports finds
+        self.holds_data = False
+        self.asked_ports: list[str] = []
         self._server = server
         self._clock = clock
         self._states: dict[str, list[tuple[float, Service]]] = {}
@@ -297,6 +302,20 @@ class FakeRuntime:
             return "a tool of version 1"
 
         return {"tool": look}
+
+    def check(self, names: Sequence[str]) -> None:
+        if self.wrong:
+            raise self.wrong
+
+    def check_ports(self, names: Sequence[str]) -> None:
+        self.asked_ports += names
+        if self.taken:
+            raise self.taken
+
+    def has_data(self, service: str) -> bool:
+        assert service == "postgres"
+        assert "POSTGRES_PASSWORD" in os.environ, "compose.yaml cannot be read without it"
+        return self.holds_data
 
     def declared(self) -> Sequence[str]:
         return list(self.environments)
@@ -326,10 +345,10 @@ class FakeRuntime:
         """There are none."""
 
     def stop(self) -> Sequence[str]:
-        running = [name for name, service in self.services().items() if service.running]
-        for name in running:
-            self.becomes(name, "exited", exit_code=0)
-        return running
+        running = {name: service for name, service in self.services().items() if service.running}
+        for name, service in running.items():
+            self.becomes(name, "exited", at=self._clock.now(), exit_code=143, instance=service.instance)
+        return list(running)
 
     def remove(self) -> Mapping[str, Sequence[str]]:
         there = [name for name, service in self.services().items() if service.state != "absent"]

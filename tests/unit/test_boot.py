@@ -93,6 +93,101 @@ def test_where_nothing_is_optional_an_unknown_service_to_start_is_refused_with_a
     assert caught.value.expected == "postgres, pgadmin, sso-setup, sso, api, web"
 
 
+def test_what_the_runtime_would_fail_with_is_refused(stack: FakeStack) -> None:
+    stack.runtime.wrong = SettingsError("`processes.api.port` is not a port", hint="correct it")
+
+    with pytest.raises(SettingsError, match="is not a port"):
+        stack.boot().check()
+
+    stack.boot().check_names()
+
+
+def test_the_runtime_is_asked_about_what_is_used_only(stack: FakeStack, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[list[str]] = []
+    monkeypatch.setattr(stack.runtime, "check", lambda names: asked.append(list(names)))
+    stack.runtime.optional_ones = ["pgadmin", "web"]
+
+    stack.boot(asked_for=["web"]).check()
+
+    assert asked == [["postgres", "sso", "api", "web", "sso-setup"]]
+
+
+def test_an_owner_whose_tool_could_not_be_told_of_a_database_is_refused(stack: FakeStack) -> None:
+    stack.config["owners"]["sso"]["url_variable"] = "OTHER_URL"
+
+    with pytest.raises(SettingsError, match="owner sso: service sso-setup has no OTHER_URL"):
+        stack.boot().check()
+
+
+def test_an_owner_of_this_machine_without_its_folder_is_refused(stack: FakeStack) -> None:
+    stack.config["owners"]["sso"] |= {"run": "host", "directory": "sso-platform"}
+
+    with pytest.raises(SettingsError, match="the folder of owner sso is missing"):
+        stack.boot().check()
+
+    (stack.root / "sso-platform").mkdir()
+    stack.boot().check()
+
+
+# -- a lost password ---------------------------------------------------------------------------------------------------
+
+
+_REMOVE = "remove the empty line of POSTGRES_PASSWORD, then inv start --clean"
+
+
+@pytest.fixture
+def with_data(stack: FakeStack) -> FakeStack:
+    stack.runtime.holds_data = True
+    return stack
+
+
+def test_a_password_that_is_there_is_not_lost(with_data: FakeStack, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert with_data.boot().lost_password() is None
+
+    (with_data.root / ".env").unlink()
+    monkeypatch.setenv("POSTGRES_PASSWORD", "of the environment")
+    assert with_data.boot().lost_password() is None
+
+
+def test_without_data_no_password_is_lost(stack: FakeStack) -> None:
+    (stack.root / ".env").unlink()
+
+    assert stack.boot().lost_password() is None
+
+
+@pytest.mark.parametrize(
+    ("text", "message", "hint"),
+    [
+        (None, "there is no .env", "put .env back, or give the rows up: inv start --clean"),
+        (
+            "OTHER=1\n",
+            ".env has no POSTGRES_PASSWORD",
+            "put POSTGRES_PASSWORD back into .env, or give the rows up: inv start --clean",
+        ),
+        (
+            "POSTGRES_PASSWORD=\n",
+            ".env has no POSTGRES_PASSWORD",
+            "put POSTGRES_PASSWORD back into .env, or give the rows up: " + _REMOVE,
+        ),
+    ],
+)
+def test_a_password_that_is_gone_while_its_data_are_there_is_lost(
+    with_data: FakeStack, text: str | None, message: str, hint: str
+) -> None:
+    path = with_data.root / ".env"
+    path.unlink()
+    if text is not None:
+        path.write_text(text, encoding="utf-8")
+
+    lost = with_data.boot().lost_password()
+
+    assert lost
+    assert lost.exit_code == 2
+    assert lost.message == f"this stack has data, and their password is lost: {message}"
+    assert lost.hint == hint
+    assert path.exists() == (text is not None)
+
+
 # -- the database ------------------------------------------------------------------------------------------------------
 
 

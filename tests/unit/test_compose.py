@@ -589,6 +589,47 @@ def taking_down(stage: Stage) -> None:
     stage.processes.answer("docker", "compose", "--profile", "*", "down", with_=down)
 
 
+def test_data_are_there_when_a_volume_of_the_service_is(stage: Stage) -> None:
+    volumes = [
+        {"type": "volume", "source": "data", "target": "/var/lib/postgresql"},
+        {"type": "volume", "target": "/anonymous"},
+        {"type": "bind", "source": "/src", "target": "/src"},
+    ]
+    services = {**COMPOSE["services"], "postgres": {**COMPOSE["services"]["postgres"], "volumes": volumes}}
+    config = {**COMPOSE, "services": services, "volumes": {"data": {"name": "taskflow_data"}}}
+    stage.processes.answer("docker", "compose", "--profile", "*", "config", with_=json.dumps(config))
+    stage.docker.volume("taskflow_pgadmin")
+    stage.docker.volume("taskflow_data", project="another")
+    assert not stage.runtime.has_data("postgres")
+
+    stage.docker.volume("taskflow_data")
+
+    assert stage.runtime.has_data("postgres")
+    assert not stage.runtime.has_data("pgadmin")
+    assert not stage.runtime.has_data("nobody")
+
+
+def test_what_compose_yaml_says_while_data_are_looked_for_is_not_kept(stage: Stage) -> None:
+    stage.runtime.has_data("postgres")
+    config = json.dumps({**COMPOSE, "name": "by its .env"})
+    stage.processes.answer("docker", "compose", "--profile", "*", "config", with_=config)
+
+    assert stage.runtime.project == "by its .env"
+
+
+def test_ports_that_another_holds_are_refused_and_those_of_this_stack_are_not(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ports, "is_free", lambda port: port not in {5432, 8000})
+    stage.container("postgres", port=5432)
+    stage.runtime.check_ports(["postgres"])
+
+    with pytest.raises(MachineError, match="port 8000 for api is taken"):
+        stage.runtime.check_ports(["postgres", "api"])
+
+    assert stage.ran() == []
+
+
 def test_remove_takes_containers_volumes_and_built_images_of_this_project_only(stage: Stage) -> None:
     stage.container("postgres")
     stage.container("sso-setup", one_off=True)

@@ -175,10 +175,12 @@ def test_a_finding_shows_its_mend_only_when_something_is_to_be_mended(talk: io.S
 
     console.check(True, "disk", "9 GiB free", "free at least 3 GiB")
     console.check(False, "disk", "1 GiB free", "free at least 3 GiB")
+    console.check(False, "disk", "", "free at least 3 GiB")
 
     assert talk.getvalue().splitlines() == [
-        "ok    disk            9 GiB free",
-        "MEND  disk            1 GiB free; free at least 3 GiB",
+        "ok    disk  9 GiB free",
+        "MEND  disk  1 GiB free; free at least 3 GiB",
+        "MEND  disk  free at least 3 GiB",
     ]
 
 

@@ -39,8 +39,9 @@ def compose_boot(
     """The same stack on Docker Compose, with an engine that answers or does not."""
     docker = FakeDocker()
     monkeypatch.setattr(Engine, "connect", classmethod(connect or (lambda cls: cls(docker.client))))
-    config = {"name": "taskflow", "services": {name: {} for name in stack.runtime.environments}}
-    config["services"]["postgres"] = {"ports": [{"published": "5432", "target": 5432}]}  # type: ignore[index]
+    services = {name: {"environment": given} for name, given in stack.runtime.environments.items()}
+    config = {"name": "taskflow", "services": services}
+    services["postgres"] = {"ports": [{"published": "5432", "target": 5432}]}  # type: ignore[dict-item]
     stack.processes.answer("docker", "compose", "version", with_="2.40.3\n")
     stack.processes.answer("docker", "compose", "--profile", with_=json.dumps(config))
     return replace(stack.boot(), runtime=ComposeRuntime(stack.root, stack.processes))
@@ -50,7 +51,7 @@ def test_a_machine_that_has_everything_needs_no_mending(stack: FakeStack, monkey
     found = findings(compose_boot(stack, monkeypatch))
 
     assert [name for name, finding in found.items() if not finding.ok] == []
-    assert list(found) == ["python", "docker engine", "docker compose", "disk", "secrets", "port 5432"]
+    assert list(found) == ["python", "docker engine", "docker compose", "disk", "secrets", "settings", "port 5432"]
     assert found["docker engine"].seen == "28.5.1"
     assert "2.40.3" in found["docker compose"].seen
 
@@ -102,8 +103,9 @@ def test_a_compose_file_that_is_refused_is_found(stack: FakeStack, monkeypatch: 
 
     found = findings(boot)
 
-    assert not found["stack"].ok
-    assert "services must be a mapping" in found["stack"].seen
+    assert not found["settings"].ok
+    assert "services must be a mapping" in found["settings"].seen
+    assert "stack" not in found, "it would say the same"
 
 
 def test_whatever_a_runtime_needs_is_a_finding(stack: FakeStack) -> None:
@@ -114,6 +116,40 @@ def test_whatever_a_runtime_needs_is_a_finding(stack: FakeStack) -> None:
 
     stack.runtime.lacks["tool"] = SettingsError("it is too old", seen="0.9", hint="install a newer one")
     assert findings(stack.boot())["tool"] == Finding("tool", False, "it is too old: 0.9", "install a newer one")
+
+
+def test_settings_that_a_start_would_refuse_are_found_without_an_end(stack: FakeStack) -> None:
+    assert findings(stack.boot())["settings"] == Finding("settings", True, "in order")
+
+    stack.runtime.wrong = SettingsError("api and web both want port 8000", hint="give web another one")
+    found = findings(stack.boot())
+    assert found["settings"] == Finding("settings", False, "api and web both want port 8000", "give web another one")
+    assert "port 5432" not in found
+
+    stack.runtime.wrong = None
+    stack.config["database"]["beside"] = ["pgadmn"]
+    assert "did you mean `pgadmin`?" in findings(stack.boot())["settings"].seen
+
+
+def test_a_password_that_is_lost_while_its_data_are_there_is_found(stack: FakeStack) -> None:
+    (stack.root / ".env").unlink()
+    stack.runtime.holds_data = True
+
+    secrets = findings(stack.boot())["secrets"]
+
+    assert not secrets.ok
+    assert "there is no .env" in secrets.seen
+    assert secrets.mend == "put .env back, or give the rows up: inv start --clean"
+
+
+def test_an_engine_that_cannot_be_asked_for_data_is_no_end(stack: FakeStack, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(service: str) -> bool:
+        raise MachineError("no Docker Engine answers", hint="start Docker")
+
+    (stack.root / ".env").unlink()
+    monkeypatch.setattr(stack.runtime, "has_data", refuse)
+
+    assert findings(stack.boot())["secrets"].ok
 
 
 def test_the_ports_of_a_runtime_that_lacks_something_are_not_looked_at(stack: FakeStack) -> None:

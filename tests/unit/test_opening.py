@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -68,6 +69,13 @@ def test_why_a_runtime_was_chosen_is_said_unless_a_person_chose_it(tmp_path: Pat
     assert talk.getvalue() == "runtime: embedded (there is no compose.yaml)\n"
 
 
+def test_the_flags_are_kept_as_they_were_given(tmp_path: Path) -> None:
+    boot = open_boot(tmp_path, {"bootorder": CONFIG}, Console(io.StringIO()), "", asked_for=["pgadmin"])
+
+    assert boot.flags == {"--runtime": [], "--with": ["pgadmin"]}
+    assert opened(tmp_path, runtime="embedded").flags == {"--runtime": ["embedded"], "--with": []}
+
+
 def test_a_stack_is_opened_as_it_was_asked_for(tmp_path: Path) -> None:
     config = {"bootorder": CONFIG}
 
@@ -97,10 +105,15 @@ def test_bad_input_is_refused_when_a_stack_is_opened(tmp_path: Path, flags: dict
 # -- the first use -----------------------------------------------------------------------------------------------------
 
 _USES: dict[str, Callable[[Boot], None]] = {
-    "a stage": lambda boot: run_stages(boot, ["stop"], dry=False),
-    "start": lambda boot: start_stack(boot, with_clean=False, until="stop", as_json=False, dry=False),
+    "a stage": lambda boot: run_stages(boot, ["db-up"], dry=False),
+    "start": lambda boot: start_stack(boot, with_clean=False, until="db-up", as_json=False, dry=False),
+}
+_LOOKS: dict[str, Callable[[Boot], None]] = {
+    "stop": lambda boot: run_stages(boot, ["stop"], dry=False),
+    "clean": lambda boot: run_stages(boot, ["clean"], dry=False),
     "status": show_status,
     "logs": follow_logs,
+    "doctor": lambda boot: show_doctor(boot, as_json=False),
 }
 
 
@@ -125,10 +138,115 @@ def test_the_first_use_makes_the_secrets_and_says_so_without_showing_them(
 
 
 def test_a_second_use_makes_nothing_and_says_nothing_of_it(fresh: FakeStack) -> None:
-    run_stages(fresh.boot(), ["stop"], dry=False)
-    run_stages(fresh.boot(), ["stop"], dry=False)
+    run_stages(fresh.boot(), ["db-up"], dry=False)
+    run_stages(fresh.boot(), ["db-up"], dry=False)
 
     assert fresh.said.count("made .env") == 1
+
+
+@pytest.mark.parametrize("use", _LOOKS.values(), ids=_LOOKS)
+@pytest.mark.parametrize("text", [None, "POSTGRES_PASSWORD=\n"], ids=["no file", "an empty line"])
+def test_what_only_ends_or_shows_a_stack_makes_no_secrets(
+    fresh: FakeStack, monkeypatch: pytest.MonkeyPatch, use: Callable[[Boot], None], text: str | None
+) -> None:
+    monkeypatch.setattr("scripts.bootorder.doctor.examine", lambda boot: [Finding("python", True, "3.13")])
+    path = fresh.root / ".env"
+    if text is not None:
+        path.write_text(text, encoding="utf-8")
+    services = fresh.runtime.services
+    seen: list[dict[str, str]] = []
+
+    def declared() -> list[str]:
+        seen.append(dict(os.environ))
+        return list(services())
+
+    monkeypatch.setattr(fresh.runtime, "declared", declared)
+
+    use(fresh.boot())
+
+    assert (path.read_text(encoding="utf-8") if path.exists() else None) == text
+    assert all({"POSTGRES_PASSWORD", "SESSION_SECRET"} <= set(environment) for environment in seen), "for compose.yaml"
+
+
+@pytest.mark.parametrize("use", _USES.values(), ids=_USES)
+def test_no_new_password_is_made_for_old_data(fresh: FakeStack, use: Callable[[Boot], None]) -> None:
+    fresh.runtime.holds_data = True
+
+    with pytest.raises(SettingsError, match=r"their password is lost: there is no \.env"):
+        use(fresh.boot())
+
+    assert list(fresh.root.iterdir()) == []
+    assert fresh.runtime.services()["postgres"].running
+
+
+def test_a_start_from_nothing_needs_no_old_password(fresh: FakeStack) -> None:
+    fresh.runtime.holds_data = True
+
+    start(fresh, with_clean=True, until="db-up")
+
+    assert "made .env with POSTGRES_PASSWORD" in fresh.said
+
+
+@pytest.mark.parametrize("use", _LOOKS.values(), ids=_LOOKS)
+def test_what_only_ends_or_shows_a_stack_does_so_without_the_password(
+    fresh: FakeStack, monkeypatch: pytest.MonkeyPatch, use: Callable[[Boot], None]
+) -> None:
+    monkeypatch.setattr("scripts.bootorder.doctor.examine", lambda boot: [Finding("python", True, "3.13")])
+    fresh.runtime.holds_data = True
+
+    use(fresh.boot())
+
+    is_status = use is show_status
+    note = "note: this stack has data, and their password is lost: there is no .env; put .env back, or"
+    assert (note in fresh.said) == is_status
+
+
+# -- what is checked before a boot -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("use", _USES.values(), ids=_USES)
+def test_wrong_settings_are_refused_before_anything_is_stopped(running: FakeStack, use: Callable[[Boot], None]) -> None:
+    running.runtime.wrong = SettingsError("sso and api both want port 8000", hint="give api another one")
+
+    with pytest.raises(SettingsError, match="both want port 8000"):
+        use(running.boot())
+
+    assert running.runtime.services()["api"].running
+    assert not (running.root / ".bootorder").exists()
+
+
+@pytest.mark.parametrize("use", _LOOKS.values(), ids=_LOOKS)
+def test_what_only_ends_or_shows_a_stack_does_so_whatever_its_settings_say(
+    running: FakeStack, monkeypatch: pytest.MonkeyPatch, use: Callable[[Boot], None]
+) -> None:
+    monkeypatch.setattr("scripts.bootorder.doctor.examine", lambda boot: [Finding("python", True, "3.13")])
+    running.runtime.wrong = SettingsError("`processes.api.port` is not a port", hint="correct it")
+
+    use(running.boot())
+
+
+@pytest.mark.parametrize("with_clean", [False, True])
+def test_a_taken_port_is_refused_before_anything_is_stopped(running: FakeStack, with_clean: bool) -> None:
+    running.runtime.taken = MachineError("port 3000 for web is taken by nc (pid 7)", hint="stop it")
+
+    with pytest.raises(MachineError, match="port 3000 for web"):
+        start(running, with_clean=with_clean)
+
+    assert running.runtime.services()["api"].running
+
+
+@pytest.mark.parametrize(
+    ("until", "asked"),
+    [
+        ("stop", []),
+        ("migrate", ["postgres", "pgadmin"]),
+        ("apps-up", ["postgres", "pgadmin", "sso", "api", "web"]),
+    ],
+)
+def test_only_ports_of_what_is_to_be_started_are_looked_at(running: FakeStack, until: str, asked: list[str]) -> None:
+    start(running, until=until)
+
+    assert running.runtime.asked_ports == asked
 
 
 @pytest.mark.parametrize(
@@ -398,7 +516,7 @@ def test_a_machine_in_order_has_a_line_for_each_finding(stack: FakeStack, monkey
 
     show_doctor(stack.boot(), as_json=False)
 
-    assert len(stack.said.splitlines()) == 2
+    assert stack.said.splitlines() == ["ok    python  3.13.0", "ok    disk    90 GiB free"]
 
 
 def test_a_machine_that_lacks_something_ends_with_3_and_the_first_mend(

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from scripts.bootorder.errors import SettingsError
 from scripts.bootorder.migrate import migrate
 from scripts.bootorder.status import status
 
@@ -139,3 +140,24 @@ def test_status_changes_nothing(stack: FakeStack) -> None:
     assert stack.runtime.changed == []
     assert stack.runtime.ran == []
     assert not (stack.root / ".bootorder").exists()
+
+
+def test_a_database_that_runs_is_shown_though_its_port_is_none(stack: FakeStack) -> None:
+    stack.runtime.becomes("postgres", "running", health="healthy")
+
+    found = status(stack.boot())
+
+    assert found["database"]["port"] is None
+    assert found["services"][0]["state"] == "running"
+    assert found["owners"][0]["tables"] is None
+
+
+def test_tables_are_not_known_where_the_settings_of_their_tool_are_wrong(
+    stack: FakeStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(service: str) -> str:
+        raise SettingsError("the folder of sso-setup is missing", hint="correct it")
+
+    monkeypatch.setattr(stack.runtime, "fingerprint", refuse)
+
+    assert [owner["tables"] for owner in status(stack.boot())["owners"]] == [None, None]

