@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 
@@ -29,7 +30,7 @@ class Stage:
 
 STAGES: Sequence[Stage] = (
     Stage("stop", "stops this stack, keeps its data", "no app may use a table while its tool changes it", stop),
-    Stage("clean", "removes this stack's containers, volumes and images", "asked for with --clean", clean),
+    Stage("clean", "removes what this stack ran, its data and its builds", "asked for with --clean", clean),
     Stage("db-up", "starts the database and what stands beside it", "everything else needs it", db_up),
     Stage("wait-db", "waits for a real query over TCP", "started is not ready", wait_db),
     Stage("migrate", "runs each owner's tool, verifies the catalog", "apps expect their tables", migrate),
@@ -37,6 +38,10 @@ STAGES: Sequence[Stage] = (
     Stage("apps-up", "starts the other services", "their owners have migrated", apps_up),
     Stage("wait-apps", "waits for health, verifies tables made at start", "started is not healthy", wait_apps),
 )
+
+
+# The tasks that have `--with`.
+_TAKES_WITH = {"db-up", "apps-up", "wait-apps"}
 
 
 @dataclass(frozen=True)
@@ -84,7 +89,7 @@ def run_plan(boot: Boot, stages: Sequence[Stage], records: list[Record]) -> None
         except (BootError, KeyboardInterrupt, OSError, psycopg.Error) as cause:
             error = as_boot_error(cause)
             left = [*error.first, *(stage.name for stage in stages[position:])]
-            error.go_on = command(" ".join(dict.fromkeys(left)))
+            error.go_on = command(" ".join(_with_flags(name, boot) for name in dict.fromkeys(left)))
             record("failed", error.message)
             boot.console.error(error, stage.name)
             error.shown = True
@@ -93,6 +98,12 @@ def run_plan(boot: Boot, stages: Sequence[Stage], records: list[Record]) -> None
         boot.console.step(
             position + 1, len(stages), stage.name, outcome.text, ended.seconds, skipped=outcome.was_skipped
         )
+
+
+def _with_flags(stage: str, boot: Boot) -> str:
+    """The task of a stage as the person would have called it: Invoke's flags are those of the task before them."""
+    taken = {name: values for name, values in boot.flags.items() if name != "--with" or stage in _TAKES_WITH}
+    return shlex.join([stage, *(part for name, values in taken.items() for value in values for part in (name, value))])
 
 
 def as_boot_error(cause: BaseException) -> BootError:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import psycopg
 import pytest
@@ -133,6 +134,19 @@ def test_a_failure_names_its_stage_and_the_command_that_goes_on_from_there(stack
     assert error.go_on == "inv two three"
     assert "error: two: sso: drizzle did not finish" in stack.said
     assert "go on with: inv two three" in stack.said
+
+
+def test_the_command_that_goes_on_keeps_the_flags_that_were_given(stack: FakeStack) -> None:
+    boot = replace(stack.boot(), flags={"--runtime": ["embedded"], "--with": ["pgadmin", "my mail"]})
+    stack.server.refusal = "FATAL:  password authentication failed"
+
+    with pytest.raises(BootError) as caught:
+        run_plan(boot, named("wait-db", "migrate", "apps-up"), [])
+
+    assert caught.value.go_on == (
+        "inv wait-db --runtime embedded migrate --runtime embedded"
+        " apps-up --runtime embedded --with pgadmin --with 'my mail'"
+    )
 
 
 def test_a_failure_is_shown_once(stack: FakeStack) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,7 +13,9 @@ from invoke.tasks import Task
 
 import tasks
 from scripts.bootorder import opening
-from scripts.bootorder.stages import STAGES
+from scripts.bootorder.stages import STAGES, _with_flags
+
+from .fakes import FakeStack
 
 ALL: dict[str, Task[Any]] = dict(tasks.ns.tasks)
 BESIDE = {"start", "plan", "status", "logs", "doctor", "test"}
@@ -89,6 +92,19 @@ def test_optional_services_are_asked_for_with_one_flag_each() -> None:
     [start] = Parser(tasks.ns.to_contexts()).parse_argv(["start", "--with", "pgadmin", "--with", "mail"])
 
     assert start.args["with"].value == ["pgadmin", "mail"]
+
+
+@pytest.mark.parametrize("stage", [stage.name for stage in STAGES])
+def test_the_command_that_goes_on_gives_a_task_only_flags_that_it_has(stack: FakeStack, stage: str) -> None:
+    flags = {"--runtime": ["embedded"], "--with": ["pgadmin"]}
+    argv = _with_flags(stage, replace(stack.boot(), flags=flags)).split()
+
+    [parsed] = Parser(tasks.ns.to_contexts()).parse_argv(argv)
+
+    assert parsed.args["runtime"].value == "embedded"
+    has = "with" in parsed.args
+    assert ("--with" in argv) == has
+    assert not has or parsed.args["with"].value == ["pgadmin"]
 
 
 def test_a_dry_stage_is_not_run(called: Recorder) -> None:
