@@ -12,7 +12,10 @@ from .outcome import Outcome
 def stop(boot: Boot) -> Outcome:
     """Stop everything of this stack; its data stays."""
     stopped = boot.runtime.stop()
-    return Outcome.done(f"stopped {', '.join(stopped)}") if stopped else Outcome.skipped("nothing was running")
+    if not stopped:
+        return Outcome.skipped("nothing was running")
+    boot.note_stopped(stopped)
+    return Outcome.done(f"stopped {', '.join(stopped)}")
 
 
 def clean(boot: Boot) -> Outcome:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 
 from .boot import Boot
-from .errors import NotReadyError, command
+from .errors import LogTail, NotReadyError, command
 from .migrate import verify_created_at_start
 from .outcome import Outcome
 from .probes import Failed, Look, NotYet, Probe, Ready, wait_for
@@ -18,6 +18,8 @@ from .runtimes.base import Address, Service
 from .settings import AppSettings
 
 _HTTP_SECONDS = 2.0
+# The exit codes of what was asked to end, by somebody else than these tasks.
+_SIGNALS = {130: "SIGINT", 143: "SIGTERM"}
 # Straight to loopback, whatever http_proxy says.
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
@@ -89,7 +91,7 @@ def look_at_app(boot: Boot, name: str, app: AppSettings) -> Look:
         return Failed(_not_running(boot, service, "apps-up"))
     answer = _http_look(service.address, app.health) if app.health else None
     if isinstance(answer, Ready):
-        return answer
+        return _still(boot, service) or answer
     if service.health == "unhealthy":
         return Failed(
             NotReadyError(
@@ -105,6 +107,14 @@ def look_at_app(boot: Boot, name: str, app: AppSettings) -> Look:
     if service.health in {"", "healthy"}:
         return Ready(service.health or "running")
     return NotYet(service.health)
+
+
+def _still(boot: Boot, service: Service) -> Look | None:
+    """Nothing where it is still there: another program on its port may have answered while it died."""
+    now = boot.runtime.services()[service.name]
+    if not now.running:
+        return Failed(_not_running(boot, now, "apps-up"))
+    return None if now.instance == service.instance else NotYet("it was started anew meanwhile")
 
 
 def health(service: Service, app: AppSettings | None) -> str:
@@ -132,6 +142,12 @@ def _http_look(address: Address | None, path: str) -> Ready | NotYet:
         return NotYet(f"{url}: {error}")
 
 
+def _how_it_ended(code: int | None) -> str:
+    if code is None:
+        return "was killed"
+    return f"was ended ({_SIGNALS[code]})" if code in _SIGNALS else f"exited with code {code}"
+
+
 def _not_running(boot: Boot, service: Service, first: str) -> NotReadyError:
     if service.state == "absent":
         return NotReadyError(
@@ -149,10 +165,19 @@ def _not_running(boot: Boot, service: Service, first: str) -> NotReadyError:
             hint=f"start it again: {command(first)}",
             first=(first,),
         )
+    if boot.was_stopped(service):
+        return NotReadyError(
+            f"{service.name} was stopped",
+            expected="a running service",
+            seen=f"it was stopped by {command('stop')}, and not started since",
+            log=LogTail(service.name, ()),
+            hint=f"start it: {command(first)}",
+            first=(first,),
+        )
     # Nobody notes how a process ended that was killed together with its supervisor.
     killed = service.exit_code is None
     return NotReadyError(
-        f"{service.name} is not running: it {'was killed' if killed else f'exited with code {service.exit_code}'}",
+        f"{service.name} is not running: it {_how_it_ended(service.exit_code)}",
         expected="a running service",
         seen=service.state if killed else f"{service.state}, exit code {service.exit_code}",
         log=boot.runtime.log_tail(service.name),

@@ -26,6 +26,17 @@ def test_stop_names_what_it_stopped(stack: FakeStack) -> None:
     assert not any(service.running for service in stack.runtime.services().values())
 
 
+def test_what_was_stopped_is_remembered_until_it_is_started_anew(stack: FakeStack) -> None:
+    for name in ("api", "web"):
+        stack.runtime.becomes(name, "running", instance=f"the first {name}")
+    stop(stack.boot())
+    stop(stack.boot())
+    stack.runtime.becomes("web", "exited", exit_code=143, instance="the second web")
+
+    services = stack.runtime.services()
+    assert [name for name in services if stack.boot().was_stopped(services[name])] == ["api"]
+
+
 def test_stop_again_has_nothing_to_do(stack: FakeStack) -> None:
     stop(stack.boot())
 

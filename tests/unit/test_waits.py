@@ -11,6 +11,7 @@ import pytest
 from scripts.bootorder import waits
 from scripts.bootorder.boot import Boot
 from scripts.bootorder.errors import MigrationError, NotReadyError
+from scripts.bootorder.lifecycle import stop
 from scripts.bootorder.outcome import Outcome
 from scripts.bootorder.probes import Failed, NotYet, Ready
 from scripts.bootorder.runtimes.base import Address, Service
@@ -220,6 +221,41 @@ def test_an_unhealthy_app_ends_the_wait_at_once_with_its_log(migrated: FakeStack
     assert migrated.clock.now() < 1
 
 
+def test_an_app_that_was_stopped_is_not_said_to_have_crashed(migrated: FakeStack) -> None:
+    all_healthy(migrated)
+    migrated.runtime.becomes("api", "running", instance="the first api")
+    migrated.runtime.log_lines["api"] = ["bye"]
+    stop(migrated.boot())
+    for name in ("sso", "web"):
+        migrated.runtime.becomes(name, "running", health="healthy")
+
+    error = not_ready(migrated.boot())
+
+    assert error.message == "api was stopped"
+    assert error.hint == "start it: inv apps-up"
+    assert error.first == ("apps-up",)
+    assert not (error.log and error.log.lines)
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        (143, "api is not running: it was ended (SIGTERM)"),
+        (130, "api is not running: it was ended (SIGINT)"),
+        (1, "api is not running: it exited with code 1"),
+        (0, "api is not running: it exited with code 0"),
+    ],
+)
+def test_an_app_that_somebody_else_ended_is_not_said_to_have_exited(migrated: FakeStack, code: int, said: str) -> None:
+    all_healthy(migrated)
+    migrated.runtime.becomes("api", "exited", exit_code=code, instance="the first api")
+
+    error = not_ready(migrated.boot())
+
+    assert error.message == said
+    assert error.seen == f"exited, exit code {code}"
+
+
 def test_an_app_that_was_never_started_names_the_stage_that_starts_it(migrated: FakeStack) -> None:
     all_healthy(migrated, "sso", "api")
 
@@ -301,6 +337,31 @@ def test_an_app_is_asked_on_its_own_address_and_path(stack: FakeStack, monkeypat
 
     assert isinstance(look_at(stack), Ready)
     assert opener.asked == ["http://127.0.0.1:8000/health"]
+
+
+@pytest.mark.parametrize(
+    ("then", "expected"),
+    [
+        ({"state": "exited", "exit_code": 1}, "api is not running: it exited with code 1"),
+        ({"state": "running", "instance": "the second api"}, "it was started anew meanwhile"),
+    ],
+)
+def test_an_app_whose_path_another_one_answered_while_it_died_is_not_ready(
+    stack: FakeStack, monkeypatch: pytest.MonkeyPatch, then: dict[str, Any], expected: str
+) -> None:
+    opener = answering(monkeypatch, 200)
+    ask = opener.open
+
+    def open_(url: str, timeout: float) -> FakeAnswer:
+        stack.runtime.becomes("api", **{"port": 8000, **then})
+        return ask(url, timeout)
+
+    monkeypatch.setattr(opener, "open", open_)
+
+    look = look_at(stack, instance="the first api")
+
+    assert expected == (look.error.message if isinstance(look, Failed) else look.seen)
+    assert not isinstance(look, Ready)
 
 
 def test_an_app_whose_path_answers_is_ready_before_its_container_s_check_noticed(
