@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -58,6 +60,21 @@ def test_an_interrupted_installation_is_made_anew(folder: Path) -> None:
 
     assert ran.code == 0, ran.err
     assert "making .venv" in ran.err
+
+
+def test_ctrl_c_while_it_makes_its_environment_is_one_line(folder: Path) -> None:
+    (folder / ".venv" / "requirements.txt").unlink(missing_ok=True)
+    with subprocess.Popen(
+        [str(folder / "inv"), "plan"], stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as ran:
+        assert ran.stderr
+        assert "making .venv" in ran.stderr.readline()
+        time.sleep(0.5)  # a Python is at work by now
+        os.killpg(ran.pid, signal.SIGINT)
+        said = ran.stderr.read()
+
+    assert ran.returncode == 130
+    assert said == "interrupted while .venv was made; the next use makes it anew\n"
 
 
 def test_without_python_it_says_what_it_needs(folder: Path, tmp_path: Path) -> None:
