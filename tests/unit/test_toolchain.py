@@ -482,6 +482,25 @@ def test_a_virtualenv_whose_python_is_gone_is_made_anew(bench: Bench) -> None:
     assert len(bench.ran) == 2
 
 
+def test_a_virtualenv_of_a_moved_checkout_is_made_anew_in_its_place(bench: Bench, tmp_path: Path) -> None:
+    """Its programs begin with the path they were made for."""
+    bench.python()
+    bench.prepare()
+    before = bench.made
+    moved = tmp_path.with_name(f"{tmp_path.name} moved")
+    moved.mkdir()
+    for path in tmp_path.iterdir():
+        path.rename(moved / path.name)
+    bench.folder, bench.tools = moved / "web", moved / ".bootorder" / "tools"
+    assert not bench.toolchain.is_ready
+
+    bench.prepare()
+    bench.prepare()
+
+    assert bench.ran == ["python -m venv"] * 2
+    assert bench.made == before
+
+
 def test_a_failed_virtualenv_is_shown_with_its_last_lines_and_what_debian_lacks(bench: Bench) -> None:
     bench.python()
     said = "The virtual environment was not created successfully because ensurepip is not\navailable.\n"

@@ -186,19 +186,25 @@ class Toolchain:
 
     @property
     def _virtualenv(self) -> Path:
-        """Not in the app's folder, where its developers have one of their own."""
-        digest = hashlib.sha256(str(self._folder).encode()).hexdigest()[:6]
+        """Not in the app's folder, where its developers have one of their own. Named alike wherever the checkout is."""
+        where = Path(os.path.relpath(self._folder, self._tools)).as_posix()
+        digest = hashlib.sha256(where.encode()).hexdigest()[:6]
         return self._tools / f"python-{self._folder.name}-{digest}"
 
     @property
     def _made_with(self) -> Path:
-        """Written when it is whole: the version of its Python, and what tells it from one that was there before."""
+        """Written when it is whole: how it was made, and what tells it from one that was there before."""
         return self._virtualenv / "bootorder"
+
+    @property
+    def _made_by(self) -> str:
+        """A virtualenv is of one Python and one place: its programs begin with its path, and fail in a moved one."""
+        return f"{platform.python_version()} {self._virtualenv}"
 
     @property
     def _has_virtualenv(self) -> bool:
         python = _programs(self._virtualenv) / ("python.exe" if sys.platform == "win32" else "python")
-        return python.exists() and _text(self._made_with).startswith(f"{platform.python_version()} ")
+        return python.exists() and _text(self._made_with).startswith(f"{self._made_by} ")
 
     def _prepare_virtualenv(self, on_line: Callable[[str], None]) -> None:
         if self._has_virtualenv:
@@ -216,7 +222,7 @@ class Toolchain:
                 log=LogTail.of("python -m venv", done.text),
                 hint="install what it names (Debian: python3-venv), and see that the disk has room",
             )
-        self._made_with.write_text(f"{platform.python_version()} {secrets.token_hex(8)}\n", encoding="utf-8")
+        self._made_with.write_text(f"{self._made_by} {secrets.token_hex(8)}\n", encoding="utf-8")
 
 
 def last_error(text: str) -> str:
