@@ -30,7 +30,9 @@ class Machine:
         (root / "compose.yaml").touch()
         monkeypatch.setattr(Engine, "connect", self._connect)
         monkeypatch.setattr(
-            ProcessTable, "look", lambda table, name: Seen("running" if name in self.local else "exited")
+            ProcessTable,
+            "look",
+            lambda table, names: {name: Seen("running" if name in self.local else "exited") for name in names},
         )
 
     def _connect(self, seconds: float = 5) -> Engine:

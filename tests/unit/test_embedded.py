@@ -3,7 +3,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -67,8 +67,8 @@ class FakeTable:
     def log(self, service: str) -> Path:
         return self.root / "logs" / f"{service}.log"
 
-    def look(self, service: str) -> Seen:
-        return self.seen.get(service, Seen())
+    def look(self, services: Iterable[str]) -> dict[str, Seen]:
+        return {service: self.seen.get(service, Seen()) for service in services}
 
     def find(self) -> list[Any]:
         return list(self.left)

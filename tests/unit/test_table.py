@@ -154,6 +154,9 @@ class Machine:
         path.write_text(json.dumps(record), encoding="utf-8")
         return record
 
+    def look(self, service: str) -> Seen:
+        return self.table().look([service])[service]
+
     def found(self) -> dict[int, tuple[str, bool, bool]]:
         return {one.process.pid: (one.service, one.one_off, one.supervisor) for one in self.table().find()}
 
@@ -199,15 +202,15 @@ def test_a_link_to_a_folder_is_the_same_stack(machine: Machine, tmp_path: Path) 
 
 
 def test_what_was_never_started_is_absent(machine: Machine) -> None:
-    assert machine.table().look("api") == Seen()
-    assert machine.table().look("api").state == "absent"
+    assert machine.look("api") == Seen()
+    assert machine.look("api").state == "absent"
 
 
 def test_what_runs_with_its_label_is_running(machine: Machine) -> None:
     record = machine.record("api")
     machine.has(FakeProcess(7, argv=["python", "supervisor.py", record["token"]]))
 
-    assert machine.table().look("api") == Seen("running", None, f"7 {record['token']}", "sources 1")
+    assert machine.look("api") == Seen("running", None, f"7 {record['token']}", "sources 1")
 
 
 @pytest.mark.parametrize("code", [0, 3, 137])
@@ -215,7 +218,7 @@ def test_what_ended_has_the_code_that_was_noted(machine: Machine, code: int) -> 
     record = machine.record("api", code=code)
     machine.has(FakeProcess(7, argv=["python", record["token"]]))
 
-    assert machine.table().look("api") == Seen("exited", code, f"7 {record['token']}", "sources 1")
+    assert machine.look("api") == Seen("exited", code, f"7 {record['token']}", "sources 1")
 
 
 @pytest.mark.parametrize(
@@ -234,7 +237,7 @@ def test_what_was_killed_with_its_supervisor_has_exited_and_nobody_knows_how(
     machine.record("api")
     machine.has(*process)
 
-    seen = machine.table().look("api")
+    seen = machine.look("api")
 
     assert (seen.state, seen.code) == ("exited", None)
 
@@ -248,15 +251,15 @@ def test_what_ends_between_two_looks_has_its_code(machine: Machine, monkeypatch:
 
     monkeypatch.setattr(psutil, "Process", ending)
 
-    assert machine.table().look("api").code == 3
+    assert machine.look("api").code == 3
 
 
 def test_a_new_start_is_another_instance(machine: Machine) -> None:
     machine.record("api")
-    first = machine.table().look("api").instance
+    first = machine.look("api").instance
     machine.record("api")
 
-    assert machine.table().look("api").instance != first
+    assert machine.look("api").instance != first
 
 
 def test_a_record_of_another_stack_is_not_believed(machine: Machine) -> None:
@@ -264,7 +267,7 @@ def test_a_record_of_another_stack_is_not_believed(machine: Machine) -> None:
     record = machine.record("api", token=machine.table(machine.root / "another").label("api"))
     machine.has(FakeProcess(7, argv=["python", record["token"]]))
 
-    assert machine.table().look("api") == Seen()
+    assert machine.look("api") == Seen()
 
 
 @pytest.mark.parametrize("text", ["", "{", '{"pid": 7}', "[]", "null", '{"pid": 7, "token": "x", "code": 0}'])
@@ -272,7 +275,53 @@ def test_half_a_record_is_none(machine: Machine, text: str) -> None:
     machine.record("api")
     (machine.root / "processes" / "api.json").write_text(text, encoding="utf-8")
 
-    assert machine.table().look("api") == Seen()
+    assert machine.look("api") == Seen()
+
+
+@pytest.mark.parametrize("one_off", [True, False])
+def test_what_lost_its_supervisor_and_lives_is_running_but_not_as_it_was_started(
+    machine: Machine, one_off: bool
+) -> None:
+    record = machine.record("api")
+    label = machine.table().label("api", one_off=True) if one_off else record["token"]
+    machine.has(FakeProcess(8, env={LABEL: label}))
+
+    seen = machine.look("api")
+
+    assert seen.instance == f"7 {record['token']}"
+    assert (seen.state, seen.made_of) == (("exited", "sources 1") if one_off else ("running", ""))
+
+
+def test_what_runs_without_any_record_is_running_but_nobody_knows_as_what(machine: Machine) -> None:
+    """`.bootorder/processes` was deleted."""
+    label = machine.table().label("api")
+    machine.has(
+        FakeProcess(7, argv=["python", "supervisor.py", label]),
+        FakeProcess(8, env={LABEL: machine.table().label("web", one_off=True)}),
+    )
+
+    assert machine.table().look(["api", "web"]) == {"api": Seen("running"), "web": Seen()}
+
+
+def test_the_system_is_looked_at_once_and_only_where_the_records_may_be_wrong(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is what makes `status` slow where many processes run; a wait looks many times."""
+    scans: list[int] = []
+    monkeypatch.setattr(psutil, "process_iter", lambda: iter(scans.append(1) or ()))  # type: ignore[func-returns-value]
+    names = ["api", "web", "never started"]
+    machine.table().look(names)
+    assert len(scans) == 1
+
+    for name, pid in (("api", 7), ("web", 8)):
+        machine.has(FakeProcess(pid, argv=["python", machine.record(name, pid=pid)["token"]]))
+    machine.record("gone", code=3)
+    machine.table().look([*names, "gone"])
+    assert len(scans) == 1
+
+    machine.processes.clear()
+    machine.table().look(names)
+    assert len(scans) == 2
 
 
 # -- finding -----------------------------------------------------------------------------------------------------------
@@ -586,7 +635,7 @@ def test_forgetting_takes_records_and_logs(machine: Machine) -> None:
 
     assert machine.table().forget() == ["api.json", "api.log", "api.log.1"]
 
-    assert machine.table().look("api") == Seen()
+    assert machine.look("api") == Seen()
     assert machine.table().forget() == []
 
 

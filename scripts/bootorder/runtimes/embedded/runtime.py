@@ -193,15 +193,14 @@ class EmbeddedRuntime:
     # -- looking ---------------------------------------------------------------------------------------------------
 
     def services(self) -> Mapping[str, Service]:
-        return {name: self._service(name) for name in self.declared()}
-
-    def _service(self, name: str) -> Service:
-        seen = self.table.look(name)
-        return Service(name, seen.state, exit_code=seen.code, instance=seen.instance, address=self._address(name))
+        return {
+            name: Service(name, seen.state, exit_code=seen.code, instance=seen.instance, address=self._address(name))
+            for name, seen in self.table.look(self.declared()).items()
+        }
 
     def running(self) -> list[str]:
-        """What of this stack runs, as far as its records tell."""
-        return [name for name in self.declared() if self.table.look(name).state == "running"]
+        """What of this stack runs."""
+        return [name for name, seen in self.table.look(self.declared()).items() if seen.state == "running"]
 
     def port_holder(self, port: int) -> str:
         held = [found.service for found in self.table.find() if found.listens_on(port)]
@@ -271,9 +270,8 @@ class EmbeddedRuntime:
 
     def start(self, names: Sequence[str], on_line: Callable[[str], None]) -> Sequence[str]:
         orders = {}
-        for name in names:
+        for name, seen in self.table.look(names).items():
             order = self._order(name)
-            seen = self.table.look(name)
             if order is not None and not (seen.state == "running" and seen.made_of == order.made_of):
                 orders[name] = order
         if not orders:

@@ -17,9 +17,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote
@@ -60,7 +60,10 @@ class Order:
 
 @dataclass(frozen=True)
 class Seen:
-    """One process as it is now. `state` as in Service; `code` is empty where it was killed with its supervisor."""
+    """One process as it is now. `state` as in Service; `code` is empty where it was killed with its supervisor.
+
+    `made_of` is empty where it runs without a record, or without the supervisor that would note how it ends.
+    """
 
     state: str = "absent"
     code: int | None = None
@@ -105,7 +108,17 @@ class ProcessTable:
 
     # -- looking ---------------------------------------------------------------------------------------------------
 
-    def look(self, service: str) -> Seen:
+    def look(self, services: Iterable[str]) -> dict[str, Seen]:
+        """What the records say; where they may be wrong, what the system shows. Only that takes longer than a moment:
+        a lost supervisor, or no record of anything."""
+        seen = {service: self._recorded(service) for service in services}
+        lost = [service for service, one in seen.items() if one.state == "exited" and one.code is None]
+        if not any(self._records.glob("*.json")):
+            lost = list(seen)
+        alive = {found.service for found in self.find() if not found.one_off} if lost else set()
+        return seen | {service: replace(seen[service], state="running", made_of="") for service in alive & set(lost)}
+
+    def _recorded(self, service: str) -> Seen:
         record = self._read(service)
         if not record:
             return Seen()
@@ -114,7 +127,7 @@ class ProcessTable:
             return Seen("exited", record["code"], instance, made_of)
         running = _is_labelled(record["pid"], record["token"])
         if not running and self._read(service) != record:
-            return self.look(service)  # it ended between the two looks
+            return self._recorded(service)  # it ended between the two looks
         return Seen("running" if running else "exited", None, instance, made_of)
 
     def _read(self, service: str) -> dict[str, Any]:
