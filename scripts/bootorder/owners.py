@@ -57,7 +57,8 @@ class Owner:
         variable, url = self.settings.url_variable, self._url()
         if self.settings.run == "host":
             database = database or self._boot.target()
-            environment = dict(self._boot.runtime.environment(self.settings.service))
+            runtime, service = self._boot.runtime, self.settings.service
+            environment = {**runtime.environment(service), **runtime.marks(service)}
             environment[variable] = with_database(url, database, from_host=True)
             return self._boot.processes.run(
                 argv, cwd=self._directory(), env=environment, on_line=self._boot.console.detail

@@ -31,8 +31,8 @@ class Completed:
     text: str
 
 
-class Processes(Protocol):
-    """What the rest needs of the operating system; replaced in unit tests."""
+class Commands(Protocol):
+    """Runs a command to its end."""
 
     def run(
         self,
@@ -43,6 +43,10 @@ class Processes(Protocol):
         on_line: Callable[[str], None] | None = None,
         inherit: bool = True,
     ) -> Completed: ...
+
+
+class Processes(Commands, Protocol):
+    """What the rest needs of the operating system; replaced in unit tests."""
 
     def stream(self, argv: Sequence[str], *, cwd: Path) -> Iterator[str]: ...
 

@@ -60,6 +60,9 @@ class SqlRuntime:
         url = f"postgresql://{user}:{password}@{self.target.address}/{quote(self.target.name, safe='')}"
         return {"DATABASE_URL": url, **self.variables}
 
+    def marks(self, service: str) -> Mapping[str, str]:
+        return {}
+
     def run_once(
         self, service: str, argv: Sequence[str], env: Mapping[str, str], on_line: Callable[[str], None]
     ) -> Completed:

@@ -455,6 +455,44 @@ def test_what_lost_its_supervisor_runs_on_and_ends_with_a_code_that_nobody_knows
     assert stack.service("app").running
     assert stack.runtime.stop() == ["app"]
     assert stack.alive() == []
+    assert (stack.service("app").state, stack.service("app").exit_code) == ("exited", None)
+
+
+def test_what_lost_its_records_still_runs_and_is_started_anew(running: EmbeddedTiny) -> None:
+    def labels() -> set[str]:
+        return {label for label in running.alive() if label.count("/") == 3}
+
+    running.start("app")
+    before = labels()
+    shutil.rmtree(running.state / "processes")
+
+    assert running.open(running.folder).running() == ["database", "app"]
+    assert running.runtime.start(["database", "app"], ignore) == ["database", "app"]
+    assert (len(before), len(labels()), before & labels()) == (2, 2, set())
+    assert running.database()
+
+
+@pytest.mark.parametrize("step", ["install", "build"])
+@pytest.mark.parametrize("act", ["stop", "remove", "build", "start"])
+def test_what_a_killed_task_was_building_is_ended_before_anything_else_is_done(make: Make, act: str, step: str) -> None:
+    stack = make(app=WAIT)
+    settings(stack, "processes", app={"run": "true", step: "python -c 'import time; time.sleep(600)'"})
+    program = [sys.executable, "-c", f"{_OPEN}runtime.build(['app'], ignore)", str(stack.folder)]
+    with subprocess.Popen(program, cwd=ROOT) as task:
+        until(stack.workers)
+        task.kill()
+    assert len(stack.workers()) == 1
+    settings(stack, "processes", app={"run": "true", step: "python -c print()"})
+    acts: dict[str, Callable[[], object]] = {
+        "stop": stack.runtime.stop,
+        "remove": stack.runtime.remove,
+        "build": lambda: stack.runtime.build(["app"], ignore),
+        "start": lambda: stack.runtime.start(["app"], ignore),
+    }
+
+    acts[act]()
+
+    assert stack.workers() == []
 
 
 def test_a_database_that_is_to_listen_elsewhere_is_started_anew(running: EmbeddedTiny) -> None:
@@ -709,7 +747,7 @@ def test_a_program_that_is_missing_is_said_so(make: Make) -> None:
 
     with pytest.raises(MachineError, match="app could not be started") as refused:
         stack.runtime.start(["app"], ignore)
-    with pytest.raises(MachineError, match="there is no `no-such-program` for tool"):
+    with pytest.raises(MachineError, match="there is no `no-such-program`"):
         stack.runtime.run_once("tool", ["no-such-program"], {}, ignore)
 
     assert "no-such-program" in refused.value.seen

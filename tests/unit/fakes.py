@@ -370,6 +370,9 @@ class FakeRuntime:
             raise unknown("service", service, self.environments)
         return self.environments[service]
 
+    def marks(self, service: str) -> Mapping[str, str]:
+        return {"MARK": service}
+
     def is_built(self, service: str) -> bool:
         return bool(self.fingerprint(service))
 

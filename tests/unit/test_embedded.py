@@ -481,11 +481,47 @@ def test_a_virtualenv_that_was_lost_is_made_and_filled_again(stack: Stack) -> No
     assert stack.build("api") == ["tool install"]
 
 
+def test_what_killed_runs_left_is_ended_before_anything_is_built(stack: Stack) -> None:
+    stack.table.leave("sso", one_off=True)
+    stack.table.leave("api")
+    stack.processes.answer("pnpm", with_=lambda call: prints(" ".join(stack.table.did)))
+    heard: list[str] = []
+
+    stack.runtime.build(["sso"], heard.append)
+
+    assert heard == ["stop sso one-off"] * 2
+
+
+def test_building_nothing_looks_at_nothing(stack: Stack) -> None:
+    """As in every stage of a quick start."""
+    stack.table.leave("sso", one_off=True)
+
+    assert stack.build() == []
+    assert stack.table.did == []
+
+
+def test_every_command_is_marked_as_a_one_off_of_the_stack(stack: Stack) -> None:
+    stack.process("api", install="tool install")
+    stack.build("sso", "api")
+    given(stack)
+
+    labels = {" ".join(call.argv[:2]): call.env[LABEL] for call in stack.processes.calls}
+    assert labels == {
+        "pnpm install": "a label of sso, a one-off",
+        "pnpm build": "a label of sso, a one-off",
+        f"{sys.executable} -m": "a label of api, a one-off",
+        "tool install": "a label of api, a one-off",
+        "tool a b": "a label of sso-setup, a one-off",
+    }
+    assert stack.runtime.marks("api") == {LABEL: "a label of api, a one-off"}
+
+
 def test_a_failed_install_builds_nothing(stack: Stack) -> None:
     stack.processes.answer("pnpm", "install", with_=prints("ERR_PNPM", code=1))
 
-    stack.refusal(lambda runtime: runtime.build(["sso"], print))
+    error = stack.refusal(lambda runtime: runtime.build(["sso"], print))
 
+    assert isinstance(error, MachineError)
     assert stack.processes.lines() == ["pnpm install"]
     assert not stack.runtime.is_built("sso")
 
@@ -615,7 +651,7 @@ def test_a_command_that_is_not_there_is_named_with_where_it_was_looked_for(stack
     error = stack.refusal(lambda runtime: runtime.run_once("sso-setup", ["tool", "x"], {}, print))
 
     assert isinstance(error, MachineError)
-    assert error.message == "there is no `tool` for sso-setup"
+    assert error.message == "there is no `tool`"
     assert error.expected == f"`tool x` in {stack.root.resolve() / 'sso'}"
     assert "inv doctor" in error.hint
 
@@ -708,13 +744,13 @@ def test_what_a_killed_run_left_of_a_service_is_stopped_before_its_port_is_looke
     stack: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stack.table.leave("api")
-    stack.table.leave("api", one_off=True)
+    stack.table.leave("sso-setup", one_off=True)
     stack.table.leave("sso")
-    monkeypatch.setattr(ports, "is_free", lambda port: stack.table.did == ["stop api"])
+    monkeypatch.setattr(ports, "is_free", lambda port: stack.table.did == ["stop api, sso-setup one-off"])
 
     stack.start("api")
 
-    assert stack.table.did == ["stop api", "start api"]
+    assert stack.table.did == ["stop api, sso-setup one-off", "start api"]
 
 
 @pytest.mark.parametrize(

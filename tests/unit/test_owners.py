@@ -81,6 +81,7 @@ def test_on_the_host_the_url_leads_to_the_published_port_and_travels_in_the_envi
     assert call.env == {
         "DATABASE_URL": f"postgresql://taskflow:{PASSWORD}@127.0.0.1:5432/taskflow",
         "SSO_URL": "http://localhost:3001",
+        "MARK": "sso-setup",
     }
     assert not any(PASSWORD in word for word in call.argv)
 

@@ -26,6 +26,7 @@ posix = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no accou
 
 PASSWORD = "c0rrect'horse\\staple"
 PIP = (sys.executable, "-m", "pip")
+MARKS = {"MARK": "of this stack"}
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,7 @@ class Cluster:
     def postgres(self) -> Postgres:
         """In a new run of the tasks."""
         settings = parse({"bootorder": {"database": self.settings}}).database
-        return Postgres(self.home, settings, self.processes, self.said.append)
+        return Postgres(self.home, settings, self.processes, self.said.append, lambda: MARKS)
 
     def prepare(self) -> None:
         self.postgres.prepare(PASSWORD, self.lines.append)
@@ -122,6 +123,19 @@ def made(cluster: Cluster) -> Cluster:
     cluster.prepare()
     cluster.ran.clear()
     return cluster
+
+
+def test_what_makes_something_is_marked_and_what_only_asks_is_not(cluster: Cluster) -> None:
+    """`status` asks, too: a start that ends what killed runs left must not take it for that."""
+    cluster.processes.answer(*PIP, code=1)
+    with pytest.raises(MachineError):
+        cluster.postgres.install(print)
+    cluster.prepare()
+    cluster.has_postgres()
+    assert cluster.postgres.version
+
+    marked = [call.env.get("MARK") for call in cluster.processes.calls] + [ran.env.get("MARK") for ran in cluster.ran]
+    assert marked == ["of this stack", None, "of this stack", "of this stack"]
 
 
 # -- making it ---------------------------------------------------------------------------------------------------------

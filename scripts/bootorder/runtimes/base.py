@@ -98,6 +98,10 @@ class Runtime(Protocol):
     def environment(self, service: str) -> Mapping[str, str]:
         """The service's environment as it is given to it."""
 
+    def marks(self, service: str) -> Mapping[str, str]:
+        """What the environment of this service's commands is to have where they run beside the runtime, on this
+        machine: so that `stop` finds what a killed run left of them."""
+
     def is_built(self, service: str) -> bool:
         """Whether what this service runs was made already, from these sources or older ones."""
 

@@ -103,6 +103,9 @@ class ComposeRuntime:
         # `config` prints a dollar sign as Compose reads it: doubled.
         return {key: (value or "").replace("$$", "$") for key, value in given.items()}
 
+    def marks(self, service: str) -> Mapping[str, str]:  # noqa: ARG002  # as the protocol has it
+        return {}  # only containers are looked for
+
     def _service_config(self, service: str) -> Mapping[str, Any]:
         services: Mapping[str, Any] = self._config["services"]
         if service not in services:

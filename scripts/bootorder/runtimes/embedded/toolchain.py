@@ -16,7 +16,7 @@ from functools import cache
 from pathlib import Path
 
 from ...errors import LogTail, MachineError, SettingsError
-from ...processes import Processes
+from ...processes import Commands, Completed
 from . import wheels
 
 _PYTHON_FILES = ("requirements.txt", "pyproject.toml")
@@ -27,10 +27,10 @@ _PACKAGE_MANAGERS = ("pnpm", "yarn")
 class Toolchain:
     """Of one folder with sources. `tools`: where what this machine lacks is installed."""
 
-    def __init__(self, folder: Path, tools: Path, processes: Processes, say: Callable[[str], None]) -> None:
+    def __init__(self, folder: Path, tools: Path, commands: Commands, say: Callable[[str], None]) -> None:
         self._folder = folder
         self._tools = tools
-        self._processes = processes
+        self._commands = commands
         self._say = say
 
     @property
@@ -116,7 +116,7 @@ class Toolchain:
         if self._node_on_path():
             return
         hint = "connect to the network, or install Node from nodejs.org"
-        wheels.install("node", self._tools, self._processes, self._say, on_line, instead=hint)
+        wheels.install("node", self._tools, self._commands, self._say, on_line, instead=hint)
         # A wheel has no links: its `npm` is a copy that does not find the rest of itself.
         for name in ("npm", "npx"):
             program = self._own_node / name
@@ -160,15 +160,14 @@ class Toolchain:
         flags += ["--fetch-retries=1", "--fetch-retry-mintimeout=1000"]
         argv = ["npm", "install", *flags, self._package_manager]
         try:
-            done = self._processes.run(argv, cwd=fresh, env={"PATH": self.search_path()}, on_line=on_line)
-            if done.code:
-                raise MachineError(
-                    f"{self._package_manager} could not be installed",
-                    expected="a network, for the first install, and room on the disk",
-                    seen=last_error(done.text),
-                    log=LogTail.of("npm install", done.text),
-                    hint="connect to the network (or set npm's registry or proxy), then run this again",
-                )
+            done = self._commands.run(argv, cwd=fresh, env={"PATH": self.search_path()}, on_line=on_line)
+            _require(
+                done,
+                f"{self._package_manager} could not be installed",
+                "npm install",
+                expected="a network, for the first install, and room on the disk",
+                hint="connect to the network (or set npm's registry or proxy), then run this again",
+            )
             fresh.rename(made)
         finally:
             shutil.rmtree(fresh, ignore_errors=True)
@@ -213,16 +212,22 @@ class Toolchain:
         self._say(f"making a virtualenv for {self._folder.name}")
         made.parent.mkdir(parents=True, exist_ok=True)
         argv = [sys.executable, "-m", "venv", "--clear", str(made)]
-        done = self._processes.run(argv, cwd=made.parent, on_line=on_line)
-        if done.code:
-            raise MachineError(
-                f"no virtualenv could be made for {self._folder.name}",
-                expected="`python -m venv` makes one",
-                seen=last_error(done.text),
-                log=LogTail.of("python -m venv", done.text),
-                hint="install what it names (Debian: python3-venv), and see that the disk has room",
-            )
+        done = self._commands.run(argv, cwd=made.parent, on_line=on_line)
+        _require(
+            done,
+            f"no virtualenv could be made for {self._folder.name}",
+            "python -m venv",
+            expected="`python -m venv` makes one",
+            hint="install what it names (Debian: python3-venv), and see that the disk has room",
+        )
         self._made_with.write_text(f"{self._made_by} {secrets.token_hex(8)}\n", encoding="utf-8")
+
+
+def _require(done: Completed, message: str, what: str, *, expected: str, hint: str) -> None:
+    """Raises MachineError with the last lines of `what`, if it failed."""
+    if done.code:
+        log = LogTail.of(what, done.text)
+        raise MachineError(message, expected=expected, seen=last_error(done.text), log=log, hint=hint)
 
 
 def last_error(text: str) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ...errors import LogTail, MachineError
-from ...processes import Processes
+from ...processes import Commands
 
 _LOCKS = Path(__file__).parents[2]
 
@@ -36,7 +36,7 @@ def folder(name: str, parent: Path) -> Path:
 def install(
     name: str,
     parent: Path,
-    processes: Processes,
+    commands: Commands,
     say: Callable[[str], None],
     on_line: Callable[[str], None],
     *,
@@ -54,7 +54,7 @@ def install(
     parent.mkdir(parents=True, exist_ok=True)
     flags = ["--no-deps", "--require-hashes", "--requirement", str(lock(name)), "--target", str(fresh), "--no-compile"]
     try:
-        done = processes.run([*pip(sys.executable), *flags], cwd=parent, on_line=on_line)
+        done = commands.run([*pip(sys.executable), *flags], cwd=parent, on_line=on_line)
         if done.code:
             raise _not_installed(wanted, done.text, instead)
         _open_to_all(fresh)
