@@ -106,6 +106,12 @@ class LockedError(BootError):
     exit_code = 7
 
 
+class BuildError(BootError):
+    """A service could not be built from its sources."""
+
+    exit_code = 8
+
+
 class UserInterruptError(BootError):
     """Ctrl-C, or a polite request to end (SIGTERM, SIGHUP)."""
 

@@ -7,9 +7,12 @@ import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+# What tools leave in the folder: installs, and builds.
+PACKAGES = frozenset({"node_modules"})
+BUILT = frozenset({".next", "build", "dist"})
+
 # What is made from the sources, or is not part of them.
-_MADE = {".next", "build", "dist", "node_modules"}
-_NOT_SOURCES = _MADE | {".bootorder", ".git", ".nox", ".venv", "__pycache__", "next-env.d.ts"}
+_NOT_SOURCES = PACKAGES | BUILT | {".bootorder", ".git", ".nox", ".venv", "__pycache__", "next-env.d.ts"}
 _NOT_SOURCES |= {".mypy_cache", ".pytest_cache", ".ruff_cache"}
 _NOT_ENDINGS = (".log", ".pyc", ".tsbuildinfo")
 
@@ -18,9 +21,9 @@ _LOCKS = {"package.json", "pnpm-lock.yaml", "pnpm-workspace.yaml", "package-lock
 _LOCKS |= {"yarn.lock", ".npmrc", ".yarnrc.yml", "pyproject.toml", "poetry.lock", "uv.lock", "Pipfile.lock"}
 
 
-def made_in(folder: Path) -> list[str]:
-    """What tools left there: packages, builds."""
-    return sorted(name for name in _MADE if (folder / name).is_dir())
+def made_in(folder: Path, names: Iterable[str]) -> list[str]:
+    """What of these tools left there: packages or builds."""
+    return sorted(name for name in names if (folder / name).is_dir())
 
 
 def digest(parts: Iterable[str]) -> str:

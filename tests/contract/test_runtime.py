@@ -16,7 +16,7 @@ from typing import Any
 import psutil
 import pytest
 
-from scripts.bootorder.errors import LogTail, MachineError, SettingsError
+from scripts.bootorder.errors import BuildError, LogTail, MachineError, SettingsError
 from scripts.bootorder.processes import Completed
 from scripts.bootorder.runtimes.base import Address
 
@@ -250,7 +250,7 @@ def test_a_build_that_fails_is_reported_with_its_last_lines(fresh: TinyStack) ->
     fresh.break_build("app", "no-such-spoon")
     heard: list[str] = []
 
-    with pytest.raises(MachineError, match="building app failed") as failed:
+    with pytest.raises(BuildError, match="building app failed") as failed:
         fresh.runtime.build(["app"], heard.append)
 
     assert failed.value.log is not None

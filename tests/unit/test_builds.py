@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.bootorder.errors import MachineError
+from scripts.bootorder.errors import BootError, BuildError, MachineError
 from scripts.bootorder.processes import Completed
 from scripts.bootorder.runtimes.embedded.builds import Builds, Step
 
@@ -34,9 +34,13 @@ class Site:
     def do(self, step: Step | None = None) -> None:
         self.builds.do(step or self.step, self.processes, {"PATH": "/bin"}, print)
 
-    def refusal(self) -> MachineError:
-        with pytest.raises(MachineError) as caught:
-            self.do()
+    @property
+    def install(self) -> Step:
+        return replace(self.step, does="installing web", argv=("pnpm", "install"), installs=True)
+
+    def refusal(self, step: Step | None = None) -> BootError:
+        with pytest.raises(BootError) as caught:
+            self.do(step)
         return caught.value
 
 
@@ -92,7 +96,7 @@ def test_a_build_that_does_not_end_well_is_not_remembered_and_neither_is_the_one
     site.do()
     site.processes.answer("pnpm", with_=end)
 
-    with pytest.raises((MachineError, KeyboardInterrupt, OSError)):
+    with pytest.raises((BuildError, KeyboardInterrupt, OSError)):
         site.do(replace(site.step, made_of="sources 2"))
 
     assert not site.builds.was_done(site.step)
@@ -103,10 +107,23 @@ def test_what_it_left_must_still_be_there(site: Site, deleted: bool) -> None:
     site.do()
     if deleted:
         (site.folder / ".next").rmdir()
-    (site.folder / "node_modules").mkdir()
+    (site.folder / "dist").mkdir()
 
     assert site.builds.is_done(site.step) is not deleted
     assert site.builds.was_done(site.step)
+
+
+@pytest.mark.parametrize(("deleted", "again"), [(".next", "building web"), ("node_modules", "installing web")])
+def test_only_what_left_what_was_deleted_is_done_again(site: Site, deleted: str, again: str) -> None:
+    steps = [site.install, site.step]
+    for _ in range(2):  # the second install finds a build
+        (site.folder / "node_modules").mkdir(exist_ok=True)
+        for step in steps:
+            site.do(step)
+
+    (site.folder / deleted).rmdir()
+
+    assert [step.does for step in steps if not site.builds.is_done(step)] == [again]
 
 
 def test_two_services_that_share_a_folder_install_once(site: Site) -> None:
@@ -159,12 +176,33 @@ def test_a_failed_build_is_shown_with_its_last_lines(site: Site) -> None:
 
     error = site.refusal()
 
+    assert isinstance(error, BuildError)
     assert error.message == "building web failed"
     assert error.expected == f"`pnpm build` in {site.folder} ends with 0"
     assert error.seen == "Type error: no"
     assert error.log
     assert (error.log.source, list(error.log.lines)) == ("pnpm build", ["Type error: no", "ELIFECYCLE"])
-    assert "the database was not touched" in error.hint
+    assert error.hint == "correct what it says, then start again"
+
+
+def test_a_failed_install_may_be_the_machine_s_or_the_network_s(site: Site) -> None:
+    site.processes.answer("pnpm", with_=prints("ERR_PNPM_META_FETCH_FAIL\n", code=1))
+
+    error = site.refusal(site.install)
+
+    assert isinstance(error, MachineError)
+    assert (error.message, error.seen) == ("installing web failed", "ERR_PNPM_META_FETCH_FAIL")
+    assert "network" in error.hint
+
+
+@pytest.mark.parametrize(("callers", "given"), [({}, "true"), ({"CI": "false"}, "false")])
+def test_an_install_is_told_that_nobody_can_be_asked_unless_the_caller_says_otherwise(
+    site: Site, callers: dict[str, str], given: str
+) -> None:
+    for step in (site.install, site.step):
+        site.builds.do(step, site.processes, callers, print)
+
+    assert [call.env for call in site.processes.calls] == [{"CI": given}, callers]
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"made_of": "sources 1"}', '{"left": []}'])

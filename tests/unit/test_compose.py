@@ -11,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from scripts.bootorder import ports
-from scripts.bootorder.errors import MachineError, SettingsError
+from scripts.bootorder.errors import BuildError, MachineError, SettingsError
 from scripts.bootorder.processes import Completed
 from scripts.bootorder.runtimes.base import Address, Service
 from scripts.bootorder.runtimes.compose import OLDEST_COMPOSE, ComposeRuntime, find_compose, parse_version
@@ -446,10 +446,11 @@ def test_a_build_that_fails_shows_its_last_lines(stage: Stage) -> None:
     output = "\n".join(f"step {number}" for number in range(30)) + "\nfailed to solve: exit code: 1\n"
     stage.processes.answer("docker", "compose", "build", with_=prints(output, code=17))
 
-    with pytest.raises(MachineError) as caught:
+    with pytest.raises(BuildError) as caught:
         stage.runtime.build(["api"], print)
 
     assert caught.value.message == "building api failed"
+    assert caught.value.hint.startswith("correct what it says")
     assert caught.value.seen == "failed to solve: exit code: 1"
     assert caught.value.log
     assert len(caught.value.log.lines) == 20

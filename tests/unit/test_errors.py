@@ -15,6 +15,7 @@ from scripts.bootorder.errors import BootError, LogTail, command
         (errors.MigrationError, 5),
         (errors.GuardError, 6),
         (errors.LockedError, 7),
+        (errors.BuildError, 8),
         (errors.UserInterruptError, 130),
     ],
 )
@@ -25,7 +26,7 @@ def test_each_kind_of_failure_has_its_exit_code(kind: type[BootError], code: int
 def test_no_two_kinds_of_failure_share_an_exit_code() -> None:
     codes = [kind.exit_code for kind in BootError.__subclasses__()]
 
-    assert len(codes) == len(set(codes)) == 7
+    assert len(codes) == len(set(codes)) == 8
     assert 0 not in codes
 
 

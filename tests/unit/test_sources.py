@@ -171,17 +171,18 @@ def test_a_folder_that_is_called_like_a_lock_file_is_none(folder: Path) -> None:
 # -- what tools left ---------------------------------------------------------------------------------------------------
 
 
-def test_what_tools_left_is_named_in_order(folder: Path) -> None:
-    for made in ("node_modules/pg/index.js", ".next/server.js"):
+def test_what_tools_left_is_named_in_order_installs_apart_from_builds(folder: Path) -> None:
+    for made in ("node_modules/pg/index.js", "dist/app.js", ".next/server.js"):
         put(folder, made)
 
-    assert sources.made_in(folder) == [".next", "node_modules"]
+    assert sources.made_in(folder, sources.BUILT) == [".next", "dist"]
+    assert sources.made_in(folder, sources.PACKAGES) == ["node_modules"]
 
 
 def test_a_file_of_such_a_name_is_nothing_that_tools_left(folder: Path) -> None:
     put(folder, "build")
 
-    assert sources.made_in(folder) == []
+    assert sources.made_in(folder, sources.BUILT) == []
 
 
 # -- digests -----------------------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import env_file
-from ..errors import LogTail, MachineError, SettingsError, command
+from ..errors import BuildError, LogTail, MachineError, SettingsError, command
 from ..ports import refuse_taken_ports
 from ..processes import Completed, Processes
 from ..settings import unknown
@@ -228,11 +228,11 @@ class ComposeRuntime:
         self._containers()  # refuses a stack of another folder: its images have the same names
         done = self._compose(["build", *built], on_line=on_line)
         if done.code:
-            raise MachineError(
+            raise BuildError(
                 f"building {', '.join(built)} failed",
                 seen=_last_words(done.text),
                 log=LogTail.of("the build", done.text),
-                hint="correct what the build says and start again; nothing was changed in the database",
+                hint="correct what it says (a first build needs a network), then start again",
             )
 
     def start(self, names: Sequence[str], on_line: Callable[[str], None]) -> Sequence[str]:

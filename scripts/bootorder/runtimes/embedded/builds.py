@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ... import sources
-from ...errors import LogTail, MachineError
+from ...errors import BuildError, LogTail, MachineError
 from ...processes import Commands
 from .toolchain import last_error
 
@@ -25,6 +25,12 @@ class Step:
     argv: Sequence[str]
     folder: Path
     made_of: str
+    installs: bool = False  # packages that others made; else it builds from the sources
+
+    @property
+    def left(self) -> list[str]:
+        """What there is now of what such a step leaves in the folder."""
+        return sources.made_in(self.folder, sources.PACKAGES if self.installs else sources.BUILT)
 
     @property
     def key(self) -> str:
@@ -46,7 +52,7 @@ class Builds:
     def is_done(self, step: Step) -> bool:
         """From what the sources are now, and what it left in the folder is still there."""
         record = self._read(step)
-        return record.get("made_of") == step.made_of and set(record["left"]) <= set(sources.made_in(step.folder))
+        return record.get("made_of") == step.made_of and set(record["left"]) <= set(step.left)
 
     def made_of(self, step: Step) -> str:
         """What it was last made of; empty before the first time."""
@@ -55,11 +61,11 @@ class Builds:
     def do(
         self, step: Step, commands: Commands, environment: Mapping[str, str], on_line: Callable[[str], None]
     ) -> None:
-        """Raises MachineError with the tool's last lines."""
+        """Raises MachineError or BuildError with the tool's last lines."""
         self._record(step).unlink(missing_ok=True)  # one that fails leaves nothing that can be relied on
         if step.argv:
             self._run(step, commands, environment, on_line)
-        record = {"does": step.does, "made_of": step.made_of, "left": sources.made_in(step.folder)}
+        record = {"does": step.does, "made_of": step.made_of, "left": step.left}
         self._records.mkdir(parents=True, exist_ok=True)
         self._record(step).write_text(json.dumps(record), encoding="utf-8")
 
@@ -68,15 +74,18 @@ class Builds:
     ) -> None:
         shown = " ".join(step.argv)
         self._say(f"{step.does}: {shown}")
+        if step.installs:
+            # Nobody can be asked here, and without this pnpm asks before it replaces packages of another store.
+            environment = {"CI": "true", **environment}
         done = commands.run(step.argv, cwd=step.folder, env=environment, on_line=on_line, inherit=False)
         if done.code:
-            raise MachineError(
+            network = " (a first install needs a network)" if step.installs else ""
+            raise (MachineError if step.installs else BuildError)(
                 f"{step.does} failed",
                 expected=f"`{shown}` in {step.folder} ends with 0",
                 seen=last_error(done.text),
                 log=LogTail.of(shown, done.text),
-                hint="correct what it says (a first install needs a network) and start again; the database was not"
-                " touched",
+                hint=f"correct what it says{network}, then start again",
             )
 
     def forget(self) -> list[str]:

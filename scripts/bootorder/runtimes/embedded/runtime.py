@@ -262,7 +262,8 @@ class EmbeddedRuntime:
         packages = sources.digest([toolchain.version, sources.of_locks(folder)])
         steps = []
         if process.install:
-            steps.append(Step(f"installing the packages of {folder.name}", process.install, folder, packages))
+            does = f"installing the packages of {folder.name}"
+            steps.append(Step(does, process.install, folder, packages, installs=True))
         environment = (f"{name}={value}" for name, value in sorted(self.environment(service).items()))
         made_of = sources.digest([packages, sources.of_folder(folder), *environment])
         steps.append(Step(f"building {service}", process.build, folder, made_of))
