@@ -11,16 +11,29 @@ from .errors import MachineError
 
 
 def is_free(port: int) -> bool:
-    """Whether a server could listen on this loopback port now."""
-    with socket.socket() as probe:
+    """Whether a server could listen on this port of both loopbacks now: browsers try ::1 first for `localhost`."""
+    families = [(socket.AF_INET, "127.0.0.1"), *([(socket.AF_INET6, "::1")] if socket.has_ipv6 else [])]
+    return all(_is_free(port, family, host) for family, host in families)
+
+
+def _is_free(port: int, family: socket.AddressFamily, host: str) -> bool:
+    try:
+        probe = socket.socket(family)
+    except OSError:
+        if family == socket.AF_INET6:
+            return True  # built in, and switched off
+        raise
+    with probe:
         # Not on Windows, where the flag would let the bind succeed beside a listener.
         if sys.platform != "win32":
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind(("127.0.0.1", port))
+            probe.bind((host, port))
         except OSError as error:
             if error.errno == errno.EADDRINUSE:
                 return False
+            if error.errno == errno.EADDRNOTAVAIL and family == socket.AF_INET6:
+                return True  # no such loopback here
             # A low port is not this user's to bind, and may be the engine's to publish. On Windows it is what a
             # listener with exclusive use answers.
             if error.errno != errno.EACCES:
@@ -60,7 +73,7 @@ def refuse_taken_ports(
             who = holder(port, publisher)
             raise MachineError(
                 f"port {port} for {service} is taken" + (f" by {who}" if who else ""),
-                expected=f"127.0.0.1:{port} free",
+                expected=f"port {port} free on 127.0.0.1 and ::1",
                 seen=who or "the system does not say who",
                 hint=f"stop it, or give {service} another port: {where(service)}",
             )

@@ -28,6 +28,16 @@ def test_a_port_with_a_listener_is_taken_and_free_afterwards(taken: int) -> None
     assert not ports.is_free(taken)
 
 
+@pytest.mark.skipif(not socket.has_ipv6, reason="there is one loopback only")
+def test_a_listener_on_the_other_loopback_takes_the_port_too() -> None:
+    try:
+        listener = socket.create_server(("::1", 0), family=socket.AF_INET6)
+    except OSError:
+        pytest.skip("IPv6 is switched off")
+    with listener:
+        assert not ports.is_free(listener.getsockname()[1])
+
+
 def test_a_port_is_free_again_when_its_connections_linger() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]

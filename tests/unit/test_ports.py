@@ -16,9 +16,9 @@ from scripts.bootorder.errors import MachineError
 class FakeSocket:
     """A socket whose bind the system refuses with this error, or allows."""
 
-    def __init__(self, refusal: int = 0) -> None:
+    def __init__(self, refusal: int, bound: list[tuple[str, int]]) -> None:
         self._refusal = refusal
-        self.bound: list[tuple[str, int]] = []
+        self._bound = bound
 
     def __enter__(self) -> Self:
         return self
@@ -28,15 +28,26 @@ class FakeSocket:
     def setsockopt(self, *_: int) -> None: ...
 
     def bind(self, address: tuple[str, int]) -> None:
-        self.bound.append(address)
+        self._bound.append(address)
         if self._refusal:
             raise OSError(self._refusal, "refused")
 
 
-def binding(monkeypatch: pytest.MonkeyPatch, refusal: int = 0) -> FakeSocket:
-    fake = FakeSocket(refusal)
-    monkeypatch.setattr(socket, "socket", lambda: fake)
-    return fake
+def binding(
+    monkeypatch: pytest.MonkeyPatch, refusal: int = 0, *, on_6: int | None = None, has_6: bool = True
+) -> list[tuple[str, int]]:
+    """The addresses that are tried; each refused with this error, those of IPv6 with another one if it is given."""
+    bound: list[tuple[str, int]] = []
+
+    def make(family: socket.AddressFamily) -> FakeSocket:
+        if family == socket.AF_INET6 and not has_6:
+            raise OSError(errno.EAFNOSUPPORT, "no such family")
+        is_6 = family == socket.AF_INET6 and on_6 is not None
+        return FakeSocket(on_6 or 0 if is_6 else refusal, bound)
+
+    monkeypatch.setattr(socket, "socket", make)
+    monkeypatch.setattr(socket, "has_ipv6", True)
+    return bound
 
 
 def listening(monkeypatch: pytest.MonkeyPatch, *found: tuple[int, int | None, str]) -> None:
@@ -51,16 +62,36 @@ def no_container(_: int) -> str:
 
 
 def test_a_port_that_can_be_bound_on_loopback_is_free(monkeypatch: pytest.MonkeyPatch) -> None:
-    fake = binding(monkeypatch)
+    bound = binding(monkeypatch)
 
     assert ports.is_free(5432)
-    assert fake.bound == [("127.0.0.1", 5432)]
+    assert bound == [("127.0.0.1", 5432), ("::1", 5432)]
 
 
 def test_a_port_in_use_is_not_free(monkeypatch: pytest.MonkeyPatch) -> None:
     binding(monkeypatch, errno.EADDRINUSE)
 
     assert not ports.is_free(5432)
+
+
+def test_a_port_in_use_on_the_other_loopback_is_not_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A browser that is sent to `localhost` would find the other one."""
+    binding(monkeypatch, on_6=errno.EADDRINUSE)
+
+    assert not ports.is_free(5432)
+
+
+def test_a_machine_without_ipv6_has_one_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
+    binding(monkeypatch, on_6=errno.EADDRNOTAVAIL)
+    assert ports.is_free(5432)
+
+    binding(monkeypatch, has_6=False)
+    assert ports.is_free(5432)
+
+    bound = binding(monkeypatch)
+    monkeypatch.setattr(socket, "has_ipv6", False)
+    assert ports.is_free(5432)
+    assert bound == [("127.0.0.1", 5432)]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there it means that another holds the port alone")
