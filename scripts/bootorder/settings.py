@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from .errors import SettingsError, command
 
@@ -29,8 +29,43 @@ Name = Annotated[str, Field(min_length=1)]
 Port = Annotated[str, BeforeValidator(lambda value: str(value) if type(value) is int else value), Field(min_length=1)]
 Text = Annotated[str, BeforeValidator(lambda value: str(value) if type(value) in {int, float} else value)]
 # It names folders and files.
-ProcessName = Annotated[str, Field(pattern=r"^[^./\\][^/\\]*$")]
-Variable = Annotated[str, Field(pattern="^[A-Za-z_][A-Za-z0-9_]*$")]
+_PROCESS_NAME = r"^[^./\\][^/\\]*$"
+_VARIABLE = "^[A-Za-z_][A-Za-z0-9_]*$"
+_PATH = "^(/.*)?$"
+ProcessName = Annotated[str, Field(pattern=_PROCESS_NAME)]
+Variable = Annotated[str, Field(pattern=_VARIABLE)]
+
+
+def _not_reserved(name: str) -> str:
+    if name.startswith("pg_"):
+        raise ValueError("PostgreSQL keeps names that begin with `pg_` for itself")
+    return name
+
+
+Role = Annotated[Name, AfterValidator(_not_reserved)]
+
+# pydantic's kinds of mistakes in a person's words.
+_WORDS = {
+    "string_type": "should be text",
+    "string_too_short": "should not be empty",
+    "too_short": "should not be empty",
+    "tuple_type": "should be a list",
+    "dict_type": "should have names and values below it",
+    "model_type": "should have keys below it",
+    "float_type": "should be a number",
+    "int_type": "should be a whole number",
+    "finite_number": "should be a number",
+    "bool_type": "should be `true` or `false`",
+    "bool_parsing": "should be `true` or `false`",
+    "greater_than": "should be more than {gt:g}",
+    "greater_than_equal": "should be at least {ge:g}",
+    "literal_error": "should be {expected}",
+}
+_PATTERNS = {
+    _PROCESS_NAME: "should be a name without slashes that does not begin with a dot",
+    _VARIABLE: "should be a variable's name: letters, digits and `_`, no digit first",
+    _PATH: "should be a path that begins with `/`",
+}
 
 
 class _Part(BaseModel):
@@ -45,7 +80,7 @@ class DatabaseSettings(_Part):
 
     service: Name
     name: Name
-    user: Name
+    user: Role
     password: Variable
     beside: tuple[Name, ...] = ()
     wait: Seconds = 60
@@ -75,7 +110,7 @@ class OwnerSettings(_Part):
 class AppSettings(_Part):
     """A service with tables or pages of its own. Without `health` its container's health check decides."""
 
-    health: Annotated[str, Field(pattern="^(/.*)?$")] = ""
+    health: Annotated[str, Field(pattern=_PATH)] = ""
     wait: Seconds = 60
 
 
@@ -153,7 +188,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 
 def _problem(item: Any) -> str:
-    path = tuple(str(part) for part in item["loc"])
+    path = tuple(str(part) for part in item["loc"] if part != "[key]")
     dotted = ".".join((KEY, *path))
     if item["type"] == "extra_forbidden":
         near = nearest(path[-1], _keys_beside(path))
@@ -162,7 +197,9 @@ def _problem(item: Any) -> str:
         return f"`{dotted}` is missing"
     if item["type"] == "value_error":
         return f"`{dotted}`: {item['ctx']['error']}"
-    return f"`{dotted}`: {item['msg'][0].lower()}{item['msg'][1:]}, not {item['input']!r}"
+    said = _WORDS.get(item["type"]) or _PATTERNS.get(item.get("ctx", {}).get("pattern"), "")
+    words = said.format(**item.get("ctx", {})) or f"{item['msg'][:1].lower()}{item['msg'][1:]}"
+    return f"`{dotted}` {words}, not {item['input']!r}"
 
 
 def _keys_beside(path: tuple[str, ...]) -> Iterable[str]:

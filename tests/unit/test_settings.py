@@ -192,6 +192,38 @@ def test_a_value_of_the_wrong_kind_is_refused_in_one_line_that_says_where(parts:
     assert "\n" not in said
 
 
+@pytest.mark.parametrize(
+    ("parts", "said"),
+    [
+        (
+            {"secrets": ["1ST"]},
+            "`bootorder.secrets.0` should be a variable's name: letters, digits and `_`, no digit first",
+        ),
+        ({"processes": {".x": {}}}, "`bootorder.processes..x` should be a name without slashes that does not begin"),
+        ({"processes": {"x": {"env": {"A B": ""}}}}, "`bootorder.processes.x.env.A B` should be a variable's name"),
+        ({"apps": {"web": {"health": "health"}}}, "should be a path that begins with `/`, not 'health'"),
+        ({"apps": {"web": {"wait": 0}}}, "should be more than 0, not 0"),
+        ({"apps": {"web": {"wait": "soon"}}}, "should be a number, not 'soon'"),
+        ({"apps": {"web": None}}, "`bootorder.apps.web` should have keys below it, not None"),
+        ({"database": DATABASE | {"major": 13}}, "should be at least 14, not 13"),
+        ({"database": DATABASE | {"name": ""}}, "`bootorder.database.name` should not be empty, not ''"),
+        (
+            {"database": DATABASE | {"user": "pg_x"}},
+            "`bootorder.database.user`: PostgreSQL keeps names that begin with",
+        ),
+        ({"secrets": "ONE"}, "`bootorder.secrets` should be a list, not 'ONE'"),
+        ({"runtime": "nonsense"}, "should be 'auto', 'compose' or 'embedded', not 'nonsense'"),
+        ({"processes": {"x": {"optional": "maybe"}}}, "should be `true` or `false`, not 'maybe'"),
+        ({"processes": {"x": {"env": {"DEBUG": True}}}}, "should be text, not True"),
+    ],
+)
+def test_a_wrong_value_is_told_in_a_persons_words(parts: Mapping[str, Any], said: str) -> None:
+    message = refusal(**parts)
+
+    assert said in message
+    assert not any(word in message for word in ("nput should", "pattern", "valid"))
+
+
 def test_a_host_owner_without_a_folder_is_refused_in_words() -> None:
     said = refusal(owners={"sso": OWNER | {"run": "host"}})
 
