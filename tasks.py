@@ -24,7 +24,13 @@ JSON = {"json": "print one JSON object on stdout"}
 
 @contextlib.contextmanager
 def opened(
-    c: Context, runtime: str = "", *, quick: bool = False, verbose: bool = False, with_: Sequence[str] = ()
+    c: Context,
+    runtime: str = "",
+    *,
+    quick: bool = False,
+    verbose: bool = False,
+    with_: Sequence[str] = (),
+    as_json: bool = False,
 ) -> Iterator[Boot]:
     """The stack of this folder; errors end the task with their exit code."""
     from scripts.bootorder.console import Console
@@ -32,7 +38,7 @@ def opened(
     from scripts.bootorder.program import configuration, translated
 
     console = Console(verbose=verbose)
-    with translated(console):
+    with translated(console, as_json=as_json):
         yield open_boot(ROOT, configuration(c), console, runtime, quick=quick, asked_for=with_)
 
 
@@ -119,7 +125,7 @@ def start(
     """Boot the whole stack, stage by stage, in the safe order."""
     from scripts.bootorder.opening import follow_logs, start_stack
 
-    with opened(c, runtime, quick=quick, verbose=verbose, with_=with_) as boot:
+    with opened(c, runtime, quick=quick, verbose=verbose, with_=with_, as_json=json) as boot:
         start_stack(boot, with_clean=clean, until=until, as_json=json, dry=c.config.run.dry)
         if logs and not c.config.run.dry:
             follow_logs(boot)
@@ -135,7 +141,7 @@ def plan(c: Context, clean: bool = False, quick: bool = False, until: str = "", 
     from scripts.bootorder.program import translated
 
     console = Console()
-    with translated(console):
+    with translated(console, as_json=json):
         show_plan(console, with_clean=clean, quick=quick, until=until, as_json=json)
 
 
@@ -144,7 +150,7 @@ def status(c: Context, runtime: str = "", json: bool = False) -> None:
     """Show services with health and URL, owners with their tables."""
     from scripts.bootorder.opening import show_status
 
-    with opened(c, runtime) as boot:
+    with opened(c, runtime, as_json=json) as boot:
         show_status(boot, as_json=json)
 
 
@@ -170,7 +176,7 @@ def doctor(c: Context, runtime: str = "", json: bool = False) -> None:
     """Say what this machine has and lacks, each with its mend."""
     from scripts.bootorder.opening import show_doctor
 
-    with opened(c, runtime) as boot:
+    with opened(c, runtime, as_json=json) as boot:
         show_doctor(boot, as_json=json)
 
 

@@ -36,6 +36,7 @@ class Console:
         self._data_colour = _takes_colour(self._data)
         self._in_place = _is_terminal(self._talk) and not os.environ.get("CI")
         self._open_line = False
+        self.gave_data = False
         if self._colour or self._data_colour:
             colorama.just_fix_windows_console()
 
@@ -112,6 +113,7 @@ class Console:
 
     def data(self, value: object) -> None:
         """One JSON document on stdout."""
+        self.gave_data = True
         self._data.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
         self._data.flush()
 

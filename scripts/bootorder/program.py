@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import sys
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ from invoke.exceptions import Exit, ParseError
 from invoke.program import Program
 from invoke.util import yaml  # type: ignore[attr-defined]  # the copy Invoke itself loads invoke.yaml with
 
-from .errors import BootError, SettingsError, UserInterruptError, command
+from .errors import BootError, SettingsError, command
 
 if TYPE_CHECKING:
     from .console import Console
@@ -28,7 +29,7 @@ class Bootorder(Program):
     """Invoke as `./inv` runs it: a wrong flag or a broken invoke.yaml is one clear line and exit code 2."""
 
     def parse_core(self, argv: list[str] | None) -> None:
-        with _usage():
+        with self._usage():
             super().parse_core(argv)
 
     def parse_collection(self) -> None:
@@ -36,13 +37,13 @@ class Bootorder(Program):
             super().parse_collection()
         except (yaml.YAMLError, UnicodeDecodeError, IsADirectoryError) as error:
             where = " ".join(str(error).split())
-            raise _exit(
+            raise self._exit(
                 SettingsError("invoke.yaml is not YAML", seen=where, hint="correct invoke.yaml at that line")
             ) from None
         except AttributeError as error:
             if "'items'" not in str(error) and "'get'" not in str(error) and "'keys'" not in str(error):
                 raise
-            raise _exit(
+            raise self._exit(
                 SettingsError(
                     "invoke.yaml is not a mapping",
                     expected="keys at its top, `bootorder:` among them",
@@ -51,8 +52,32 @@ class Bootorder(Program):
             ) from None
 
     def parse_tasks(self) -> None:
-        with _usage():
+        with self._usage():
             super().parse_tasks()
+
+    @contextlib.contextmanager
+    def _usage(self) -> Iterator[None]:
+        try:
+            yield
+        except (ParseError, ValueError) as error:  # Invoke lets the ValueError of a number that is none through
+            message = re.sub(
+                r"^invalid literal for int\(\) with base 10: (.*)", r"\1 is not a number", str(error).strip()
+            )
+            raise self._exit(
+                SettingsError(
+                    message[:1].lower() + message[1:],
+                    hint=f"see {command('--list')} for the tasks, {command('TASK --help')} for their flags",
+                )
+            ) from None
+
+    def _exit(self, error: BootError) -> Exit:
+        from .console import Console
+
+        console = Console()
+        console.error(error)
+        if not {"--json", "-j"}.isdisjoint(self.argv):
+            _as_json(console, error)
+        return Exit(code=error.exit_code)
 
 
 def main(root: Path) -> None:
@@ -63,8 +88,11 @@ def main(root: Path) -> None:
 
 
 @contextlib.contextmanager
-def translated(console: Console) -> Iterator[None]:
-    """Ends a task with the exit code of our error. SIGTERM and SIGHUP end it as Ctrl-C does, tidily."""
+def translated(console: Console, *, as_json: bool = False) -> Iterator[None]:
+    """Ends a task with the exit code of our error. SIGTERM and SIGHUP end it as Ctrl-C does, tidily.
+
+    With `as_json` every failure is one object on stdout, too.
+    """
     for name in ("SIGTERM", "SIGHUP"):
         number = getattr(signal, name, None)
         # `nohup` has asked to ignore a hang-up
@@ -72,33 +100,36 @@ def translated(console: Console) -> Iterator[None]:
             signal.signal(number, _interrupt)
     try:
         yield
-    except BootError as error:
-        if not error.shown:
-            console.error(error)
-        raise Exit(code=error.exit_code) from None
-    except KeyboardInterrupt:
-        raise Exit(code=UserInterruptError.exit_code) from None
     except BrokenPipeError:
         # The reader of our output is gone (`inv start | head`): end as a process that SIGPIPE ends, and keep Python
         # from flushing into the pipe.
         for stream in (sys.stdout, sys.stderr):
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
         raise Exit(code=_SIGPIPE) from None
-    except Exception as cause:
-        outside = _of_the_world(cause)
-        if outside is None:
+    except (Exception, KeyboardInterrupt) as cause:
+        error = _as_ours(cause)
+        if error is None:
             raise
-        console.error(outside)
-        raise Exit(code=outside.exit_code) from None
+        if not error.shown:
+            console.error(error)
+        if as_json:
+            _as_json(console, error)
+        raise Exit(code=error.exit_code) from None
 
 
-def _of_the_world(cause: Exception) -> BootError | None:
-    """What the system or the database did outside a stage (`status`, `doctor`); nothing for a mistake of ours."""
+def _as_ours(cause: BaseException) -> BootError | None:
+    """Also what the system or the database did outside a stage (`status`, `doctor`); nothing for a mistake of ours."""
+    if isinstance(cause, BootError):
+        return cause
     import psycopg
 
     from .stages import as_boot_error
 
-    return as_boot_error(cause) if isinstance(cause, OSError | psycopg.Error) else None
+    if not isinstance(cause, OSError | psycopg.Error | KeyboardInterrupt):
+        return None
+    error = as_boot_error(cause)
+    error.shown = isinstance(cause, KeyboardInterrupt)  # who pressed it knows
+    return error
 
 
 def configuration(c: Context) -> dict[str, Any]:
@@ -106,25 +137,9 @@ def configuration(c: Context) -> dict[str, Any]:
     return dict(c.config.items())
 
 
-@contextlib.contextmanager
-def _usage() -> Iterator[None]:
-    try:
-        yield
-    except (ParseError, ValueError) as error:  # Invoke lets the ValueError of a number that is none through
-        message = str(error).strip()
-        raise _exit(
-            SettingsError(
-                message[:1].lower() + message[1:],
-                hint=f"see {command('--list')} for the tasks, {command('TASK --help')} for their flags",
-            )
-        ) from None
-
-
-def _exit(error: BootError) -> Exit:
-    from .console import Console
-
-    Console().error(error)
-    return Exit(code=error.exit_code)
+def _as_json(console: Console, error: BootError) -> None:
+    if not console.gave_data:  # a start that failed has told more already
+        console.data({"ok": False, "error": error.as_data()})
 
 
 def _interrupt(_signal: int, _frame: FrameType | None) -> None:

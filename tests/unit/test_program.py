@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import json
 import shutil
 import signal
 import sys
@@ -68,6 +69,86 @@ def test_a_polite_request_to_end_is_as_ctrl_c(name: str) -> None:
 def test_a_task_that_works_ends_without_a_word() -> None:
     with translated(Console(io.StringIO())):
         pass
+
+
+# -- as JSON -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (GuardError("tables lost", hint="restore them"), "tables lost"),
+        (KeyboardInterrupt(), "interrupted"),
+        (OSError("the disk is full"), "the system refused something"),
+    ],
+)
+def test_a_failure_is_an_object_on_stdout_where_a_program_reads(error: BaseException, message: str) -> None:
+    data = io.StringIO()
+
+    with pytest.raises(Exit) as caught, translated(Console(io.StringIO(), data), as_json=True):
+        raise error
+
+    found = json.loads(data.getvalue())
+    assert list(found) == ["ok", "error"]
+    assert found["ok"] is False
+    assert found["error"]["message"] == message
+    assert found["error"]["exit_code"] == caught.value.code
+
+
+def test_what_told_more_already_is_not_told_twice() -> None:
+    data = io.StringIO()
+    console = Console(io.StringIO(), data)
+    console.data({"ok": False, "stages": []})
+
+    with pytest.raises(Exit), translated(console, as_json=True):
+        raise GuardError("tables lost", hint="restore them")
+
+    assert json.loads(data.getvalue()) == {"ok": False, "stages": []}
+
+
+@pytest.mark.parametrize("task", ["start", "status", "doctor"])
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("bootorder:\n  databse: {}\n", "unknown key `bootorder.databse`; did you mean `database`?"),
+        ("bootorder: [\n", "invoke.yaml is not YAML"),
+        ("text", "invoke.yaml is not a mapping"),
+    ],
+)
+def test_wrong_settings_are_told_as_json_whatever_is_asked(
+    checkout: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    task: str,
+    text: str,
+    message: str,
+) -> None:
+    (checkout / "invoke.yaml").write_text(text, encoding="utf-8")
+
+    assert run(checkout, monkeypatch, task, "--json") == 2
+
+    captured = capsys.readouterr()
+    assert message in captured.err
+    found = json.loads(captured.out)
+    assert found["ok"] is False
+    assert message in found["error"]["message"]
+
+
+@pytest.mark.parametrize("arguments", [["plan", "--json", "--until", "nonsense"], ["plan", "-j", "--nonsense"]])
+def test_a_wrong_flag_is_told_as_json(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: list[str]
+) -> None:
+    assert run(checkout, monkeypatch, *arguments) == 2
+
+    assert "nonsense" in json.loads(capsys.readouterr().out)["error"]["message"]
+
+
+def test_what_is_no_number_is_said_plainly(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(checkout, monkeypatch, "logs", "--tail", "x") == 2
+
+    assert capsys.readouterr().err.startswith("error: 'x' is not a number\n")
 
 
 # -- invoke's configuration --------------------------------------------------------------------------------------------
