@@ -9,8 +9,12 @@ import re
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from .errors import SettingsError
+
+if TYPE_CHECKING:
+    from dotenv.parser import Binding
 
 # Compose's own variable: the prefix of this stack's containers, volumes and images.
 PROJECT = "COMPOSE_PROJECT_NAME"
@@ -30,12 +34,30 @@ def read(path: Path) -> dict[str, str]:
 
 def written(path: Path) -> dict[str, str]:
     """The variables as they stand in the file; none where there is no file."""
-    from dotenv import dotenv_values
+    return {line.key: line.value or "" for line in _lines(path) if line.key is not None}
 
-    if not path.exists():
-        return {}
+
+def check(path: Path) -> None:
+    """Raises SettingsError for a line that is none; what only ends or shows a stack passes over it."""
+    for line in _lines(path):
+        if line.error:
+            text = line.original.string  # the empty lines before it belong to it
+            number = line.original.line + text[: -len(text.lstrip())].count("\n")
+            raise SettingsError(
+                f"{path.name}, line {number}, is not understood",
+                expected="NAME=value, or a comment after `#`; a quote that is opened is closed",
+                hint=f"correct that line of {path}",
+            )
+
+
+def _lines(path: Path) -> list[Binding]:
+    from dotenv.parser import parse_stream  # `dotenv_values` logs what it does not understand, at each reading
+
+    if not path.exists() or path.is_dir():
+        return []
     try:
-        return {key: value or "" for key, value in dotenv_values(path, interpolate=False).items()}
+        with path.open(encoding="utf-8") as file:
+            return list(parse_stream(file))
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(
             f"cannot read {path.name}: {error}",

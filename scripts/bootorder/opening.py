@@ -50,6 +50,7 @@ def open_boot(
 
 def _prepare(boot: Boot, *, with_clean: bool = False) -> None:
     """For what starts something: makes what compose.yaml asks of .env, and refuses settings that cannot be."""
+    env_file.check(boot.env_path)
     lost = None if with_clean else boot.lost_password()
     if lost:
         raise lost
@@ -179,6 +180,10 @@ def _print_status(console: Console, found: Mapping[str, Any]) -> None:
 
 def follow_logs(boot: Boot, names: Sequence[str] = (), *, tail: int = 20, follow: bool = True) -> None:
     """Log lines on stdout, each with its service's name."""
+    if tail < 0:
+        raise SettingsError(
+            f"`--tail {tail}` is no number of lines", expected="0 or more", hint="give the number of past lines to show"
+        )
     with _looking(boot):
         declared = list(boot.runtime.declared())
         for name in names:

@@ -243,7 +243,7 @@ def test_a_file_that_cannot_be_read_is_one_clear_error(path: Path, monkeypatch: 
     def forbidden(*_: object, **__: object) -> None:
         raise PermissionError(errno.EACCES, "Permission denied")
 
-    monkeypatch.setattr("dotenv.main.open", forbidden, raising=False)
+    monkeypatch.setattr(Path, "open", forbidden)
 
     with pytest.raises(SettingsError, match="Permission denied"):
         complete(path, "ONE", "TWO")
@@ -254,6 +254,31 @@ def test_a_file_that_is_not_utf_8_is_one_clear_error(path: Path) -> None:
 
     with pytest.raises(SettingsError, match=r"\.env"):
         complete(path, "ONE", "TWO")
+
+
+@pytest.mark.parametrize("line", ["ONE BAD LINE", "TWO='never closed"])
+def test_a_line_that_is_none_is_named_by_its_number_and_not_shown(
+    path: Path, line: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    path.write_text(f"ZERO=0\n# a comment\n\n{line}\nEND=1\n", encoding="utf-8")
+
+    with pytest.raises(SettingsError) as caught:
+        env_file.check(path)
+
+    assert caught.value.message == ".env, line 4, is not understood"
+    assert line not in str(vars(caught.value)), "it may be a secret"
+    assert env_file.written(path)["ZERO"] == "0"
+    assert caplog.records == [], "said once, in our words"
+
+
+@pytest.mark.parametrize(
+    "text", ["", "# a comment\n", "ONE=1\n", "export ONE=1\n", "ONE=\n", "ONE\n", "ONE='a b' # c\n"]
+)
+def test_lines_that_are_understood_are_not_refused(path: Path, text: str) -> None:
+    env_file.check(path)
+    path.write_text(text, encoding="utf-8")
+
+    env_file.check(path)
 
 
 # -- references --------------------------------------------------------------------------------------------------------

@@ -201,6 +201,17 @@ def test_what_only_ends_or_shows_a_stack_does_so_without_the_password(
     assert (note in fresh.said) == is_status
 
 
+def test_a_line_of_env_that_is_none_is_refused_by_what_starts_something_only(running: FakeStack) -> None:
+    with (running.root / ".env").open("a", encoding="utf-8") as file:
+        file.write("A BAD LINE\n")
+
+    with pytest.raises(SettingsError, match="line 2, is not understood"):
+        start(running)
+    assert running.runtime.services()["api"].running
+
+    run_stages(running.boot(), ["stop"], dry=False)
+
+
 # -- what is checked before a boot -------------------------------------------------------------------------------------
 
 
@@ -497,6 +508,13 @@ def test_logs_are_data_with_the_name_of_their_service(running: FakeStack) -> Non
     follow_logs(running.boot(), ["api"], tail=2, follow=False)
 
     assert running.printed.getvalue() == "api          | two\napi          | three\n"
+
+
+def test_a_negative_number_of_lines_is_refused(running: FakeStack) -> None:
+    with pytest.raises(SettingsError, match="`--tail -1` is no number of lines"):
+        follow_logs(running.boot(), tail=-1, follow=False)
+
+    follow_logs(running.boot(), tail=0, follow=False)
 
 
 def test_logs_of_an_unknown_service_are_refused_with_the_nearest_one(running: FakeStack) -> None:
