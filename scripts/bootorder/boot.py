@@ -77,6 +77,7 @@ class Boot:
 
     def check(self) -> None:
         """Raises what a boot would fail with later, when the stack has been stopped already or its data are gone."""
+        env_file.check(self.env_path)
         self.check_names()
         for owner in self.owners:
             owner.check()
@@ -152,7 +153,11 @@ class Boot:
     def build(self, names: Sequence[str]) -> None:
         """Make the images of these services, once a boot; with `quick` only those that were never made."""
         wanted = [name for name in dict.fromkeys(names) if name not in self._built]
-        if self.quick:
-            wanted = [name for name in wanted if not self.runtime.is_built(name)]
-        self.runtime.build(wanted, self.console.detail)
+        kept = [name for name in wanted if self.quick and self.runtime.is_built(name)]
+        for name in kept:
+            if self.runtime.is_stale(name):
+                self.console.note(
+                    f"{name} runs what was built before its sources changed; {command('start')} builds it anew"
+                )
+        self.runtime.build([name for name in wanted if name not in kept], self.console.detail)
         self._built.update(wanted)

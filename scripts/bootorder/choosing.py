@@ -32,7 +32,8 @@ class Runtimes:
     def __init__(self, root: Path, state: Path, settings: Settings, processes: Processes, console: Console) -> None:
         self._settings = settings
         self._has_compose_file = any((root / name).exists() for name in COMPOSE_FILES)
-        self._compose = ComposeRuntime(root, processes)
+        instead = f"boot without Docker: {command('start --runtime embedded')}" if settings.processes else ""
+        self._compose = ComposeRuntime(root, processes, instead)
         self._embedded = EmbeddedRuntime(root, state, settings, processes, console.note)
 
     def choose(self, wanted: str) -> Choice:
@@ -67,5 +68,6 @@ class Runtimes:
             f"this stack already runs with the {other} runtime",
             expected="one runtime at a time: both would want the same ports",
             seen=f"{', '.join(sorted(running))} running",
-            hint=f"stop it first: {command(f'stop --runtime {other}')}",
+            hint=f"stop it first: {command(f'stop --runtime {other}')}, or look at it:"
+            f" {command(f'status --runtime {other}')}",
         )

@@ -103,6 +103,9 @@ class SqlRuntime:
     def check_ports(self, names: Sequence[str]) -> None:
         raise NotImplementedError
 
+    def is_stale(self, service: str) -> bool:
+        return False
+
     def has_data(self, service: str) -> bool:
         raise NotImplementedError
 

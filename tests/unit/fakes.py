@@ -285,6 +285,7 @@ class FakeRuntime:
         self.wrong: BootError | None = None  # what a check finds
         self.taken: BootError | None = None  # what a look at the ports finds
         self.holds_data = False
+        self.stale: set[str] = set()
         self.asked_ports: list[str] = []
         self._server = server
         self._clock = clock
@@ -375,6 +376,9 @@ class FakeRuntime:
 
     def is_built(self, service: str) -> bool:
         return bool(self.fingerprint(service))
+
+    def is_stale(self, service: str) -> bool:
+        return service in self.stale
 
     def fingerprint(self, service: str) -> str:
         return self.images[service]

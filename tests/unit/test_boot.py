@@ -241,6 +241,27 @@ def test_quick_builds_only_what_was_never_built(stack: FakeStack) -> None:
     assert stack.runtime.changed == ["build api"]
 
 
+def test_quick_says_which_services_run_older_sources(stack: FakeStack) -> None:
+    stack.runtime.stale = {"api", "web"}
+    stack.runtime.images["web"] = ""  # is built anyway
+    boot = stack.boot(quick=True)
+
+    boot.build(["sso", "api", "web"])
+    boot.build(["api"])
+
+    assert stack.said == "      api runs what was built before its sources changed; inv start builds it anew\n"
+    assert stack.runtime.changed == ["build web"]
+
+
+def test_without_quick_nothing_is_said_of_older_sources(stack: FakeStack) -> None:
+    stack.runtime.stale = {"api"}
+
+    stack.boot().build(["api"])
+
+    assert stack.said == ""
+    assert stack.runtime.changed == ["build api"]
+
+
 def test_state_that_may_be_deleted_is_kept_apart_from_the_secrets(stack: FakeStack) -> None:
     boot = stack.boot()
 

@@ -94,6 +94,21 @@ def test_the_flag_wins_over_the_setting(machine: Machine) -> None:
     assert machine.choose("auto").why
 
 
+@pytest.mark.parametrize(
+    ("processes", "hint"),
+    [({"api": {}}, "start Docker, or boot without Docker: inv start --runtime embedded"), ({}, "start Docker")],
+)
+def test_without_an_engine_compose_names_the_other_runtime_where_the_stack_can_have_it(
+    without_engine: Machine, processes: dict[str, Any], hint: str
+) -> None:
+    without_engine.settings["processes"] = processes
+
+    with pytest.raises(MachineError, match="no Docker Engine answers") as caught:
+        without_engine.choose("compose").runtime.needs()["docker engine"]()
+
+    assert caught.value.hint == hint
+
+
 def test_an_unknown_runtime_is_refused_with_the_nearest(machine: Machine) -> None:
     with pytest.raises(SettingsError, match="unknown runtime `embeded`; did you mean `embedded`"):
         machine.choose("embeded")
@@ -179,7 +194,7 @@ def test_containers_of_this_stack_are_in_the_way_of_its_processes(machine: Machi
     assert error.exit_code == 3
     assert error.message == "this stack already runs with the compose runtime"
     assert error.seen == "api, web running"
-    assert error.hint == "stop it first: inv stop --runtime compose"
+    assert error.hint == "stop it first: inv stop --runtime compose, or look at it: inv status --runtime compose"
 
 
 def test_processes_of_this_stack_are_in_the_way_of_its_containers(machine: Machine) -> None:
@@ -190,7 +205,7 @@ def test_processes_of_this_stack_are_in_the_way_of_its_containers(machine: Machi
     assert error
     assert error.message == "this stack already runs with the embedded runtime"
     assert error.seen == "api, web running"
-    assert error.hint == "stop it first: inv stop --runtime embedded"
+    assert error.hint == "stop it first: inv stop --runtime embedded, or look at it: inv status --runtime embedded"
 
 
 @pytest.mark.parametrize("name", ["compose", "embedded"])

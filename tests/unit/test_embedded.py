@@ -540,6 +540,10 @@ def test_a_service_is_built_when_everything_of_it_was_made_once(stack: Stack) ->
     stack.build("sso")
     (stack.root / "sso" / "sso.ts").write_text("2", encoding="utf-8")
     assert stack.runtime.is_built("sso"), "from older sources, which will do for --quick"
+    assert stack.runtime.is_stale("sso")
+    stack.build("sso")
+    assert not stack.runtime.is_stale("sso")
+    assert not stack.runtime.is_stale("postgres")
 
 
 def test_a_service_without_its_tools_is_not_built(stack: Stack) -> None:

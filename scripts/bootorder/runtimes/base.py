@@ -105,6 +105,9 @@ class Runtime(Protocol):
     def is_built(self, service: str) -> bool:
         """Whether what this service runs was made already, from these sources or older ones."""
 
+    def is_stale(self, service: str) -> bool:
+        """Whether what was made is known to be made of older sources."""
+
     def fingerprint(self, service: str) -> str:
         """Changes when what the service would run changes; empty where that is not known."""
 

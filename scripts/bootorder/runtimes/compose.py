@@ -35,12 +35,13 @@ _ANYWHERE = {"", "0.0.0.0", "::"}  # noqa: S104
 
 
 class ComposeRuntime:
-    """The stack that the compose file in `root` describes."""
+    """The stack that the compose file in `root` describes. `instead`: a hint for where no engine is."""
 
     name = "compose"
 
-    def __init__(self, root: Path, processes: Processes) -> None:
+    def __init__(self, root: Path, processes: Processes, instead: str = "") -> None:
         self._root = root
+        self._instead = instead
         self._processes = processes
 
     # -- what is declared ------------------------------------------------------------------------------------------
@@ -51,7 +52,11 @@ class ComposeRuntime:
 
     @cached_property
     def engine(self) -> Engine:
-        return Engine.connect()
+        try:
+            return Engine.connect()
+        except MachineError as error:
+            error.hint += f", or {self._instead}" if self._instead else ""
+            raise
 
     def needs(self) -> Mapping[str, Callable[[], str]]:
         return {"docker engine": self._engine_version, "docker compose": self._compose_version}
@@ -188,6 +193,9 @@ class ComposeRuntime:
 
     def is_built(self, service: str) -> bool:
         return bool(self.engine.image_id(self._image(service)))
+
+    def is_stale(self, service: str) -> bool:  # noqa: ARG002  # an image does not tell
+        return False
 
     def fingerprint(self, service: str) -> str:
         # Files mounted from this machine change without the image: then nothing is known.

@@ -230,6 +230,9 @@ class EmbeddedRuntime:
             return self._postgres.is_installed
         return self._toolchain(service).is_ready and all(map(self._builds.was_done, self._steps(service)))
 
+    def is_stale(self, service: str) -> bool:
+        return not self._is_database(service) and not all(map(self._builds.is_done, self._steps(service)))
+
     def fingerprint(self, service: str) -> str:
         if not self.is_built(service):
             return ""
