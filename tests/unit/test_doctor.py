@@ -231,3 +231,9 @@ def test_an_unreadable_setting_of_the_runtime_is_a_finding_and_no_end(
     monkeypatch.setattr(stack.runtime, "services", refuse)
 
     assert not findings(stack.boot())["stack"].ok
+
+
+def test_a_line_of_env_that_is_none_is_found(stack: FakeStack) -> None:
+    (stack.root / ".env").write_text("POSTGRES_PASSWORD=x\nA BAD LINE\n", encoding="utf-8")
+
+    assert findings(stack.boot())["settings"].seen == ".env, line 2, is not understood"
