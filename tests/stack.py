@@ -101,8 +101,8 @@ class Stack(ABC):
         """The app declared with another command, for as long as the block lasts."""
 
     @abstractmethod
-    def not_building(self, app: str) -> AbstractContextManager[None]:
-        """The app with a build that asks for `not-there.txt`, for as long as the block lasts."""
+    def not_building(self) -> AbstractContextManager[None]:
+        """An app whose build asks for `not-there.txt`, for as long as the block lasts."""
 
     def running(self) -> list[str]:
         """The services that run now."""
@@ -213,8 +213,8 @@ class ComposeStack(Stack):
     def running_instead(self, app: str, *argv: str) -> AbstractContextManager[None]:
         return self.added("compose.override.yaml", json.dumps({"services": {app: {"command": argv}}}))
 
-    def not_building(self, app: str) -> AbstractContextManager[None]:
-        return self.edited(f"{app}/Dockerfile", "RUN npm", "COPY not-there.txt .\nRUN npm")
+    def not_building(self) -> AbstractContextManager[None]:
+        return self.edited("web/Dockerfile", "RUN npm", "COPY not-there.txt .\nRUN npm")
 
 
 _ONE_OFF = "com.docker.compose.oneoff"
@@ -349,8 +349,8 @@ class EmbeddedStack(Stack):
     def running_instead(self, app: str, *argv: str) -> AbstractContextManager[None]:
         return self._declared(app, "run", json.dumps(argv))
 
-    def not_building(self, app: str) -> AbstractContextManager[None]:
-        return self._declared(app, "install", "cat not-there.txt")
+    def not_building(self) -> AbstractContextManager[None]:
+        return self._declared("sso", "build", "cat not-there.txt")
 
     def _declared(self, app: str, key: str, value: str) -> AbstractContextManager[None]:
         text = (self.folder / "invoke.yaml").read_text(encoding="utf-8")
