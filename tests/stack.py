@@ -311,9 +311,10 @@ class EmbeddedStack(Stack):
         found: dict[int, set[str]] = {}
         for process, _, _ in self._found():
             for one in (process, *process.children(recursive=True)):
-                for connection in one.net_connections(kind="tcp"):
-                    if connection.status == psutil.CONN_LISTEN:
-                        found.setdefault(connection.laddr.port, set()).add(connection.laddr.ip)
+                with suppress(psutil.NoSuchProcess):  # the database's workers come and go
+                    for connection in one.net_connections(kind="tcp"):
+                        if connection.status == psutil.CONN_LISTEN:
+                            found.setdefault(connection.laddr.port, set()).add(connection.laddr.ip)
         return found
 
     def remaining_processes(self) -> list[str]:
