@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from invoke.collection import Collection
 from invoke.context import Context
+from invoke.exceptions import Exit
 from invoke.tasks import task
 
 if TYPE_CHECKING:
@@ -19,6 +20,9 @@ ROOT = Path(__file__).resolve().parent
 RUNTIME = {"runtime": "where services run: compose, embedded, or auto (default: the setting, else auto)"}
 VERBOSE = {"verbose": "show what the tools print while they work"}
 WITH = {"with_": "an optional service to start too, e.g. pgadmin (may be given several times)"}
+LAYOUT = {"layout": "where owners keep their tables: shared, schemas or databases (default: the setting, else shared)"}
+ACCEPT = {"accept_data_loss": "migrate even where an owner's own rows are lost, which is said row by row"}
+AS = {"as_": "the owner to be (default: the tasks' own role, a superuser)"}
 JSON = {"json": "print one JSON object on stdout"}
 
 
@@ -27,26 +31,27 @@ def opened(
     c: Context,
     runtime: str = "",
     *,
-    quick: bool = False,
     verbose: bool = False,
-    with_: Sequence[str] = (),
     as_json: bool = False,
+    **flags: Any,
 ) -> Iterator[Boot]:
-    """The stack of this folder; errors end the task with their exit code."""
+    """The stack of this folder; errors end the task with their exit code. `flags`: those of `open_boot`."""
     from scripts.bootorder.console import Console
     from scripts.bootorder.opening import open_boot
     from scripts.bootorder.program import configuration, translated
 
     console = Console(verbose=verbose)
     with translated(console, as_json=as_json):
-        yield open_boot(ROOT, configuration(c), console, runtime, quick=quick, asked_for=with_)
+        yield open_boot(ROOT, configuration(c), console, runtime, **flags)
 
 
-def run_stage(c: Context, name: str, runtime: str, verbose: bool, with_: Sequence[str] = ()) -> None:
+def run_stage(
+    c: Context, name: str, runtime: str, verbose: bool, *, layout: str = "", with_: Sequence[str] = ()
+) -> None:
     """One stage as a task of its own."""
     from scripts.bootorder.opening import run_stages
 
-    with opened(c, runtime, verbose=verbose, with_=with_) as boot:
+    with opened(c, runtime, layout=layout, verbose=verbose, asked_for=with_) as boot:
         run_stages(boot, [name], dry=c.config.run.dry)
 
 
@@ -65,7 +70,7 @@ def clean(c: Context, runtime: str = "", verbose: bool = False) -> None:
 @task(help=WITH | RUNTIME | VERBOSE, iterable=["with_"])
 def db_up(c: Context, with_: list[str], runtime: str = "", verbose: bool = False) -> None:
     """Start the database and what stands beside it."""
-    run_stage(c, "db-up", runtime, verbose, with_)
+    run_stage(c, "db-up", runtime, verbose, with_=with_)
 
 
 @task(help=RUNTIME | VERBOSE)
@@ -74,28 +79,70 @@ def wait_db(c: Context, runtime: str = "", verbose: bool = False) -> None:
     run_stage(c, "wait-db", runtime, verbose)
 
 
-@task(help=RUNTIME | VERBOSE)
-def migrate(c: Context, runtime: str = "", verbose: bool = False) -> None:
+@task(
+    help={
+        "assign": "give tables that belong to nobody to the owner whose tool makes them",
+        "move_to": "move every owner's tables to where this layout has them: schemas or shared",
+    }
+    | LAYOUT
+    | RUNTIME
+    | VERBOSE
+)
+def guard(
+    c: Context, assign: bool = False, move_to: str = "", layout: str = "", runtime: str = "", verbose: bool = False
+) -> None:
+    """Make each owner's role, schema and rights, and the event triggers."""
+    from scripts.bootorder.opening import run_guard
+
+    with opened(c, runtime, layout=layout, verbose=verbose) as boot:
+        run_guard(boot, assign=assign, move_to=move_to, dry=c.config.run.dry)
+
+
+@task(help={"plan": "only say what would change, and touch nothing"} | ACCEPT | LAYOUT | RUNTIME | VERBOSE | JSON)
+def migrate(
+    c: Context,
+    plan: bool = False,
+    accept_data_loss: bool = False,
+    layout: str = "",
+    runtime: str = "",
+    verbose: bool = False,
+    json: bool = False,
+) -> None:
     """Run each owner's schema tool and verify the catalog."""
-    run_stage(c, "migrate", runtime, verbose)
+    from scripts.bootorder.opening import run_stages, show_changes
+
+    with opened(c, runtime, layout=layout, verbose=verbose, as_json=json, accept_data_loss=accept_data_loss) as boot:
+        if plan:
+            show_changes(boot, as_json=json)
+        else:
+            run_stages(boot, ["migrate"], dry=c.config.run.dry, as_json=json)
 
 
-@task(help=RUNTIME | VERBOSE)
-def seed(c: Context, runtime: str = "", verbose: bool = False) -> None:
+@task(help=LAYOUT | RUNTIME | VERBOSE | JSON)
+def check_models(c: Context, layout: str = "", runtime: str = "", verbose: bool = False, json: bool = False) -> None:
+    """Look whether create_all knows every model, without a database."""
+    from scripts.bootorder.opening import show_models
+
+    with opened(c, runtime, layout=layout, verbose=verbose, as_json=json) as boot:
+        show_models(boot, as_json=json)
+
+
+@task(help=LAYOUT | RUNTIME | VERBOSE)
+def seed(c: Context, layout: str = "", runtime: str = "", verbose: bool = False) -> None:
     """Run each owner's seed, once."""
-    run_stage(c, "seed", runtime, verbose)
+    run_stage(c, "seed", runtime, verbose, layout=layout)
 
 
-@task(help=WITH | RUNTIME | VERBOSE, iterable=["with_"])
-def apps_up(c: Context, with_: list[str], runtime: str = "", verbose: bool = False) -> None:
+@task(help=WITH | LAYOUT | RUNTIME | VERBOSE, iterable=["with_"])
+def apps_up(c: Context, with_: list[str], layout: str = "", runtime: str = "", verbose: bool = False) -> None:
     """Start the other services."""
-    run_stage(c, "apps-up", runtime, verbose, with_)
+    run_stage(c, "apps-up", runtime, verbose, layout=layout, with_=with_)
 
 
-@task(help=WITH | RUNTIME | VERBOSE, iterable=["with_"])
-def wait_apps(c: Context, with_: list[str], runtime: str = "", verbose: bool = False) -> None:
+@task(help=WITH | LAYOUT | RUNTIME | VERBOSE, iterable=["with_"])
+def wait_apps(c: Context, with_: list[str], layout: str = "", runtime: str = "", verbose: bool = False) -> None:
     """Wait until every app is healthy."""
-    run_stage(c, "wait-apps", runtime, verbose, with_)
+    run_stage(c, "wait-apps", runtime, verbose, layout=layout, with_=with_)
 
 
 @task(
@@ -105,7 +152,9 @@ def wait_apps(c: Context, with_: list[str], runtime: str = "", verbose: bool = F
         "logs": "follow the logs afterwards (Ctrl-C ends the following, not the stack)",
         "until": "the last stage to run, e.g. migrate",
     }
+    | ACCEPT
     | WITH
+    | LAYOUT
     | RUNTIME
     | VERBOSE
     | JSON,
@@ -117,6 +166,8 @@ def start(
     clean: bool = False,
     quick: bool = False,
     logs: bool = False,
+    accept_data_loss: bool = False,
+    layout: str = "",
     runtime: str = "",
     until: str = "",
     json: bool = False,
@@ -125,32 +176,65 @@ def start(
     """Boot the whole stack, stage by stage, in the safe order."""
     from scripts.bootorder.opening import follow_logs, start_stack
 
-    with opened(c, runtime, quick=quick, verbose=verbose, with_=with_, as_json=json) as boot:
+    flags = {"layout": layout, "quick": quick, "accept_data_loss": accept_data_loss, "asked_for": with_}
+    with opened(c, runtime, verbose=verbose, as_json=json, **flags) as boot:
         start_stack(boot, with_clean=clean, until=until, as_json=json, dry=c.config.run.dry)
         if logs and not c.config.run.dry:
             follow_logs(boot)
 
 
-@task(
-    help={"clean": "as in start", "quick": "as in start", "until": "as in start"} | JSON,
-)
-def plan(c: Context, clean: bool = False, quick: bool = False, until: str = "", json: bool = False) -> None:
-    """Print the stages of a start with their cause, and touch nothing."""
-    from scripts.bootorder.console import Console
-    from scripts.bootorder.opening import show_plan
-    from scripts.bootorder.program import translated
+@task(help={"clean": "as in start", "quick": "as in start", "until": "as in start"} | LAYOUT | RUNTIME | JSON)
+def plan(
+    c: Context,
+    clean: bool = False,
+    quick: bool = False,
+    until: str = "",
+    layout: str = "",
+    runtime: str = "",
+    json: bool = False,
+) -> None:
+    """Print the stages of a start with their cause, and what each owner's tool would change; touch nothing."""
+    from scripts.bootorder.opening import show_whole_plan
 
-    console = Console()
-    with translated(console, as_json=json):
-        show_plan(console, with_clean=clean, quick=quick, until=until, as_json=json)
+    with opened(c, runtime, layout=layout, quick=quick, as_json=json) as boot:
+        show_whole_plan(boot, with_clean=clean, until=until, as_json=json)
 
 
-@task(help=RUNTIME | JSON)
-def status(c: Context, runtime: str = "", json: bool = False) -> None:
+@task(help=LAYOUT | RUNTIME | JSON)
+def tables(c: Context, layout: str = "", runtime: str = "", json: bool = False) -> None:
+    """List every table with its owner, rows and size; what is missing or nobody's is marked."""
+    from scripts.bootorder.opening import show_tables
+
+    with opened(c, runtime, layout=layout, as_json=json) as boot:
+        show_tables(boot, as_json=json)
+
+
+@task(help=AS | LAYOUT | RUNTIME)
+def url(c: Context, as_: str = "", layout: str = "", runtime: str = "") -> None:
+    """Print a connection URL with its password, for a tool that is run by hand."""
+    from scripts.bootorder.opening import show_url
+
+    with opened(c, runtime, layout=layout) as boot:
+        show_url(boot, as_)
+
+
+@task(help={"command": "one statement instead of a shell"} | AS | LAYOUT | RUNTIME)
+def psql(c: Context, as_: str = "", command: str = "", layout: str = "", runtime: str = "") -> None:
+    """Open psql on the database, as an owner or as the tasks do."""
+    from scripts.bootorder.opening import open_shell
+
+    with opened(c, runtime, layout=layout) as boot:
+        code = open_shell(boot, as_, command)
+    if code:
+        raise Exit(code=code)
+
+
+@task(help=LAYOUT | RUNTIME | JSON)
+def status(c: Context, layout: str = "", runtime: str = "", json: bool = False) -> None:
     """Show services with health and URL, owners with their tables."""
     from scripts.bootorder.opening import show_status
 
-    with opened(c, runtime, as_json=json) as boot:
+    with opened(c, runtime, layout=layout, as_json=json) as boot:
         show_status(boot, as_json=json)
 
 
@@ -191,7 +275,27 @@ def test(c: Context, session: list[str]) -> None:
         run_nox(ROOT, session)
 
 
-ns = Collection(stop, clean, db_up, wait_db, migrate, seed, apps_up, wait_apps, start, status, logs, doctor, plan, test)
+ns = Collection(
+    stop,
+    clean,
+    db_up,
+    wait_db,
+    guard,
+    migrate,
+    check_models,
+    seed,
+    apps_up,
+    wait_apps,
+    start,
+    status,
+    tables,
+    url,
+    psql,
+    logs,
+    doctor,
+    plan,
+    test,
+)
 
 if __name__ == "__main__":
     from scripts.bootorder.program import main

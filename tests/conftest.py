@@ -8,8 +8,17 @@ from collections.abc import Iterator
 from functools import cache
 
 import pytest
+from hypothesis import settings
 
+from tests.reports import Report
 from tests.stack import STACKS, ComposeStack, Stack
+
+# No deadline: a busy machine is not a bug. Nothing is kept between runs, and in CI every run tries the same cases.
+settings.register_profile(
+    "quick", max_examples=50, deadline=None, database=None, print_blob=True, derandomize="CI" in os.environ
+)
+settings.register_profile("thorough", settings.get_profile("quick"), max_examples=1000, derandomize=False)
+settings.load_profile("quick")
 
 
 @cache
@@ -33,6 +42,24 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--runtime", choices=list(STACKS), default="compose", help="what the boot and browser tests boot on"
     )
+    parser.addoption("--report", metavar="NAME", help="leave .bootorder/reports/NAME.json: what became of this run")
+
+
+_REPORT = pytest.StashKey[Report]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if name := config.getoption("--report"):
+        seed = config.getoption("--hypothesis-seed", None)
+        config.stash[_REPORT] = Report(name, int(seed) if seed else None)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, exitstatus: int, config: pytest.Config) -> None:
+    if made := config.stash.get(_REPORT, None):
+        made.ok = exitstatus == pytest.ExitCode.OK
+        told = {what: len(terminalreporter.stats.get(what, ())) for what in ("passed", "failed", "error", "skipped")}
+        made.counts = {what: count for what, count in told.items() if count or what == "passed"}
+        terminalreporter.write_line(made.end())
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

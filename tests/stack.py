@@ -120,14 +120,14 @@ class Stack(ABC):
     def url(self, service: str, path: str = "") -> str:
         return f"http://localhost:{self.ports[f'{service.upper()}_PORT']}{path}"
 
-    def query(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
-        """Rows, asked as the admin over TCP."""
+    def query(self, statement: str, *values: object, owner: str = "") -> list[tuple[Any, ...]]:
+        """Rows, asked as the admin, or as an owner, over TCP."""
         with psycopg.connect(
             host="127.0.0.1",
             port=self.ports["POSTGRES_PORT"],
             dbname="taskflow",
-            user="taskflow",
-            password=self.secret("POSTGRES_PASSWORD"),
+            user=owner or "taskflow",
+            password=self.secret(f"{owner.upper()}_DB_PASSWORD" if owner else "POSTGRES_PASSWORD"),
             autocommit=True,
         ) as connection:
             cursor = connection.execute(statement.encode(), values or None)

@@ -42,8 +42,7 @@ async def create_tables(engine: AsyncEngine) -> list[str]:
             await connection.execute(text("SET LOCAL lock_timeout = '10s'"))
             await connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
             missing = await missing_tables(connection)
-            if missing:
-                await connection.run_sync(SQLModel.metadata.create_all)
+            await connection.run_sync(SQLModel.metadata.create_all)
     except (SQLAlchemyError, OSError) as error:
         raise StartError(f"cannot make the tables: {reason(error)}") from error
     return missing

@@ -5,19 +5,21 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
 from . import env_file
 from .console import Console
-from .database import Target
-from .errors import BootError, SettingsError, command
+from .database import Target, migration_lock
+from .errors import BootError, NotReadyError, SettingsError, command
 from .owners import Owner
-from .probes import Clock
+from .places import Place, places
+from .probes import Clock, Failed, Ready
 from .processes import Processes
 from .runtimes.base import Runtime, Service
-from .settings import AppSettings, Settings, unknown
+from .settings import AppSettings, LayoutName, Settings, unknown
 
 STATE_FOLDER = ".bootorder"
 
@@ -32,7 +34,9 @@ class Boot:
     processes: Processes
     console: Console
     clock: Clock
+    layout: LayoutName = "shared"
     quick: bool = False
+    accept_data_loss: bool = False
     asked_for: Collection[str] = ()  # optional services to start too
     flags: Mapping[str, Sequence[str]] = field(default_factory=dict)  # --runtime and --with, as they were given
     elsewhere: Callable[[], BootError | None] = lambda: None  # whether the other runtime runs this stack
@@ -47,9 +51,20 @@ class Boot:
     def env_path(self) -> Path:
         return self.root / ".env"
 
+    @property
+    def secrets(self) -> Sequence[str]:
+        """The variables that .env must have."""
+        owners = [place.password for place in self.places.values()]
+        return list(dict.fromkeys([self.settings.database.password, *owners, *self.settings.secrets]))
+
+    @cached_property
+    def places(self) -> Mapping[str, Place]:
+        """Where each owner lives, in the order in which they migrate."""
+        return places(self.settings, self.layout)
+
     @cached_property
     def owners(self) -> Sequence[Owner]:
-        return [Owner(name, settings, self) for name, settings in self.settings.owners.items()]
+        return [Owner(place, self.settings.owners[name], self) for name, place in self.places.items()]
 
     @cached_property
     def beside(self) -> Sequence[str]:
@@ -69,11 +84,6 @@ class Boot:
         declared = self.runtime.declared()
         wanted = [name for name in declared if name not in others and self._is_wanted(name)]
         return {name: self.settings.apps.get(name, AppSettings()) for name in wanted}
-
-    @property
-    def secrets(self) -> Sequence[str]:
-        """The variables that .env must have."""
-        return list(dict.fromkeys([self.settings.database.password, *self.settings.secrets]))
 
     def check(self) -> None:
         """Raises what a boot would fail with later, when the stack has been stopped already or its data are gone."""
@@ -127,6 +137,26 @@ class Boot:
             )
         password = env_file.secret(self.env_path, database.password)
         return Target(address.host, address.port, database.name, database.user, password)
+
+    def require_database(self) -> Target:
+        """The database, if it answers now; otherwise names the stage that makes it do so."""
+        target = self.target()
+        look = target.look()
+        if isinstance(look, Ready):
+            return target
+        if isinstance(look, Failed):
+            raise look.error
+        raise NotReadyError(
+            "the database does not answer",
+            expected=f"an answer on {target.address}",
+            seen=look.seen,
+            hint=f"start it first: {command('db-up wait-db')}",
+            first=("db-up", "wait-db"),
+        )
+
+    def locked(self, target: Target) -> AbstractContextManager[str]:
+        """One at a time of guard, migrate and seed, whoever runs them and from where. See `migration_lock`."""
+        return migration_lock(target, self.settings.database.lock_wait, self.console.note)
 
     def database_service(self) -> Service:
         return self.runtime.services()[self.settings.database.service]

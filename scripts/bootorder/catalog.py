@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import psycopg
 from psycopg import sql
 
+# Each counted table holds a lock until its query has ended, of which a server has some thousands.
+_COUNTED_AT_ONCE = 500
+_SHOWN = 20
+_WITH_PAGES = """
+    select n.nspname::text, c.relname::text
+    from unnest(%s::text[], %s::text[]) as wanted (schema, name)
+    join pg_namespace n on n.nspname = wanted.schema
+    join pg_class c on c.relnamespace = n.oid and c.relname = wanted.name
+    where c.relkind in ('p', 'f') or pg_relation_size(c.oid) > 0
+"""
+
 QUERY = Path(__file__).with_name("catalog.sql").read_text(encoding="utf-8")
 
 
-@dataclass(frozen=True, order=True)
-class Key:
+class Key(NamedTuple):
     """One object: its kind, its schema, the relation it belongs to (or is), its own name."""
 
     kind: str
@@ -42,6 +52,10 @@ class Catalog:
     def tables(self) -> list[tuple[str, str]]:
         return sorted((key.schema, key.relation) for key in self.objects if key.kind == "table")
 
+    def of(self, role: str) -> Catalog:
+        """The part that belongs to this role."""
+        return self.only((k.schema, k.relation) for k, v in self.objects.items() if k.kind == "owner" and v == role)
+
     def only(self, relations: Iterable[tuple[str, str]]) -> Catalog:
         """The part that belongs to these relations."""
         wanted = set(relations)
@@ -62,8 +76,14 @@ class Catalog:
 def read(connection: psycopg.Connection[tuple[object, ...]]) -> Catalog:
     """The whole catalog in one query (10 tables: about 5 ms), without PostgreSQL's own schemas and ours."""
     rows = connection.execute(QUERY.encode()).fetchall()
-    # Definitions of several lines (views, policies, checks) become one, for a difference is a line.
-    return Catalog.from_data((*names, " ".join(str(text).split())) for *names, text in rows)
+    found = {Key(*map(str, row[:4])): str(row[4]) for row in rows}
+    # The name of a role is no definition: it is compared with what the settings say.
+    return Catalog({key: text if key.kind == "owner" else _one_line(text) for key, text in found.items()})
+
+
+def _one_line(text: str) -> str:
+    """Definitions of several lines (views, policies, checks) become one, for a difference is a line."""
+    return " ".join(text.split()) if "\n" in text or "  " in text or text != text.strip() else text
 
 
 def count_rows(
@@ -71,13 +91,27 @@ def count_rows(
 ) -> dict[tuple[str, str], int]:
     """Exact row counts: an estimate would not notice one lost row."""
     tables = list(tables)
-    if not tables:
-        return {}
+    counts = dict.fromkeys(tables, 0)
+    filled = _with_pages(connection, tables)
     one = sql.SQL("select {}::int, count(*) from {}")
-    query = sql.SQL(" union all ").join(
-        one.format(sql.Literal(position), sql.Identifier(*table)) for position, table in enumerate(tables)
-    )
-    return {tables[int(str(position))]: int(str(count)) for position, count in connection.execute(query)}
+    for start in range(0, len(filled), _COUNTED_AT_ONCE):
+        some = filled[start : start + _COUNTED_AT_ONCE]
+        query = sql.SQL(" union all ").join(
+            one.format(sql.Literal(position), sql.Identifier(*table)) for position, table in enumerate(some)
+        )
+        for position, count in connection.execute(query):
+            counts[some[int(str(position))]] = int(str(count))
+    return counts
+
+
+def _with_pages(
+    connection: psycopg.Connection[tuple[object, ...]], tables: list[tuple[str, str]]
+) -> list[tuple[str, str]]:
+    """Those that can have rows: a table of no size has none. A foreign one has its rows elsewhere."""
+    if not tables:
+        return []
+    rows = connection.execute(_WITH_PAGES, [[schema for schema, _ in tables], [name for _, name in tables]])
+    return [(str(schema), str(name)) for schema, name in rows]
 
 
 def row_versions(connection: psycopg.Connection[tuple[object, ...]], tables: Iterable[tuple[str, str]]) -> int:
@@ -98,7 +132,10 @@ def differences(expected: Catalog, seen: Catalog) -> list[str]:
     lines = []
     gone = {(k.schema, k.relation) for k in expected.objects if k.kind == "table" and k not in seen.objects}
     new = {(k.schema, k.relation) for k in seen.objects if k.kind == "table" and k not in expected.objects}
+    anywhere = expected.relations() & seen.relations()
     for key in sorted({*expected.objects, *seen.objects}):
+        if key.kind == "owner" and (key.schema, key.relation) not in anywhere:
+            continue  # said by what it is the owner of
         before, after = expected.objects.get(key), seen.objects.get(key)
         hidden = (key.schema, key.relation) in (gone if after is None else new)
         if before == after or (hidden and key.kind != "table"):
@@ -108,3 +145,9 @@ def differences(expected: Catalog, seen: Catalog) -> list[str]:
         if after is not None:
             lines.append(f"+ {key} {after}".rstrip())
     return lines
+
+
+def shortened(lines: Sequence[str]) -> list[str]:
+    """The first ones, and how many more there are."""
+    more = len(lines) - _SHOWN
+    return [*lines[:_SHOWN], *([f"... and {more} more"] if more > 0 else [])]

@@ -7,7 +7,34 @@ with relation as (
     where n.nspname !~ '^pg_' and n.nspname not in ('information_schema', 'bootorder')
       -- what an extension brought is nobody's table
       and not exists (select from pg_depend d where d.classid = 'pg_class'::regclass and d.objid = c.oid and d.deptype = 'e')
+),
+type as (
+    select y.*, n.nspname::text as schema, y.typname::text as name
+    from pg_type y
+    join pg_namespace n on n.oid = y.typnamespace
+    left join pg_class c on c.oid = y.typrelid
+    where n.nspname !~ '^pg_' and n.nspname not in ('information_schema', 'bootorder')
+      -- not the row type of a table
+      and coalesce(c.relkind, 'c') = 'c'
+      and not exists (select from pg_depend d where d.classid = 'pg_type'::regclass and d.objid = y.oid and d.deptype = 'e')
+),
+function as (
+    select p.*, n.nspname::text as schema,
+           format('%s(%s)', p.proname, pg_get_function_identity_arguments(p.oid)) as name
+    from pg_proc p
+    join pg_namespace n on n.oid = p.pronamespace
+    where n.nspname !~ '^pg_' and n.nspname not in ('information_schema', 'bootorder')
+      and not exists (select from pg_depend d where d.classid = 'pg_proc'::regclass and d.objid = p.oid and d.deptype in ('e', 'i'))
 )
+select 'owner', schema, name, name, pg_get_userbyid(relowner)::text from relation r
+where relkind in ('r', 'p', 'f', 'v', 'm')
+   or relkind = 'S' and not exists (select from pg_depend d where d.classid = 'pg_class'::regclass and d.objid = r.oid
+                                    and d.refclassid = 'pg_class'::regclass and d.deptype in ('a', 'i'))
+union all
+select 'owner', schema, name, name, pg_get_userbyid(typowner)::text from type where typtype in ('e', 'd', 'c', 'r')
+union all
+select 'owner', schema, name, name, pg_get_userbyid(proowner)::text from function
+union all
 select 'table', schema, name, name, '' from relation where relkind in ('r', 'p', 'f')
 union all
 select 'unlogged table', schema, name, name, '' from relation where relkind = 'r' and relpersistence = 'u'
@@ -52,7 +79,8 @@ union all
 select 'trigger', r.schema, r.name, t.tgname::text,
        pg_get_triggerdef(t.oid)
        || case t.tgenabled when 'D' then ' disabled' when 'R' then ' on replicas' when 'A' then ' always' else '' end
-from relation r join pg_trigger t on t.tgrelid = r.oid where not t.tgisinternal
+from relation r join pg_trigger t on t.tgrelid = r.oid
+where not t.tgisinternal and t.tgfoid not in (select oid from pg_proc where pronamespace = to_regnamespace('bootorder'))
 union all
 select 'policy', r.schema, r.name, p.polname::text,
        concat_ws(' ',
@@ -75,7 +103,25 @@ left join pg_depend d on d.classid = 'pg_class'::regclass and d.objid = r.oid
      and d.refclassid = 'pg_class'::regclass and d.deptype in ('a', 'i')
 left join pg_class t on t.oid = d.refobjid
 union all
-select 'enum', n.nspname::text, y.typname::text, y.typname::text,
-       coalesce((select string_agg(quote_literal(e.enumlabel), ', ' order by e.enumsortorder) from pg_enum e where e.enumtypid = y.oid), '')
-from pg_type y join pg_namespace n on n.oid = y.typnamespace
-where y.typtype = 'e' and n.nspname !~ '^pg_' and n.nspname not in ('information_schema', 'bootorder')
+select 'enum', schema, name, name,
+       coalesce((select string_agg(quote_literal(e.enumlabel), ', ' order by e.enumsortorder)
+                 from pg_enum e where e.enumtypid = y.oid), '')
+from type y where typtype = 'e'
+union all
+select 'domain', schema, name, name,
+       concat_ws(' ', format_type(y.typbasetype, y.typtypmod), case when y.typnotnull then 'not null' end,
+           'default ' || y.typdefault,
+           (select string_agg(pg_get_constraintdef(k.oid), ' ' order by k.conname)
+            from pg_constraint k where k.contypid = y.oid and k.contype = 'c'))
+from type y where typtype = 'd'
+union all
+select 'type', schema, name, name,
+       coalesce((select string_agg(format('%I %s', a.attname, format_type(a.atttypid, a.atttypmod)), ', ' order by a.attnum)
+                 from pg_attribute a where a.attrelid = y.typrelid and a.attnum > 0 and not a.attisdropped), '')
+from type y where typtype = 'c'
+union all
+select 'range', schema, name, name, (select format_type(r.rngsubtype, null) from pg_range r where r.rngtypid = y.oid)
+from type y where typtype = 'r'
+union all
+select 'function', schema, name, name, md5(concat(prosrc, pg_get_function_result(oid), prolang, provolatile, prosecdef, proconfig))
+from function

@@ -7,12 +7,13 @@ from pathlib import Path
 
 from .console import Console
 from .errors import MachineError, command
+from .places import places
 from .processes import Processes
 from .runtimes.base import Runtime
 from .runtimes.compose import COMPOSE_FILES, ComposeRuntime
 from .runtimes.embedded.runtime import EmbeddedRuntime
 from .runtimes.engine import Engine
-from .settings import Settings, runtime_name
+from .settings import LayoutName, Settings, runtime_name
 
 # An engine that is there answers in milliseconds.
 _ENGINE_SECONDS = 1
@@ -29,12 +30,15 @@ class Choice:
 class Runtimes:
     """Those that this stack can be booted with."""
 
-    def __init__(self, root: Path, state: Path, settings: Settings, processes: Processes, console: Console) -> None:
+    def __init__(
+        self, root: Path, state: Path, settings: Settings, processes: Processes, console: Console, layout: LayoutName
+    ) -> None:
         self._settings = settings
         self._has_compose_file = any((root / name).exists() for name in COMPOSE_FILES)
+        variables = {place.database_variable: place.database for place in places(settings, layout).values()}
         instead = f"boot without Docker: {command('start --runtime embedded')}" if settings.processes else ""
-        self._compose = ComposeRuntime(root, processes, instead)
-        self._embedded = EmbeddedRuntime(root, state, settings, processes, console.note)
+        self._compose = ComposeRuntime(root, processes, instead, variables)
+        self._embedded = EmbeddedRuntime(root, state, settings, processes, console.note, variables)
 
     def choose(self, wanted: str) -> Choice:
         """`wanted`: the flag; where it is empty the setting decides."""

@@ -5,16 +5,17 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import platform
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import LiteralString
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import psycopg
 from psycopg import sql
 
-from .errors import LockedError, NotReadyError, command
+from .errors import LockedError, NotReadyError, SettingsError, command
 from .probes import Failed, Look, NotYet, Ready
 
 # libpq gives no SQLSTATE for a refused connection, so the server's English words are all there is. In another
@@ -47,7 +48,7 @@ class Target:
     @property
     def url(self) -> str:
         """For people and `--json`: without the password."""
-        return f"postgresql://{quote(self.user)}@{self.address}/{quote(self.name)}"
+        return f"postgresql://{quote(self.user, safe='')}@{self.address}/{quote(self.name)}"
 
     def connect(self, *, autocommit: bool = True) -> psycopg.Connection[tuple[object, ...]]:
         """A connection for queries of ours."""
@@ -60,7 +61,7 @@ class Target:
                 password=self.password,
                 connect_timeout=3,
                 options="-c client_min_messages=warning",
-                application_name=f"bootorder {os.getpid()}",
+                application_name=me(),
                 autocommit=autocommit,
             )
 
@@ -97,6 +98,11 @@ class Target:
         return NotYet(seen)
 
 
+def me() -> str:
+    """As the server shows it to others who wait; it keeps 63 bytes."""
+    return f"bootorder on {platform.node()[:30]}, process {os.getpid()}"
+
+
 @contextlib.contextmanager
 def _without_libpq_variables() -> Iterator[None]:
     """Keep PGSERVICE, PGSSLMODE and the like of the caller's shell out of our connections.
@@ -113,40 +119,85 @@ def _without_libpq_variables() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def migration_lock(target: Target) -> Iterator[None]:
-    """One migration at a time per database, whoever starts it and from where.
+def migration_lock(target: Target, wait: float, say: Callable[[str], None]) -> Iterator[str]:
+    """One migration at a time per database, whoever starts it and from where. Yields who was waited for, or nothing.
 
-    A session lock: the server frees it when its holder dies, which a row in a table would not.
+    A session lock: the server frees it when its holder dies, which a row in a table would not. It is held in the
+    database `postgres`, as a database that somebody is connected to cannot be cloned.
     """
-    with target.connect() as connection:
-        taken = connection.execute("select pg_try_advisory_lock(hashtext('bootorder'))").fetchone()
-        if taken != (True,):
-            raise LockedError(
-                "another migration is under way in this database",
-                seen=_holder(connection),
-                hint="wait until it has ended, then run this again",
-            )
+    key = f"bootorder {target.name}"
+    with _lock_holder(target).connect() as connection:
+        refuse_pooler(connection)
+        held_by = ""
+        if connection.execute(_TRY_LOCK, [key]).fetchone() != (True,):
+            held_by = _holder(connection, key)
+            say(f"waiting for {held_by}")
+            _wait_for_lock(connection, key, wait)
         try:
-            yield
+            yield held_by
         finally:
             # At once: the server may notice later that the connection is closed. A broken one has freed it already.
             with contextlib.suppress(psycopg.Error):
-                connection.execute("select pg_advisory_unlock(hashtext('bootorder'))")
+                connection.execute("select pg_advisory_unlock(hashtextextended(%s, 0))", [key])
 
 
-def _holder(connection: psycopg.Connection[tuple[object, ...]]) -> str:
-    row = connection.execute(
-        "select a.application_name, a.pid, a.backend_start::timestamp(0) from pg_locks l"
-        " join pg_stat_activity a using (pid) where l.locktype = 'advisory' and l.granted"
-        " and l.objid = hashtext('bootorder')::oid and l.database = (select oid from pg_database"
-        " where datname = current_database())"
-    ).fetchone()
-    return f"{row[0] or 'a connection'} (server process {row[1]}, since {row[2]} server time)" if row else ""
+_TRY_LOCK = "select pg_try_advisory_lock(hashtextextended(%s, 0))"
+_HOLDER = """
+    select a.application_name, a.backend_start::timestamp(0), a.pid
+    from pg_locks l join pg_stat_activity a using (pid)
+    where l.locktype = 'advisory' and l.granted
+      and l.database = (select oid from pg_database where datname = current_database())
+      and (l.classid::bigint << 32) | l.objid::bigint = hashtextextended(%s, 0)
+"""
+
+
+def _lock_holder(target: Target) -> Target:
+    return replace(target, name="postgres")
+
+
+def _wait_for_lock(connection: psycopg.Connection[tuple[object, ...]], key: str, wait: float) -> None:
+    connection.execute("select set_config('lock_timeout', %s, false)", [f"{round(wait * 1000)}ms"])
+    try:
+        connection.execute("select pg_advisory_lock(hashtextextended(%s, 0))", [key])
+    except psycopg.errors.LockNotAvailable:
+        raise LockedError(
+            "another migration is under way in this database",
+            expected=f"its end within {wait:g} s (`database.lock_wait`)",
+            seen=_holder(connection, key),
+            hint="wait until it has ended, then run this again",
+        ) from None
+
+
+def _holder(connection: psycopg.Connection[tuple[object, ...]], key: str) -> str:
+    row = connection.execute(_HOLDER, [key]).fetchone()
+    return (
+        f"{row[0] or 'a connection'} (server process {row[2]}, since {row[1]} server time)"
+        if row
+        else "nobody any more"
+    )
+
+
+def refuse_pooler(connection: psycopg.Connection[tuple[object, ...]]) -> None:
+    """Raises SettingsError: a pooler such as PgBouncer may give every transaction another session.
+
+    And with it the lock to somebody else.
+
+    It makes up the process id that it tells its clients.
+    """
+    row = connection.execute("select pg_backend_pid()").fetchone()
+    if row != (connection.info.backend_pid,):
+        raise SettingsError(
+            "the tasks reach the database through a connection pooler",
+            expected="a direct connection to PostgreSQL: locks belong to a session",
+            seen=f"{connection.info.host}:{connection.info.port} says server process {connection.info.backend_pid}, the"
+            f" server {row[0] if row else 'nothing'}",
+            hint="publish PostgreSQL's own port, and let the tasks use that",
+        )
 
 
 @contextlib.contextmanager
-def scratch_database(target: Target, purpose: str) -> Iterator[Target]:
-    """An empty database on the same server, gone afterwards.
+def scratch_database(target: Target, purpose: str, *, clone: bool = False) -> Iterator[Target]:
+    """An empty database on the same server, or a clone of this one; gone afterwards.
 
     Its name follows from the database and the purpose, so that what a killed run left behind is replaced.
     """
@@ -154,15 +205,37 @@ def scratch_database(target: Target, purpose: str) -> Iterator[Target]:
     name = f"{_SCRATCH_PREFIX}{digest}"
 
     def run(statement: LiteralString) -> None:
-        with target.connect() as connection:
-            connection.execute(sql.SQL(statement).format(sql.Identifier(name)))
+        with _lock_holder(target).connect() as connection:
+            connection.execute(sql.SQL(statement).format(sql.Identifier(name), sql.Identifier(target.name)))
 
     run("drop database if exists {} with (force)")
-    run("create database {} template template0")
+    if clone:
+        try:
+            run("create database {} template {}")
+        except psycopg.errors.ObjectInUse as error:  # the server has waited 5 s for those who are about to leave
+            raise _in_use(target, error) from None
+    else:
+        run("create database {} template template0")
     try:
         yield replace(target, name=name)
     finally:
         run("drop database if exists {} with (force)")
+
+
+def _in_use(target: Target, error: psycopg.Error) -> NotReadyError:
+    query = (
+        "select distinct usename || coalesce(' (' || nullif(application_name, '') || ')', '') from pg_stat_activity"
+        " where datname = %s and usename is not null order by 1"
+    )
+    with _lock_holder(target).connect() as connection:
+        talking = [str(who) for (who,) in connection.execute(query, [target.name])]
+    return NotReadyError(
+        "somebody is connected to the database, which is to be cloned",
+        expected=f"nobody connected to {target.name}",
+        seen=", ".join(talking) or " ".join(str(error).split()),
+        hint=f"stop the apps first: {command('stop db-up wait-db')}",
+        first=("stop", "db-up", "wait-db"),
+    )
 
 
 def with_database(url: str, target: Target, *, from_host: bool = False) -> str:
@@ -178,3 +251,10 @@ def with_database(url: str, target: Target, *, from_host: bool = False) -> str:
         user, at, _ = server.rpartition("@")
         server = f"{user}{at}{target.address}"
     return f"{scheme}://{server}/{quote(target.name)}{mark}{query}"
+
+
+def user_and_database(url: str) -> tuple[str, str]:
+    """Whom a tool's URL connects as, and to which database; empty where it does not say."""
+    server, _, database = url.partition("?")[0].partition("://")[2].partition("/")
+    user = server.rpartition("@")[0].partition(":")[0]
+    return unquote(user), unquote(database)

@@ -165,7 +165,7 @@ def secret(path: Path, name: str) -> str:
 def _project_name(folder: Path) -> str:
     """Follows from the path, so that a lost .env does not hide the volumes that its passwords open."""
     readable = re.sub(r"[^a-z0-9]+", "-", folder.name.lower()).strip("-") or "stack"
-    return f"{readable}-{hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:6]}"
+    return f"{readable}-{hashlib.sha256(os.fsencode(folder.resolve())).hexdigest()[:6]}"
 
 
 def _append(path: Path, text: str) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from .boot import Boot
-from .migrate import require_database, require_tables
+from .guard.stage import require_guard
+from .migrate import require_tables
 from .outcome import Outcome
 
 
@@ -33,7 +34,8 @@ def apps_up(boot: Boot) -> Outcome:
     """Start the apps, once the owners that must migrate first have done so."""
     names = list(boot.apps)
     first = [owner for owner in boot.owners if not owner.migrator.creates_at_start]
-    target = require_database(boot)
+    target = boot.require_database()
+    require_guard(boot, target)
     boot.build([*names, *(owner.settings.service for owner in first)])
     for owner in first:
         require_tables(owner, target)

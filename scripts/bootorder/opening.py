@@ -5,9 +5,12 @@ from __future__ import annotations
 import contextlib
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+import psycopg
 
 from . import env_file
 from .boot import STATE_FOLDER, Boot
@@ -15,10 +18,11 @@ from .choosing import Runtimes
 from .console import Console
 from .errors import BootError, MachineError, SettingsError, command
 from .lock import exclusive
+from .outcome import Outcome
 from .probes import SystemClock
 from .processes import SystemProcesses
-from .settings import parse, unknown
-from .stages import Record, Stage, named, plan, run_plan
+from .settings import layout_name, parse, unknown
+from .stages import Record, Stage, as_boot_error, named, plan, run_plan
 
 _ENDING = {"stop", "clean"}  # the stages that start nothing
 
@@ -29,21 +33,30 @@ def open_boot(
     console: Console,
     runtime: str,
     *,
+    layout: str = "",
     quick: bool = False,
+    accept_data_loss: bool = False,
     asked_for: Sequence[str] = (),
 ) -> Boot:
     """Settings and runtime of the stack in `root`. Touches nothing."""
     settings = parse(config)
     processes = SystemProcesses()
-    runtimes = Runtimes(root, root / STATE_FOLDER, settings, processes, console)
+    chosen = layout_name(layout, settings)
+    runtimes = Runtimes(root, root / STATE_FOLDER, settings, processes, console, chosen)
     choice = runtimes.choose(runtime)
     if choice.why:
         console.say(f"runtime: {choice.runtime.name} ({choice.why})")
     return Boot(
         *(root, settings, choice.runtime, processes, console, SystemClock()),
+        layout=chosen,
         quick=quick,
+        accept_data_loss=accept_data_loss,
         asked_for=asked_for,
-        flags={"--runtime": [runtime] if runtime else [], "--with": list(asked_for)},
+        flags={
+            "--runtime": [runtime] if runtime else [],
+            "--layout": [layout] if layout else [],
+            "--with": list(asked_for),
+        },
         elsewhere=lambda: runtimes.elsewhere(choice.runtime),
     )
 
@@ -79,10 +92,29 @@ def _look_elsewhere(boot: Boot, names: Sequence[str]) -> None:
         boot.console.say(f"note: {trouble.message} ({trouble.seen}); {trouble.hint}")
 
 
-def run_stages(boot: Boot, names: Sequence[str], *, dry: bool) -> None:
-    """Single stages, as tasks of their own."""
+def run_guard(boot: Boot, *, assign: bool, move_to: str, dry: bool) -> None:
+    """The stage, or instead of it giving tables to their owners, or moving them to another layout."""
+    from .guard import layout, stage
+
+    if assign and move_to:
+        raise SettingsError("--assign and --move-to at once", hint="assign first, then move")
+    instead = stage.assign if assign else (lambda boot: layout.move(boot, move_to)) if move_to else None
+    run_stages(boot, ["guard"], dry=dry, instead=instead)
+
+
+def run_stages(
+    boot: Boot,
+    names: Sequence[str],
+    *,
+    dry: bool,
+    as_json: bool = False,
+    instead: Callable[[Boot], Outcome] | None = None,
+) -> None:
+    """Single stages, as tasks of their own; `instead`: what is run in their place."""
+    records: list[Record] = []
+    stages = [replace(stage, run=instead or stage.run) for stage in named(*names)]
     if dry:
-        _print_plan(boot.console, named(*names))
+        _print_plan(boot.console, stages)
         return
     with contextlib.ExitStack() as until_done:
         if _ENDING.issuperset(names):
@@ -91,7 +123,9 @@ def run_stages(boot: Boot, names: Sequence[str], *, dry: bool) -> None:
             _prepare(boot)
         until_done.enter_context(exclusive(boot.state_folder, " ".join(names)))
         _look_elsewhere(boot, names)
-        run_plan(boot, named(*names), [])
+        run_plan(boot, stages, records)
+    if as_json:
+        boot.console.data(_report(records))
 
 
 def start_stack(boot: Boot, *, with_clean: bool, until: str, as_json: bool, dry: bool) -> None:
@@ -138,14 +172,131 @@ def show_plan(console: Console, *, with_clean: bool, quick: bool, until: str, as
     """The stages of a start, without looking at anything."""
     stages = plan(with_clean=with_clean, quick=quick, until=until)
     if as_json:
-        console.data([{"stage": stage.name, "does": stage.does, "cause": stage.cause} for stage in stages])
+        console.data(_as_data(stages))
     else:
         _print_plan(console, stages)
+
+
+def _as_data(stages: Sequence[Stage]) -> list[dict[str, str]]:
+    return [{"stage": stage.name, "does": stage.does, "cause": stage.cause} for stage in stages]
 
 
 def _print_plan(console: Console, stages: Sequence[Any]) -> None:
     rows = [[str(position), stage.name, stage.does, stage.cause] for position, stage in enumerate(stages, start=1)]
     console.table(["", "stage", "does", "because"], rows)
+
+
+def show_url(boot: Boot, owner: str) -> None:
+    """A connection URL on stdout, with its password."""
+    from .access import url
+
+    with _looking(boot):
+        boot.console.line(url(boot, owner))
+
+
+def open_shell(boot: Boot, owner: str, statement: str) -> int:
+    """psql on this terminal. Returns its exit code."""
+    from .access import shell
+
+    with _looking(boot):
+        return shell(boot, owner, statement)
+
+
+def show_tables(boot: Boot, *, as_json: bool) -> None:
+    """Every table with owner, schema, rows and size."""
+    from .access import sized, tables
+
+    with _looking(boot):
+        found = tables(boot)
+    if as_json:
+        boot.console.data([table.as_data() for table in found])
+        return
+    heads = ["owner", "schema", "table", "rows", "size", ""]
+    apart = len({table.database for table in found}) > 1
+    rows = [
+        [
+            table.owner or "-",
+            f"{table.database}.{table.schema}" if apart else table.schema,
+            table.name,
+            "-" if table.rows is None else str(table.rows),
+            sized(table.bytes),
+            table.state,
+        ]
+        for table in found
+    ]
+    boot.console.table(heads, rows, asked=True)
+
+
+def show_models(boot: Boot, *, as_json: bool) -> None:
+    """The models that `create_all` knows; raises MigrationError where it would leave one out. Needs no database."""
+    owners = [owner for owner in boot.owners if owner.migrator.check_models]
+    found = []
+    if owners:
+        _prepare(boot)
+        with exclusive(boot.state_folder, "check-models"):
+            boot.build([owner.settings.service for owner in owners])
+            for owner in owners:
+                models = owner.check_models()
+                if models is None:
+                    raise SettingsError(
+                        f"{owner.name}: its models cannot be known",
+                        expected=f"`owners.{owner.name}.migrate`: python -m MODULE",
+                        seen=" ".join(owner.settings.migrate),
+                        hint="let it call Python itself, or leave this check away",
+                    )
+                boot.console.say(f"{owner.name}: {len(models)} models, all known to create_all")
+                found.append({"owner": owner.name, "models": models})
+    else:
+        boot.console.say("no owner makes its tables from models that can be forgotten (migrator sqlmodel)")
+    if as_json:
+        boot.console.data(found)
+
+
+def show_changes(boot: Boot, *, as_json: bool) -> None:
+    """For each owner what its tool would add, change and lose in the database as it is."""
+    from .trial import changes
+
+    _prepare(boot)
+    with exclusive(boot.state_folder, "migrate --plan"):
+        found = changes(boot)
+    if as_json:
+        boot.console.data(found)
+    else:
+        _print_changes(boot.console, found)
+
+
+def _print_changes(console: Console, found: Sequence[Mapping[str, Any]]) -> None:
+    for change in found:
+        lines = change["changes"]
+        console.say(f"{change['owner']}: " + (f"{len(lines)} changes" if lines else "nothing would change"))
+        for line in (*lines, *change["losses"], *change["foreign_losses"]):
+            console.say(f"  {line}")
+        if lines or change["losses"]:
+            console.say(f"  it says: {change['said']}")
+
+
+def show_whole_plan(boot: Boot, *, with_clean: bool, until: str, as_json: bool) -> None:
+    """The stages, and what each owner's tool would change where the database can be asked."""
+    from .trial import changes
+
+    stages = plan(with_clean=with_clean, quick=boot.quick, until=until)
+    found, reason = None, "the rows are given up first" if with_clean else ""
+    if not with_clean:
+        try:
+            with _looking(boot), exclusive(boot.state_folder, "plan"):
+                found = changes(boot, build=False)
+        except (BootError, OSError, psycopg.Error) as cause:
+            error = as_boot_error(cause)
+            reason = ": ".join(filter(None, (error.message, error.seen)))
+    if as_json:
+        boot.console.data({"stages": _as_data(stages), "owners": found})
+        return
+    _print_plan(boot.console, stages)
+    boot.console.say()
+    if found is None:
+        boot.console.say(f"what the owners' tools would change is not known: {reason}")
+    else:
+        _print_changes(boot.console, found)
 
 
 def show_status(boot: Boot, *, as_json: bool = False) -> None:
@@ -175,7 +326,7 @@ def _print_status(console: Console, found: Mapping[str, Any]) -> None:
         else:
             known = f"{len(owner['tables'])} tables"
             known += f", missing: {', '.join(owner['missing'])}" if owner["missing"] else ""
-        console.say(f"{owner['name']} (role {owner['role']}): {known}")
+        console.say(f"{owner['name']} (role {owner['role']}, schema {owner['schema']}): {known}")
 
 
 def follow_logs(boot: Boot, names: Sequence[str] = (), *, tail: int = 20, follow: bool = True) -> None:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import catalog, sources
 from .catalog import Catalog
-from .database import Target, scratch_database, with_database
+from .database import Target, scratch_database, user_and_database, with_database
 from .errors import GuardError, LogTail, MigrationError, SettingsError
+from .guard.roles import grant_repairs
 from .migrators import BY_NAME, Migrator
+from .places import Place
 from .processes import Completed
 from .settings import OwnerSettings
 from .sources import digest
@@ -20,18 +23,27 @@ if TYPE_CHECKING:
     from .boot import Boot
 
 
+# What a tool is pointed at that needs no database: nothing listens there, and no server has it.
+_NO_DATABASE = Target("127.0.0.1", 1, "bootorder_no_database", "", "")
+
+
 class Owner:
     """One owner in one boot."""
 
-    def __init__(self, name: str, settings: OwnerSettings, boot: Boot) -> None:
-        self.name = name
+    def __init__(self, place: Place, settings: OwnerSettings, boot: Boot) -> None:
+        self.name = place.owner
+        self.place = place
         self.settings = settings
         self.migrator: Migrator = BY_NAME[settings.migrator]
         self._boot = boot
         self._rehearsal: Catalog | None = None
 
+    def target(self, stack: Target) -> Target:
+        """The database that its tables are in, as the tasks reach it."""
+        return replace(stack, name=self.place.database)
+
     def check(self) -> None:
-        """Raises SettingsError where its commands could not be run."""
+        """Raises SettingsError where its commands could not be run, or would run as somebody else."""
         self._url()
         if self.settings.run == "host" and not self._directory().is_dir():
             raise SettingsError(
@@ -41,8 +53,9 @@ class Owner:
             )
 
     def _url(self) -> str:
-        """The database as its service is told of it."""
-        variable = self.settings.url_variable
+        """What its tool is given: this owner's role, in this owner's database."""
+        variable, place = self.settings.url_variable, self.place
+        where = f"{variable} of {self.settings.service}"
         url = self._boot.runtime.environment(self.settings.service).get(variable, "")
         if not url:
             raise SettingsError(
@@ -50,13 +63,26 @@ class Owner:
                 expected=f"{variable} in its environment, so that its tool can be pointed at a database",
                 hint=f"add {variable} to {self.settings.service}, or set `owners.{self.name}.url_variable`",
             )
+        if user_and_database(url) != (place.role, place.database):
+            seen = user_and_database(url)
+            default = self._boot.settings.database.name
+            expected = (
+                f"postgresql://{place.role}:${{{place.password}}}@...:5432/${{{place.database_variable}:-{default}}}"
+            )
+            raise SettingsError(
+                f"owner {self.name}: {where} does not connect as its own role",
+                expected=expected,
+                seen=f"the role {seen[0] or '(none)'} and the database {seen[1] or '(none)'}, not {place.role} and"
+                f" {place.database}",
+                hint=f"write it so in compose.yaml and invoke.yaml; {place.password} is made in .env",
+            )
         return url
 
     def run(self, argv: Sequence[str], database: Target | None = None) -> Completed:
         """Run one of the owner's commands at home, on the stack's database or on another one."""
         variable, url = self.settings.url_variable, self._url()
         if self.settings.run == "host":
-            database = database or self._boot.target()
+            database = database or self.target(self._boot.target())
             runtime, service = self._boot.runtime, self.settings.service
             environment = {**runtime.environment(service), **runtime.marks(service)}
             environment[variable] = with_database(url, database, from_host=True)
@@ -78,7 +104,8 @@ class Owner:
             else runtime.fingerprint(self.settings.service)
         )
         server = runtime.fingerprint(self._boot.settings.database.service)
-        return digest([made_of, server, catalog.QUERY, *self.settings.migrate]) if made_of else ""
+        home = f"{self.place.role} {self.place.schema} {self.place.needs}"
+        return digest([made_of, server, home, catalog.QUERY, *self.settings.migrate]) if made_of else ""
 
     def seed_fingerprint(self) -> str:
         """Changes also with the environment: a seed writes addresses and passwords into its rows. May be empty, too."""
@@ -98,19 +125,25 @@ class Owner:
             return None
         return Catalog.from_data(kept["catalog"])
 
-    def ever_made(self) -> set[tuple[str, str]]:
-        """What the tool made in any rehearsal here: a migration that drops or renames it drops its own."""
-        return {(schema, name) for schema, name in self._kept().get("ever", [])}
+    def rehearse(self, stack: Target) -> Catalog:
+        """Run the tool on an empty scratch database: what it leaves there is what this owner owns.
 
-    def rehearse(self, target: Target) -> Catalog:
-        """Run the tool on an empty scratch database: what it leaves there is what this owner owns."""
+        The owners whose tables it reads or refers to make theirs there first.
+        """
         known = self.rehearsed()
         if known:
             return known
+        if self.check_models() is None:
+            command = " ".join(self.settings.migrate)
+            self._boot.console.note(f"{self.name}: whether `{command}` knows every model is not looked at")
+        target = self.target(stack)
         before = _read(target)
         with scratch_database(target, self.name) as scratch:
+            self.prepare(scratch)
+            for other in self._before():
+                other.run(other.settings.migrate, scratch)
             done = self.run(self.settings.migrate, scratch)
-            made = _read(scratch)
+            made = _read(scratch).of(self.place.role)
         self._require_blindness(before, _read(target))
         claim = self.migrator.claim(done)
         if not claim.succeeded or done.code or not made.tables():
@@ -123,10 +156,45 @@ class Owner:
             )
         self._rehearsal = made
         self._cache().parent.mkdir(parents=True, exist_ok=True)
-        ever = sorted(self.ever_made() | made.relations())
-        kept = {"fingerprint": self.fingerprint(), "catalog": made.as_data(), "ever": ever}
+        kept = {"fingerprint": self.fingerprint(), "catalog": made.as_data()}
         self._cache().write_text(json.dumps(kept), encoding="utf-8")
         return made
+
+    def check_models(self) -> Sequence[str] | None:
+        """Its models, by name; None where they cannot be known. Raises MigrationError where one would get no table."""
+        check = self.migrator.check_models
+        if not check:
+            return []
+        return check(self.name, self.settings.migrate, lambda command: self.run(command, _NO_DATABASE))
+
+    def rehearsal(self, stack: Target) -> Catalog:
+        """What the tool makes; rehearsed now, under the lock, when nobody has since its sources changed."""
+        known = self.rehearsed()
+        if known:
+            return known
+        with self._boot.locked(stack):
+            return self.rehearse(stack)
+
+    def _before(self) -> Sequence[Owner]:
+        """Those that must have migrated first, in their order."""
+        needed: dict[str, None] = {}
+
+        def add(place: Place) -> None:
+            for other in place.needs:
+                if other.owner not in needed:
+                    needed[other.owner] = None
+                    add(other)
+
+        add(self.place)
+        return [owner for owner in self._boot.owners if owner.name in needed]
+
+    def prepare(self, scratch: Target) -> None:
+        """The schemas, rights and search paths of the stack's own database, which no copy of it has."""
+        places = self._boot.places.values()
+        here = [place for place in places if place.database == self.place.database]
+        with scratch.connect() as connection:
+            for repair in grant_repairs(connection, here, places):
+                connection.execute(repair.statement)
 
     def _require_blindness(self, before: Catalog, after: Catalog) -> None:
         """A rehearsal that changed the stack's own database did not go where it was sent."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import difflib
+import reprlib
 import shlex
-from collections.abc import Iterable, Mapping
-from typing import Annotated, Any, Literal, get_args
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Annotated, Any, Literal, cast, get_args
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
@@ -14,6 +15,7 @@ from .errors import SettingsError, command
 KEY = "bootorder"
 
 RuntimeName = Literal["auto", "compose", "embedded"]
+LayoutName = Literal["shared", "schemas", "databases"]
 MigratorName = Literal["drizzle", "sqlmodel", "command"]
 
 
@@ -22,17 +24,26 @@ def _as_arguments(value: object) -> object:
     return tuple(shlex.split(value)) if isinstance(value, str) else value
 
 
-Arguments = Annotated[tuple[str, ...], BeforeValidator(_as_arguments)]
+def _without_nul(text: str) -> str:
+    if "\0" in text:
+        raise ValueError("no name, path or command can have a NUL in it")
+    return text
+
+
+String = Annotated[str, AfterValidator(_without_nul)]
+Arguments = Annotated[tuple[String, ...], BeforeValidator(_as_arguments)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False, strict=True)]
-Name = Annotated[str, Field(min_length=1)]
+Name = Annotated[String, Field(min_length=1)]
 # A number, or text with `${NAME:-default}` in it, of which a number comes when .env has been read.
-Port = Annotated[str, BeforeValidator(lambda value: str(value) if type(value) is int else value), Field(min_length=1)]
-Text = Annotated[str, BeforeValidator(lambda value: str(value) if type(value) in {int, float} else value)]
+Port = Annotated[
+    String, BeforeValidator(lambda value: str(value) if type(value) is int else value), Field(min_length=1)
+]
+Text = Annotated[String, BeforeValidator(lambda value: str(value) if type(value) in {int, float} else value)]
 # It names folders and files.
 _PROCESS_NAME = r"^[^./\\][^/\\]*$"
 _VARIABLE = "^[A-Za-z_][A-Za-z0-9_]*$"
 _PATH = "^(/.*)?$"
-ProcessName = Annotated[str, Field(pattern=_PROCESS_NAME)]
+ProcessName = Annotated[String, Field(pattern=_PROCESS_NAME)]
 Variable = Annotated[str, Field(pattern=_VARIABLE)]
 
 
@@ -67,6 +78,10 @@ _PATTERNS = {
     _PATH: "should be a path that begins with `/`",
 }
 
+# What was written instead may be a whole part of the file.
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = 100
+
 
 class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -84,13 +99,18 @@ class DatabaseSettings(_Part):
     password: Variable
     beside: tuple[Name, ...] = ()
     wait: Seconds = 60
+    lock_wait: Seconds = 300
     port: Port = "5432"
     major: Annotated[int, Field(ge=14, strict=True)] = 18
     binaries: Literal["wheel", "path"] = "wheel"
 
 
 class OwnerSettings(_Part):
-    """A schema tool: how it is run, where it is at home, and how it is told which database to use."""
+    """A schema tool: how it is run, where it is at home, and how it is told which database to use.
+
+    `role`, `password`, `database` and `in_schema` follow from the owner's name where they are not given: see places.py.
+    `reads` and `references` name owners whose rows it may read, or whose tables its foreign keys may point to.
+    """
 
     migrator: MigratorName
     service: Name
@@ -98,7 +118,13 @@ class OwnerSettings(_Part):
     seed: Arguments = ()
     url_variable: Variable = "DATABASE_URL"
     run: Literal["service", "host"] = "service"
-    directory: str = ""
+    directory: String = ""
+    role: String = ""
+    password: Variable | Literal[""] = ""
+    database: Variable | Literal[""] = ""
+    in_schema: String = Field("", alias="schema")
+    reads: tuple[Name, ...] = ()
+    references: tuple[Name, ...] = ()
 
     @model_validator(mode="after")
     def _host_needs_a_directory(self) -> OwnerSettings:
@@ -133,10 +159,11 @@ class Settings(_Part):
     """One stack."""
 
     runtime: RuntimeName = "auto"
+    layout: LayoutName = "shared"
     secrets: tuple[Variable, ...] = ()
     database: DatabaseSettings
-    owners: dict[str, OwnerSettings] = {}
-    apps: dict[str, AppSettings] = {}
+    owners: dict[Name, OwnerSettings] = {}
+    apps: dict[Name, AppSettings] = {}
     processes: dict[ProcessName, ProcessSettings] = {}
 
 
@@ -164,11 +191,18 @@ def parse(config: Mapping[str, Any]) -> Settings:
 
 def runtime_name(wanted: str, settings: Settings) -> RuntimeName:
     """The flag where it is given, else the setting. Raises SettingsError on an unknown name."""
-    name = wanted or settings.runtime
-    for known in get_args(RuntimeName):
-        if name == known:
-            return known  # type: ignore[no-any-return]  # get_args is untyped
-    raise unknown("runtime", name, get_args(RuntimeName))
+    return cast("RuntimeName", _one_of("runtime", wanted or settings.runtime, get_args(RuntimeName)))
+
+
+def layout_name(wanted: str, settings: Settings) -> LayoutName:
+    """As `runtime_name`."""
+    return cast("LayoutName", _one_of("layout", wanted or settings.layout, get_args(LayoutName)))
+
+
+def _one_of(what: str, name: str, known: Sequence[str]) -> str:
+    if name not in known:
+        raise unknown(what, name, known)
+    return name
 
 
 def unknown(what: str, name: str, known: Iterable[str]) -> SettingsError:
@@ -199,7 +233,7 @@ def _problem(item: Any) -> str:
         return f"`{dotted}`: {item['ctx']['error']}"
     said = _WORDS.get(item["type"]) or _PATTERNS.get(item.get("ctx", {}).get("pattern"), "")
     words = said.format(**item.get("ctx", {})) or f"{item['msg'][:1].lower()}{item['msg'][1:]}"
-    return f"`{dotted}` {words}, not {item['input']!r}"
+    return f"`{dotted}` {words}, not {_SHORT.repr(item['input'])}"
 
 
 def _keys_beside(path: tuple[str, ...]) -> Iterable[str]:
@@ -209,4 +243,5 @@ def _keys_beside(path: tuple[str, ...]) -> Iterable[str]:
         "apps": AppSettings,
         "processes": ProcessSettings,
     }
-    return (Settings if len(path) == 1 else parts.get(path[0], Settings)).model_fields
+    fields = (Settings if len(path) == 1 else parts.get(path[0], Settings)).model_fields
+    return [field.alias or name for name, field in fields.items()]

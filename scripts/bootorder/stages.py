@@ -10,6 +10,7 @@ import psycopg
 
 from .boot import Boot
 from .errors import BootError, MachineError, NotReadyError, UserInterruptError, command
+from .guard.stage import guard
 from .lifecycle import apps_up, clean, db_up, stop
 from .migrate import migrate
 from .outcome import Outcome
@@ -33,6 +34,7 @@ STAGES: Sequence[Stage] = (
     Stage("clean", "removes what this stack ran, its data and its builds", "asked for with --clean", clean),
     Stage("db-up", "starts the database and what stands beside it", "everything else needs it", db_up),
     Stage("wait-db", "waits for a real query over TCP", "started is not ready", wait_db),
+    Stage("guard", "makes roles, schemas, grants, triggers", "no owner may harm another's tables", guard),
     Stage("migrate", "runs each owner's tool, verifies the catalog", "apps expect their tables", migrate),
     Stage("seed", "runs each owner's seed once", "rows need tables, apps expect rows", seed),
     Stage("apps-up", "starts the other services", "their owners have migrated", apps_up),
@@ -40,8 +42,11 @@ STAGES: Sequence[Stage] = (
 )
 
 
-# The tasks that have `--with`.
-_TAKES_WITH = {"db-up", "apps-up", "wait-apps"}
+# Flags that not every stage has, as a task of its own.
+_TAKES = {
+    "--with": {"db-up", "apps-up", "wait-apps"},
+    "--layout": {"guard", "migrate", "seed", "apps-up", "wait-apps"},
+}
 
 
 @dataclass(frozen=True)
@@ -102,8 +107,11 @@ def run_plan(boot: Boot, stages: Sequence[Stage], records: list[Record]) -> None
 
 def _with_flags(stage: str, boot: Boot) -> str:
     """The task of a stage as the person would have called it: Invoke's flags are those of the task before them."""
-    taken = {name: values for name, values in boot.flags.items() if name != "--with" or stage in _TAKES_WITH}
-    return shlex.join([stage, *(part for name, values in taken.items() for value in values for part in (name, value))])
+    task, *flags = stage.split()  # some need a flag of their own, e.g. `guard --assign`
+    taken = {name: values for name, values in boot.flags.items() if task in _TAKES.get(name, {task})}
+    return shlex.join(
+        [task, *flags, *(part for name, values in taken.items() for value in values for part in (name, value))]
+    )
 
 
 def as_boot_error(cause: BaseException) -> BootError:

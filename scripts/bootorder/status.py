@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 from typing import Any
 
-from . import catalog
 from .boot import Boot
 from .errors import SettingsError
+from .migrate import own_part
 from .probes import Ready
 from .runtimes.base import Address
 from .waits import health
@@ -25,29 +25,26 @@ def status(boot: Boot) -> dict[str, Any]:
     address = services[database.service].address
     target = boot.target() if services[database.service].running and address else None
     answers = target is not None and isinstance(target.look(), Ready)
-    there: set[tuple[str, str]] = set()
-    if target and answers:
-        with target.connect() as connection:
-            there = set(catalog.read(connection).tables())
     owners = []
     for owner in boot.owners:
         expected = None
         # Settings that are wrong are refused by what starts something; what runs can be seen even so.
         with contextlib.suppress(SettingsError):
-            expected = owner.rehearsed() if answers else None
+            expected = owner.rehearsed() if target and answers else None
         wanted = expected.tables() if expected else []
+        there = set(own_part(owner, target, expected).tables()) if target and expected else set()
         owners.append(
             {
                 "name": owner.name,
-                "role": database.user,
-                "schema": "public",
+                "role": owner.place.role,
+                "schema": owner.place.schema,
                 "tables": [".".join(table) for table in wanted if table in there] if expected else None,
                 "missing": [".".join(table) for table in wanted if table not in there] if expected else None,
             }
         )
     return {
         "runtime": boot.runtime.name,
-        "layout": "shared",
+        "layout": boot.layout,
         "database": {
             "host": address.host if address else None,
             "port": address.port if address else None,

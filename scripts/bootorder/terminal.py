@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import re
 
-_CODES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+# As ECMA-48 has them: a sequence, a text for the terminal (a link, the window's title), any other, or one cut off.
+_CODES = re.compile(
+    r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)|[ -/]+[0-~]|[0-OQ-WYZ\\`-~])?",
+)
 
 
 def plain(text: str) -> str:

@@ -7,7 +7,7 @@ import os
 import secrets
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -100,6 +100,16 @@ def database(server: Target) -> Iterator[Target]:
     """An empty database of its own."""
     with _own_database(server, f"test_{secrets.token_hex(4)}") as target:
         yield target
+
+
+@pytest.fixture
+def roles(server: Target) -> Iterator[Mapping[str, str]]:
+    """Names of roles for two owners, which all databases of the server share. To be asked for before a database."""
+    names = {owner: f'{owner} "{secrets.token_hex(4)}"' for owner in ("sso", "api")}
+    yield names
+    with server.connect() as connection:
+        for name in names.values():
+            connection.execute(sql.SQL("drop role if exists {}").format(sql.Identifier(name)))
 
 
 @pytest.fixture

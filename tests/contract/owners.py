@@ -10,18 +10,22 @@ from typing import Any
 from urllib.parse import quote
 
 import psycopg
+from psycopg import sql
 
 from scripts.bootorder import catalog
 from scripts.bootorder.boot import Boot
 from scripts.bootorder.console import Console
 from scripts.bootorder.database import Target
 from scripts.bootorder.errors import LogTail
+from scripts.bootorder.guard.stage import guard
 from scripts.bootorder.probes import SystemClock
 from scripts.bootorder.processes import Completed, SystemProcesses
 from scripts.bootorder.runtimes.base import Address, Service
 from scripts.bootorder.settings import parse
 
 Connection = psycopg.Connection[tuple[object, ...]]
+
+PASSWORD = "p@ss/wo rd%41'\""  # of every owner
 
 # One command of an owner: sends its SQL, and says what came of it.
 Tool = Callable[[Connection], Completed]
@@ -33,10 +37,14 @@ def says(text: str, code: int = 0) -> Completed:
 
 @dataclass
 class SqlRuntime:
-    """One-offs only: a command is a tool by its name, sent to DATABASE_URL of what is added, else of the service."""
+    """One-offs only: a command is a tool by its name, sent to DATABASE_URL of what is added, else of the service.
+
+    `roles`: of each owner, whose service has its name.
+    """
 
     target: Target
     tools: dict[str, Tool]
+    roles: Mapping[str, str] = field(default_factory=dict)
     sources: dict[str, str] = field(default_factory=dict)
     variables: dict[str, str] = field(default_factory=dict)
     runs: list[tuple[str, str]] = field(default_factory=list)  # (command, database)
@@ -56,7 +64,9 @@ class SqlRuntime:
         return {name: Service(name, "running", "healthy", address=address) for name in self.declared()}
 
     def environment(self, service: str) -> Mapping[str, str]:
-        user, password = quote(self.target.user, safe=""), quote(self.target.password, safe="")
+        if service not in self.roles:
+            return self.variables
+        user, password = quote(self.roles[service], safe=""), quote(PASSWORD, safe="")
         url = f"postgresql://{user}:{password}@{self.target.address}/{quote(self.target.name, safe='')}"
         return {"DATABASE_URL": url, **self.variables}
 
@@ -68,7 +78,10 @@ class SqlRuntime:
     ) -> Completed:
         with psycopg.connect({**self.environment(service), **env}["DATABASE_URL"], autocommit=True) as connection:
             self.runs.append((argv[0], connection.info.dbname))
-            done = self.tools[argv[0]](connection)
+            try:
+                done = self.tools[argv[0]](connection)
+            except psycopg.Error as error:
+                done = says(f"error: {error}", 1)
         for line in done.text.splitlines():
             on_line(line)
         return done
@@ -107,6 +120,9 @@ class SqlRuntime:
         return False
 
     def has_data(self, service: str) -> bool:
+        raise NotImplementedError
+
+    def psql(self, service: str, variables: Mapping[str, str]) -> tuple[Sequence[str], Mapping[str, str]]:
         raise NotImplementedError
 
     def port_holder(self, port: int) -> str:
@@ -149,6 +165,12 @@ def on_scratch(connection: Connection) -> bool:
     return connection.info.dbname.startswith("bootorder_scratch_")
 
 
+def is_rehearsal(connection: Connection) -> bool:
+    """A scratch database that is no clone of the stack's: nothing in it is this owner's yet."""
+    query = "select exists (select from pg_class where relowner = quote_ident(current_user)::regrole)"
+    return on_scratch(connection) and connection.execute(query).fetchone() == (False,)
+
+
 def push(then: str = "", *, makes: str = SSO, text: str = "", code: int = 0) -> Tool:
     """A tool like drizzle-kit push: makes what is missing, and says so.
 
@@ -156,7 +178,7 @@ def push(then: str = "", *, makes: str = SSO, text: str = "", code: int = 0) -> 
     """
 
     def run(connection: Connection) -> Completed:
-        if on_scratch(connection):
+        if is_rehearsal(connection):
             send(connection, SSO)
             return says("[✓] Changes applied")
         is_there = connection.execute("select to_regclass('session')").fetchone() != (None,)
@@ -173,20 +195,28 @@ def send(connection: Connection, statements: str) -> None:
 DRIZZLE = {"migrator": "drizzle", "service": "sso", "migrate": "push", "seed": "seed"}
 SQLMODEL = {"migrator": "sqlmodel", "service": "api", "migrate": "create"}
 OWNERS: Mapping[str, Any] = {"sso": DRIZZLE}
+BOTH: Mapping[str, Any] = {"sso": DRIZZLE, "api": SQLMODEL}
 
 
 @dataclass
 class Workbench:
-    """An owner whose tool is to be watched, `sso`, in a database that another one, `api`, already uses."""
+    """An owner whose tool is to be watched, `sso`, in a database that another one, `api`, already uses.
+
+    Both have a role, and the guard is in place.
+    """
 
     root: Path
     runtime: SqlRuntime
     target: Target
     talk: io.StringIO
+    patience: float = 0.3  # seconds that the lock is waited for
 
-    def send(self, statements: str) -> None:
+    def send(self, statements: str, by: str = "") -> None:
+        """As this owner; else as the superuser who may do anything, on purpose."""
         with self.target.connect() as connection:
-            send(connection, statements)
+            if by:
+                connection.execute(sql.SQL("set role {}").format(sql.Identifier(self.runtime.roles[by])))
+            send(connection, statements if by else f"select bootorder.allow(); {statements}")
 
     def query(self, statement: str) -> list[tuple[Any, ...]]:
         with self.target.connect() as connection:
@@ -199,16 +229,29 @@ class Workbench:
     def scratches(self) -> list[str]:
         return [name for (name,) in self.query("select datname from pg_database where datname ~ 'scratch'")]
 
-    def boot(self, *, quick: bool = False, owners: Mapping[str, Any] = OWNERS) -> Boot:
+    def boot(self, *, quick: bool = False, accept_data_loss: bool = False, owners: Mapping[str, Any] = OWNERS) -> Boot:
         """A boot as a new process would have it."""
-        database = {"service": "postgres", "name": self.target.name, "user": self.target.user, "password": "PASSWORD"}
-        settings = parse({"bootorder": {"database": database, "owners": owners, "apps": {"api": {}}}})
+        database = {
+            "service": "postgres",
+            "name": self.target.name,
+            "user": self.target.user,
+            "password": "PASSWORD",
+            "lock_wait": self.patience,
+        }
+        with_roles = {name: {**its, "role": self.runtime.roles[name]} for name, its in owners.items()}
+        settings = parse({"bootorder": {"database": database, "owners": with_roles, "apps": {"api": {}}}})
         return Boot(
-            self.root, settings, self.runtime, SystemProcesses(), Console(self.talk), SystemClock(), quick=quick
+            *(self.root, settings, self.runtime, SystemProcesses(), Console(self.talk), SystemClock()),
+            quick=quick,
+            accept_data_loss=accept_data_loss,
         )
 
 
-def workbench(root: Path, target: Target) -> Workbench:
-    (root / ".env").write_text("PASSWORD='{}'\n".format(target.password.replace("'", "\\'")), encoding="utf-8")
-    runtime = SqlRuntime(target, {"push": push(), "seed": lambda _: says("nothing to do")})
-    return Workbench(root, runtime, target, io.StringIO())
+def workbench(root: Path, target: Target, roles: Mapping[str, str]) -> Workbench:
+    passwords = {"PASSWORD": target.password, "SSO_DB_PASSWORD": PASSWORD, "API_DB_PASSWORD": PASSWORD}
+    lines = ["{}='{}'\n".format(name, password.replace("'", "\\'")) for name, password in passwords.items()]
+    (root / ".env").write_text("".join(lines), encoding="utf-8")
+    runtime = SqlRuntime(target, {"push": push(), "seed": lambda _: says("nothing to do")}, roles)
+    bench = Workbench(root, runtime, target, io.StringIO())
+    guard(bench.boot(owners=BOTH))
+    return bench

@@ -466,7 +466,7 @@ def test_a_thousand_tables_are_read_and_counted(connection: Connection) -> None:
     rows = catalog.count_rows(connection, seen.tables())
 
     assert len(seen.tables()) == 1000
-    assert len(seen.objects) == 5000  # a table, two columns, a key, a sequence each
+    assert len(seen.objects) == 6000  # a table, whose it is, two columns, a key, a sequence each
     assert (sum(rows.values()), rows["public", "t500"]) == (1, 1)
 
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import os
+import platform
 import signal
 import socket
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 from urllib.parse import quote
@@ -20,8 +23,8 @@ import pytest
 from psycopg import sql
 
 from scripts.bootorder import catalog
-from scripts.bootorder.database import Target, migration_lock, scratch_database, with_database
-from scripts.bootorder.errors import LockedError
+from scripts.bootorder.database import Target, me, migration_lock, scratch_database, with_database
+from scripts.bootorder.errors import LockedError, NotReadyError
 from scripts.bootorder.probes import Failed, NotYet, Ready
 from tests.stack import ROOT, free_ports
 
@@ -185,27 +188,80 @@ def test_a_variable_of_the_caller_does_not_leak_into_a_connection(
 # -- the lock ---------------------------------------------------------------------------------------------------------
 
 
-def test_the_lock_refuses_a_second_holder_and_names_the_first(database: Target) -> None:
-    with migration_lock(database), pytest.raises(LockedError) as refused, migration_lock(database):
+def locked(target: Target, wait: float = 0.2, say: Callable[[str], None] = print) -> AbstractContextManager[str]:
+    return migration_lock(target, wait, say)
+
+
+def test_the_lock_refuses_a_second_holder_when_it_has_waited_and_names_the_first(database: Target) -> None:
+    said: list[str] = []
+    begun = time.monotonic()
+
+    with locked(database), pytest.raises(LockedError) as refused, locked(database, 0.5, said.append):
         pytest.fail("two migrations at once")
 
-    assert f"bootorder {os.getpid()}" in refused.value.seen
+    assert 0.5 <= time.monotonic() - begun < LIMIT
+    assert f"bootorder on {platform.node()[:30]}, process {os.getpid()} (server process " in refused.value.seen
+    assert said == [f"waiting for {refused.value.seen}"]
+    assert "within 0.5 s (`database.lock_wait`)" in refused.value.expected
     assert refused.value.exit_code == 7
     assert refused.value.hint.startswith("wait")
 
 
 def test_the_lock_is_free_again_afterwards(database: Target) -> None:
-    with migration_lock(database):
+    with locked(database):
         pass
-    with contextlib.suppress(RuntimeError), migration_lock(database):
+    with contextlib.suppress(RuntimeError), locked(database):
         raise RuntimeError
-    with migration_lock(database):
-        pass
+    with locked(database) as waited_for:
+        assert waited_for == ""
+
+
+def test_who_waits_gets_the_lock_when_it_is_freed_and_is_told_whose_it_was(database: Target) -> None:
+    waiting = threading.Event()
+
+    def wait() -> str:
+        with locked(database, LIMIT, lambda _: waiting.set()) as waited_for:
+            return waited_for
+
+    with ThreadPoolExecutor() as pool:
+        with locked(database):
+            second = pool.submit(wait)
+            assert waiting.wait(LIMIT)
+            assert not second.done()
+        assert second.result(LIMIT).startswith(f"{me()} (server process ")
+
+
+def test_ten_at_once_come_one_at_a_time(database: Target) -> None:
+    inside: list[int] = []
+    most: list[int] = []
+
+    def run(number: int) -> str:
+        with locked(database, LIMIT) as waited_for:
+            inside.append(number)
+            most.append(len(inside))
+            time.sleep(0.02)
+            inside.remove(number)
+            return waited_for
+
+    with ThreadPoolExecutor(10) as pool:
+        told = list(pool.map(run, range(10)))
+
+    assert most == [1] * 10
+    assert any(told), "nobody had to wait"
 
 
 def test_the_lock_of_another_database_is_not_in_the_way(database: Target, odd_database: Target) -> None:
-    with migration_lock(database), migration_lock(odd_database):
+    with locked(database), locked(odd_database):
         pass
+
+
+def test_a_database_can_be_cloned_by_who_holds_its_lock(database: Target) -> None:
+    """A database that somebody is connected to cannot: the lock is held in another one."""
+    with database.connect() as connection:
+        connection.execute("create table kept (id int); insert into kept values (7)")
+
+    with locked(database), scratch_database(database, "trial", clone=True) as clone, clone.connect() as connection:
+        assert connection.execute("select id from kept").fetchone() == (7,)
 
 
 _HOLD = """
@@ -213,7 +269,7 @@ import sys, time
 from scripts.bootorder.database import Target, migration_lock
 
 host, port, name, user, password = sys.stdin.read().split("\\0")
-with migration_lock(Target(host, int(port), name, user, password)):
+with migration_lock(Target(host, int(port), name, user, password), 1, print):
     print("held", flush=True)
     time.sleep(60)
 """
@@ -230,23 +286,16 @@ def test_the_lock_is_freed_when_its_holder_is_killed(database: Target) -> None:
             child.stdin.write("\0".join(parts))
             child.stdin.close()
             assert child.stdout.readline() == "held\n"
-            with pytest.raises(LockedError) as refused, migration_lock(database):
+            with pytest.raises(LockedError) as refused, locked(database):
                 pytest.fail("two migrations at once")
-            assert f"bootorder {child.pid}" in refused.value.seen
+            assert f"process {child.pid} (" in refused.value.seen
         finally:
             child.send_signal(signal.SIGKILL)
         child.wait(LIMIT)
 
-    assert _seconds_until_free(database) < 2
-
-
-def _seconds_until_free(target: Target) -> float:
     begun = time.monotonic()
-    while time.monotonic() - begun < LIMIT:
-        with contextlib.suppress(LockedError), migration_lock(target):
-            break
-        time.sleep(0.01)
-    return time.monotonic() - begun
+    with locked(database, LIMIT):
+        assert time.monotonic() - begun < 2
 
 
 # -- scratch databases ------------------------------------------------------------------------------------------------
@@ -313,6 +362,30 @@ def test_what_a_killed_run_left_behind_is_replaced(database: Target) -> None:
         lingering.close()
 
     assert left.name not in names(database)
+
+
+def test_a_clone_has_all_rows_and_what_is_done_to_it_stays_in_it(odd_database: Target) -> None:
+    with odd_database.connect() as connection:
+        connection.execute("create table kept (id int); insert into kept select generate_series(1, 42)")
+
+    with scratch_database(odd_database, "trial", clone=True) as clone, clone.connect() as connection:
+        assert catalog.count_rows(connection, [("public", "kept")]) == {("public", "kept"): 42}
+        connection.execute("drop table kept")
+
+    with odd_database.connect() as connection:
+        assert catalog.count_rows(connection, [("public", "kept")]) == {("public", "kept"): 42}
+    assert clone.name not in names(odd_database)
+
+
+def test_a_database_that_somebody_is_connected_to_is_not_cloned(database: Target) -> None:
+    before = names(database)
+
+    in_use = pytest.raises(NotReadyError, match="is to be cloned")
+    with database.connect(), in_use as refused, scratch_database(database, "trial", clone=True):
+        pytest.fail("cloned")
+
+    assert refused.value.seen == f"{database.user} ({me()})"
+    assert names(database) == before
 
 
 def test_owners_and_databases_do_not_share_a_scratch_database(database: Target, odd_database: Target) -> None:

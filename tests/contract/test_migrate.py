@@ -3,27 +3,48 @@
 from __future__ import annotations
 
 import os
+import platform
+import threading
+import time
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+from psycopg import sql
 
-from scripts.bootorder.database import Target, migration_lock
-from scripts.bootorder.errors import GuardError, LockedError, MigrationError, NotReadyError
+from scripts.bootorder import catalog
+from scripts.bootorder.catalog import Catalog
+from scripts.bootorder.database import Target, me, migration_lock
+from scripts.bootorder.errors import GuardError, LockedError, MigrationError, NotReadyError, SettingsError
 from scripts.bootorder.migrate import migrate, require_tables, verify_created_at_start
+from scripts.bootorder.outcome import Outcome
 from scripts.bootorder.processes import Completed
 from tests.stack import free_ports
 
-from .owners import API, DRIZZLE, SQLMODEL, SSO, Connection, Tool, Workbench, on_scratch, push, says, send, workbench
-
-BOTH = {"sso": DRIZZLE, "api": SQLMODEL}
+from .owners import (
+    API,
+    BOTH,
+    SSO,
+    Connection,
+    Tool,
+    Workbench,
+    is_rehearsal,
+    on_scratch,
+    push,
+    says,
+    send,
+    workbench,
+)
 
 
 @pytest.fixture
-def bench(tmp_path: Path, database: Target) -> Workbench:
+def bench(tmp_path: Path, roles: Mapping[str, str], database: Target) -> Workbench:
     """The API has made its tables and rows; the SSO has not migrated yet."""
-    bench = workbench(tmp_path, database)
-    bench.send(API)
+    bench = workbench(tmp_path, database, roles)
+    bench.send(API, by="api")
     return bench
 
 
@@ -119,58 +140,106 @@ def test_a_foreign_key_of_another_owner_to_an_own_table_is_the_others(settled: W
 
 
 def test_what_others_make_meanwhile_is_no_loss(settled: Workbench) -> None:
-    settled.runtime.tools["push"] = push("create table invoice (id int); insert into worker (name) values ('new')")
+    does = "create table invoice (id int); insert into worker (name) values ('new')"
+    settled.runtime.tools["push"] = meanwhile(settled, does)
 
     assert migrate(settled.boot()).text == "sso unchanged, 2 tables verified"
 
 
 def test_an_owner_may_drop_what_it_made_itself(settled: Workbench) -> None:
     """A table and a type that the next version of its schema does not have any more."""
-    settled.send("insert into \"user\" values ('1', 'a@example.com'); insert into session values ('1', '1')")
+    settled.send("insert into \"user\" values ('1', 'a@example.com')")
+    next_version(settled)
 
-    def next_version(connection: Connection) -> Completed:
-        if on_scratch(connection):
-            send(connection, 'create table "user" (id text primary key)')
-        else:
-            send(connection, 'drop table session; alter table "user" drop email, drop role; drop type role')
-        return says("[✓] Changes applied")
-
-    settled.runtime.sources["sso"] = "second version"
-    settled.runtime.tools["push"] = next_version
-
-    assert migrate(settled.boot()).text == "sso migrated, 1 tables verified"
+    assert migrate(settled.boot(accept_data_loss=True)).text == "sso migrated, 1 tables verified"
     assert settled.count("user") == 1
 
 
 def test_an_owner_may_not_drop_what_another_made_after_it(settled: Workbench) -> None:
     """`session` is the API's now: whoever made a table once has no claim to it for ever."""
     boot = settled.boot(owners=BOTH)
-    settled.runtime.sources["sso"] = settled.runtime.sources["api"] = "second version"
-    settled.send("drop table session; create table session (id int)")
-
-    def next_version(connection: Connection) -> Completed:
-        send(connection, 'create table if not exists "user" (id text primary key)')
-        if not on_scratch(connection):
-            send(connection, "drop table session")
-        return says("[✓] Changes applied")
-
-    settled.runtime.tools["push"] = next_version
+    next_version(settled)
+    settled.send("drop table session")
+    settled.send("create table session (id int)", by="api")
+    settled.runtime.sources["api"] = "second version"
     settled.runtime.tools["create"] = creates("create table session (id int)")
 
-    with pytest.raises(GuardError) as refused:
+    with pytest.raises(MigrationError, match="must be owner of table session"):
         migrate(boot)
 
-    assert any("public.session (0 rows)" in line for line in refused.value.details)
+    assert settled.count("session") == 0
 
 
-def test_the_record_of_seeds_is_nobodys_table(settled: Workbench) -> None:
-    settled.send("create schema bootorder; create table bootorder.seed (owner text)")
+def next_version(bench: Workbench) -> None:
+    """The SSO without sessions, and its users without anything but an id."""
 
-    assert migrate(settled.boot()).text == "sso unchanged, 2 tables verified"
+    def tool(connection: Connection) -> Completed:
+        if is_rehearsal(connection):
+            send(connection, 'create table "user" (id text primary key)')
+        else:
+            send(connection, 'drop table session; alter table "user" drop email, drop role; drop type role')
+        return says("[✓] Changes applied")
+
+    bench.runtime.sources["sso"] = "second version"
+    bench.runtime.tools["push"] = tool
 
 
-def test_an_oddly_named_database_is_migrated(tmp_path: Path, odd_database: Target) -> None:
-    bench = workbench(tmp_path, odd_database)
+# -- rows of its own --------------------------------------------------------------------------------------------------
+
+
+def test_rows_that_its_migration_would_lose_are_found_on_a_clone_which_is_gone_afterwards(settled: Workbench) -> None:
+    settled.send("insert into \"user\" values ('1', 'a@example.com'); insert into session values ('1', '1')")
+    next_version(settled)
+
+    with pytest.raises(MigrationError, match="would lose rows of its own") as refused:
+        migrate(settled.boot())
+
+    assert list(refused.value.details) == [
+        "- public.user.email (in 1 row) would be lost",
+        "- public.user.role (in 1 row) would be lost",
+        "- public.session (1 row) would be lost",
+    ]
+    assert (settled.count("user"), settled.count("session")) == (1, 1)
+    assert settled.target.name not in [name for _, name in settled.runtime.runs]
+    assert settled.scratches() == []
+
+
+def test_rows_that_are_lost_are_told_though_it_was_accepted(settled: Workbench) -> None:
+    settled.send("insert into \"user\" values ('1', 'a@example.com'); insert into session values ('1', '1')")
+    next_version(settled)
+
+    migrate(settled.boot(accept_data_loss=True))
+
+    assert "sso: accepted: - public.session (1 row) would be lost" in settled.talk.getvalue()
+    assert settled.count("user") == 1
+
+
+def test_a_trial_waits_for_those_who_are_about_to_leave(settled: Workbench) -> None:
+    """A server notices a moment later that a connection was closed: of the tasks too."""
+    settled.send("insert into \"user\" values ('1', 'a@example.com')")
+    next_version(settled)
+    leaving = settled.target.connect()
+    later = threading.Timer(0.7, leaving.close)
+    later.start()
+    try:
+        assert migrate(settled.boot(accept_data_loss=True)).text == "sso migrated, 1 tables verified"
+    finally:
+        later.join()
+
+
+def test_a_trial_is_refused_beside_an_app_that_is_connected(settled: Workbench) -> None:
+    settled.send("insert into \"user\" values ('1', 'a@example.com')")
+    next_version(settled)
+
+    with settled.target.connect(), pytest.raises(NotReadyError, match="is to be cloned") as refused:
+        migrate(settled.boot())
+
+    assert settled.target.user in refused.value.seen
+    assert "stop" in refused.value.hint
+
+
+def test_an_oddly_named_database_is_migrated(tmp_path: Path, roles: Mapping[str, str], odd_database: Target) -> None:
+    bench = workbench(tmp_path, odd_database, roles)
 
     assert migrate(bench.boot()).text == "sso migrated, 2 tables verified"
 
@@ -297,7 +366,7 @@ def test_the_scratch_database_and_the_lock_are_gone_when_the_tool_crashes(
         migrate(bench.boot())
 
     assert bench.scratches() == []
-    with migration_lock(bench.target):
+    with migration_lock(bench.target, 1, print):
         pass
 
 
@@ -312,78 +381,160 @@ def test_a_rehearsal_that_failed_is_not_remembered(bench: Workbench) -> None:
 
 # -- tools that take what is not theirs -------------------------------------------------------------------------------
 
+OTHERS = (
+    "create type mood as enum ('good');"
+    ' create schema other; create table other."Wör""k" (id int); insert into other."Wör""k" values (1), (2), (3)'
+)
 
-def test_a_dropped_foreign_table_is_told_with_its_rows(settled: Workbench) -> None:
-    settled.runtime.tools["push"] = push("drop table worker cascade", text="[✓] Changes applied")
+
+def whole(bench: Workbench) -> tuple[Catalog, Mapping[tuple[str, str], int]]:
+    """All that there is."""
+    with bench.target.connect() as connection:
+        seen = catalog.read(connection)
+        return seen, catalog.count_rows(connection, seen.tables())
+
+
+def meanwhile(bench: Workbench, does: str, **said: Any) -> Tool:
+    """A tool that is well-behaved, while a superuser does something on purpose."""
+
+    def run(connection: Connection) -> Completed:
+        if not on_scratch(connection):
+            bench.send(does)
+        return push(**said)(connection)
+
+    return run
+
+
+CHANGES = [
+    ("drop table worker, task cascade", ["public.worker (42 rows)", "public.task (7 rows)"]),
+    ("alter table worker rename to person", ["public.worker (42 rows)"]),
+    ("create schema s; alter table worker set schema s", ["public.worker (42 rows)"]),
+    ("alter table worker drop name", ["column public.worker.name text not null"]),
+    ("alter table worker alter name drop not null", ["column public.worker.name text not null"]),
+    ("alter table worker alter id drop identity", ["public.worker.id integer not null identity"]),
+    ("drop index task_title", ["index public.task.task_title"]),
+    ("alter table task drop constraint of_worker", ["constraint public.task.of_worker FOREIGN KEY"]),
+    ("alter table task drop constraint task_pkey", ["constraint public.task.task_pkey"]),
+    ("drop view open_task", ["view public.open_task"]),
+    ("drop materialized view busy", ["materialized view public.busy"]),
+    ("drop sequence ticket", ["sequence public.ticket"]),
+    ("drop trigger touched on task", ["trigger public.task.touched"]),
+    ("drop policy everyone on worker", ["policy public.worker.everyone"]),
+    ("alter table worker disable row level security", ["public.worker"]),
+    ("drop type mood", ["enum public.mood 'good'"]),
+    ("alter type mood rename value 'good' to 'bad'", ["enum public.mood 'good'"]),
+    ("drop schema other cascade", ['other.Wör"k (3 rows)']),
+    ("delete from worker where id > 41", ["public.worker: 42 rows before, 41 now"]),
+    ("truncate task", ["public.task: 7 rows before, 0 now"]),
+    ('delete from other."Wör""k"', ['other.Wör"k: 3 rows before, 0 now']),
+]
+
+
+@pytest.mark.parametrize("does", [does for does, _ in CHANGES])
+def test_a_tool_can_change_nothing_of_another_owner(settled: Workbench, does: str) -> None:
+    settled.send(OTHERS, by="api")
+    before = whole(settled)
+    settled.runtime.tools["push"] = push(does, text="[✓] Changes applied")
+
+    with pytest.raises(MigrationError, match="sso: drizzle did not finish: error: ") as failed:
+        migrate(settled.boot())
+
+    assert failed.value.exit_code == 5
+    assert whole(settled) == before
+
+
+@pytest.mark.parametrize(("does", "told"), CHANGES)
+def test_a_foreign_loss_is_found_out_whoever_it_was(settled: Workbench, does: str, told: list[str]) -> None:
+    settled.send(OTHERS, by="api")
+    settled.runtime.tools["push"] = meanwhile(settled, does)
 
     with pytest.raises(GuardError) as refused:
         migrate(settled.boot())
 
     assert refused.value.exit_code == 6
-    assert any("public.worker (42 rows)" in line for line in refused.value.details)
-    assert any("public.task.of_worker" in line for line in refused.value.details)
+    for words in told:
+        assert any(words in line for line in refused.value.details), refused.value.details
+    assert not [line for line in refused.value.details if "\n" in line]
     assert "backup" in refused.value.hint
     assert refused.value.log is not None
 
 
-@pytest.mark.parametrize(
-    ("does", "told"),
-    [
-        ("drop table worker, task cascade", ["public.worker (42 rows)", "public.task (7 rows)"]),
-        ("alter table worker rename to person", ["public.worker (42 rows)"]),
-        ("create schema s; alter table worker set schema s", ["public.worker (42 rows)"]),
-        ("alter table worker drop name", ["column public.worker.name text not null"]),
-        ("alter table worker alter name drop not null", ["column public.worker.name text not null"]),
-        ("alter table worker alter id drop identity", ["public.worker.id integer not null identity"]),
-        ("drop index task_title", ["index public.task.task_title"]),
-        ("alter table task drop constraint of_worker", ["constraint public.task.of_worker FOREIGN KEY"]),
-        ("alter table task drop constraint task_pkey", ["constraint public.task.task_pkey"]),
-        ("drop view open_task", ["view public.open_task"]),
-        ("drop materialized view busy", ["materialized view public.busy"]),
-        ("drop sequence ticket", ["sequence public.ticket"]),
-        ("drop trigger touched on task", ["trigger public.task.touched"]),
-        ("drop policy everyone on worker", ["policy public.worker.everyone"]),
-        ("alter table worker disable row level security", ["public.worker"]),
-        ("drop type mood", ["enum public.mood 'good'"]),
-        ("alter type mood rename value 'good' to 'bad'", ["enum public.mood 'good'"]),
-        ("drop schema other cascade", ['other.Wör"k (3 rows)']),
-        ("delete from worker where id > 41", ["public.worker: 42 rows before, 41 now"]),
-        ("truncate task", ["public.task: 7 rows before, 0 now"]),
-        ('delete from other."Wör""k"', ['other.Wör"k: 3 rows before, 0 now']),
-    ],
-)
-def test_a_foreign_loss_is_refused_and_told(settled: Workbench, does: str, told: list[str]) -> None:
-    settled.send(
-        "create type mood as enum ('good');"
-        ' create schema other; create table other."Wör""k" (id int); insert into other."Wör""k" values (1), (2), (3)'
-    )
-    settled.runtime.tools["push"] = push(does, text="[✓] Changes applied")
-
-    with pytest.raises(GuardError) as refused:
-        migrate(settled.boot())
-
-    for words in told:
-        assert any(words in line for line in refused.value.details), refused.value.details
-    assert not [line for line in refused.value.details if "\n" in line]
+REFERRING = """
+alter table task add owner text constraint of_user references "user";
+create view emails as select email from "user"
+"""
 
 
-def test_an_own_drop_that_takes_foreign_things_with_it_is_refused(settled: Workbench) -> None:
-    settled.send(
-        'alter table task add owner text constraint of_user references "user";'
-        ' create view emails as select email from "user"'
-    )
+@pytest.fixture
+def referring(settled: Workbench) -> Workbench:
+    """The API's tables refer to the SSO's, and its tool drops them and makes them anew."""
+    with settled.target.connect() as connection:
+        grant = sql.SQL('grant select, references on "user" to {}')
+        connection.execute(grant.format(sql.Identifier(settled.runtime.roles["api"])))
+    settled.send(REFERRING, by="api")
     settled.runtime.tools["push"] = push(f'drop table session, "user" cascade; drop type role; {SSO}')
+    return settled
+
+
+def test_an_own_drop_that_would_take_foreign_things_with_it_is_refused(referring: Workbench) -> None:
+    before = whole(referring)
+
+    with pytest.raises(MigrationError, match="bootorder refused DROP TABLE") as failed:
+        migrate(referring.boot())
+
+    assert failed.value.log is not None
+    said = "\n".join(failed.value.log.lines)
+    assert "table constraint of_user on public.task of" in said
+    assert "view public.emails of" in said
+    assert whole(referring) == before
+
+
+def test_what_it_took_with_it_is_found_out_where_the_guard_was_switched_off(referring: Workbench) -> None:
+    """The proof that the catalog is looked at: nothing else would tell."""
+    forgetful = referring.runtime.tools["push"]
+
+    def tool(connection: Connection) -> Completed:
+        for name in ("drop", "change"):
+            referring.send(f"alter event trigger bootorder_{name} disable")
+        return forgetful(connection)
+
+    referring.runtime.tools["push"] = tool
 
     with pytest.raises(GuardError) as refused:
-        migrate(settled.boot())
+        migrate(referring.boot())
 
+    assert refused.value.exit_code == 6
     assert any("constraint public.task.of_user" in line for line in refused.value.details)
     assert any("view public.emails" in line for line in refused.value.details)
+    assert len(refused.value.details) == 2
+
+
+@pytest.mark.parametrize("trigger", ["bootorder_drop", "bootorder_change", "bootorder_cover"])
+def test_no_tool_runs_while_the_guard_is_switched_off(settled: Workbench, trigger: str) -> None:
+    settled.send(f"alter event trigger {trigger} disable")
+
+    with pytest.raises(NotReadyError, match="the guard is not in place") as refused:
+        migrate(settled.boot())
+
+    assert refused.value.first == ("guard",)
+    assert settled.runtime.runs == []
+
+
+def test_a_tool_that_connects_as_the_superuser_is_refused(settled: Workbench) -> None:
+    settled.runtime.variables["DATABASE_URL"] = f"postgresql://boot:x@127.0.0.1:5432/{settled.target.name}"
+    settled.runtime.sources["sso"] = "second version"
+
+    with pytest.raises(SettingsError, match="does not connect as its own role") as refused:
+        migrate(settled.boot())
+
+    assert "the role boot and the database" in refused.value.seen
+
+    assert settled.runtime.runs == []
 
 
 def test_a_loss_is_told_before_a_gap(settled: Workbench) -> None:
-    settled.runtime.tools["push"] = push(
-        'drop table task cascade; drop table session, "user"', text="Error: half-way", code=1
+    settled.runtime.tools["push"] = meanwhile(
+        settled, 'drop table task cascade; drop table session, "user"', makes="", text="Error: half-way", code=1
     )
 
     with pytest.raises(GuardError) as refused:
@@ -393,8 +544,8 @@ def test_a_loss_is_told_before_a_gap(settled: Workbench) -> None:
 
 
 def test_a_long_list_of_losses_is_cut(settled: Workbench) -> None:
-    settled.send(";".join(f"create table t{number:02} (id int)" for number in range(30)))
-    settled.runtime.tools["push"] = push(";".join(f"drop table t{number:02}" for number in range(30)))
+    settled.send(";".join(f"create table t{number:02} (id int)" for number in range(30)), by="api")
+    settled.runtime.tools["push"] = meanwhile(settled, ";".join(f"drop table t{number:02}" for number in range(30)))
 
     with pytest.raises(GuardError) as refused:
         migrate(settled.boot())
@@ -418,10 +569,11 @@ def test_two_owners_of_one_name_are_refused_before_anything_is_touched(bench: Wo
 
 
 def test_migrate_refuses_while_another_migration_is_under_way(bench: Workbench) -> None:
-    with migration_lock(bench.target), pytest.raises(LockedError) as refused:
+    with migration_lock(bench.target, 1, print), pytest.raises(LockedError) as refused:
         migrate(bench.boot())
 
-    assert f"bootorder {os.getpid()}" in refused.value.seen
+    assert f"bootorder on {platform.node()[:30]}, process {os.getpid()}" in refused.value.seen
+    assert "waiting for bootorder on" in bench.talk.getvalue()
     assert bench.runtime.runs == []
 
 
@@ -429,7 +581,7 @@ def test_the_lock_is_held_while_a_tool_runs(bench: Workbench) -> None:
     seen = []
 
     def look(connection: Connection) -> Completed:
-        with pytest.raises(LockedError), migration_lock(bench.target):
+        with pytest.raises(LockedError), migration_lock(bench.target, 0.1, print):
             pytest.fail("two migrations at once")
         seen.append(on_scratch(connection))
         return push()(connection)
@@ -438,6 +590,29 @@ def test_the_lock_is_held_while_a_tool_runs(bench: Workbench) -> None:
     migrate(bench.boot())
 
     assert seen == [True, False]
+
+
+def test_who_waited_for_a_migration_finds_it_done(bench: Workbench) -> None:
+    bench.patience = 60
+    begun, go_on = threading.Event(), threading.Event()
+
+    def slow(connection: Connection) -> Completed:
+        begun.set()
+        assert go_on.wait(60)
+        return push()(connection)
+
+    bench.runtime.tools["push"] = slow
+    with ThreadPoolExecutor() as pool:
+        first = pool.submit(migrate, bench.boot())
+        assert begun.wait(60)
+        second = pool.submit(migrate, bench.boot())
+        while "waiting for" not in bench.talk.getvalue() and not second.done():
+            time.sleep(0.01)
+        go_on.set()
+
+    assert first.result().text == "sso migrated, 2 tables verified"
+    assert second.result() == Outcome.skipped(f"sso done by {me()}")
+    assert [name == bench.target.name for _, name in bench.runtime.runs] == [False, True]
 
 
 def test_migrate_names_the_stage_that_starts_a_missing_database(bench: Workbench) -> None:
@@ -480,14 +655,16 @@ def test_nothing_is_required_of_an_owner_that_has_its_tables(settled: Workbench)
 
 def test_tables_made_at_start_are_verified(bench: Workbench) -> None:
     bench.runtime.tools["create"] = creates(API)
+    migrate(bench.boot())
 
     assert verify_created_at_start(bench.boot(owners=BOTH)) == "2 tables of api verified"
 
 
 def test_a_table_that_was_not_made_at_start_is_a_failure(bench: Workbench) -> None:
     bench.runtime.tools["create"] = creates(API + "create table audit_log (id int);")
+    migrate(bench.boot())
 
-    with pytest.raises(MigrationError, match="its app is healthy") as failed:
+    with pytest.raises(MigrationError, match="api: its tables are not what its tool makes") as failed:
         verify_created_at_start(bench.boot(owners=BOTH))
 
     assert list(failed.value.details) == ["- table public.audit_log"]

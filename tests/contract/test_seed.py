@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from scripts.bootorder import catalog
 from scripts.bootorder.database import Target, migration_lock
 from scripts.bootorder.errors import GuardError, LockedError, MigrationError, NotReadyError
+from scripts.bootorder.guard.stage import guard
 from scripts.bootorder.migrate import migrate
 from scripts.bootorder.processes import Completed
 from scripts.bootorder.seed import seed
@@ -20,16 +22,11 @@ insert into "user" values ('1', 'a@example.com'), ('2', 'b@example.com'), ('3', 
 on conflict (id) do update set email = excluded.email where "user".email <> excluded.email
 """
 
-TAKING = """
-insert into "user" values ('1', 'a@example.com');
-delete from invoice where id > 40
-"""
-
 
 @pytest.fixture
-def bench(tmp_path: Path, database: Target) -> Workbench:
+def bench(tmp_path: Path, roles: Mapping[str, str], database: Target) -> Workbench:
     """The SSO has migrated; its seed makes three users, and changes nothing when it is run twice."""
-    bench = workbench(tmp_path, database)
+    bench = workbench(tmp_path, database, roles)
     migrate(bench.boot())
     bench.runtime.runs.clear()
     bench.runtime.tools["seed"] = seeds(USERS)
@@ -56,9 +53,30 @@ def test_a_first_seed_makes_rows(bench: Workbench) -> None:
     assert bench.runtime.runs == [("seed", bench.target.name)]
 
 
-def test_a_seed_that_takes_rows_of_another_owner_is_found_out(bench: Workbench) -> None:
-    bench.send("create table invoice (id int); insert into invoice select generate_series(1, 42)")
-    bench.runtime.tools["seed"] = seeds(TAKING)
+INVOICES = "create table invoice (id int); insert into invoice select generate_series(1, 42)"
+
+
+@pytest.mark.parametrize("taking", ["delete from invoice where id > 40", "truncate invoice", "drop table invoice"])
+def test_a_seed_cannot_take_rows_of_another_owner(bench: Workbench, taking: str) -> None:
+    bench.send(INVOICES, by="api")
+    bench.runtime.tools["seed"] = seeds(f"{USERS}; {taking}")
+
+    with pytest.raises(MigrationError, match="sso: its seed failed") as failed:
+        seed(bench.boot())
+
+    assert failed.value.log is not None
+    assert any("invoice" in line for line in failed.value.log.lines)
+    assert (bench.count("invoice"), bench.count("user")) == (42, 0)
+
+
+def test_rows_of_another_owner_that_are_lost_while_it_runs_are_found_out(bench: Workbench) -> None:
+    bench.send(INVOICES, by="api")
+
+    def taking(connection: Connection) -> Completed:
+        bench.send("delete from invoice where id > 40")
+        return seeds(USERS)(connection)
+
+    bench.runtime.tools["seed"] = taking
 
     with pytest.raises(GuardError, match="sso: its seed changed what is not its own") as refused:
         seed(bench.boot())
@@ -161,6 +179,7 @@ def test_rows_that_are_gone_are_seeded_again(bench: Workbench) -> None:
 def test_an_empty_volume_is_seeded_whatever_was_recorded_on_the_old_one(bench: Workbench, odd_database: Target) -> None:
     seed(bench.boot())
     bench.target = bench.runtime.target = odd_database
+    guard(bench.boot())
     migrate(bench.boot())
 
     assert seed(bench.boot()).text == "sso +3 rows"
@@ -177,7 +196,7 @@ def test_a_seed_names_the_stage_that_makes_its_tables(bench: Workbench) -> None:
 
 
 def test_a_seed_refuses_while_a_migration_is_under_way(bench: Workbench) -> None:
-    with migration_lock(bench.target), pytest.raises(LockedError):
+    with migration_lock(bench.target, 1, print), pytest.raises(LockedError):
         seed(bench.boot())
 
     assert ran(bench) == 0

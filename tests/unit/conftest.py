@@ -14,15 +14,8 @@ from typing import Any, NoReturn
 import psutil
 import psycopg
 import pytest
-from hypothesis import settings
 
 from .fakes import FakeStack
-
-# No deadline: a busy machine is not a bug. Nothing is kept between runs, and in CI every run tries the same cases.
-settings.register_profile(
-    "unit", max_examples=50, deadline=None, database=None, print_blob=True, derandomize="CI" in os.environ
-)
-settings.load_profile("unit")
 
 _FOREIGN = ("CI", "NO_COLOR", "TERM", "BOOTORDER_COMMAND", "DATABASE_URL")
 _FOREIGN_PREFIXES = ("PG", "DOCKER_", "COMPOSE_", "POSTGRES_", "INVOKE_")

@@ -7,7 +7,9 @@ import json
 import os
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from contextlib import AbstractContextManager
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Self
@@ -18,16 +20,22 @@ import pytest
 from docker.errors import APIError, NotFound
 from psycopg import sql
 
+from scripts.bootorder import catalog
 from scripts.bootorder.boot import Boot
 from scripts.bootorder.catalog import Catalog, Key
 from scripts.bootorder.console import Console
-from scripts.bootorder.database import Target
+from scripts.bootorder.database import Target, migration_lock
 from scripts.bootorder.errors import BootError, LogTail
 from scripts.bootorder.processes import Completed
 from scripts.bootorder.runtimes.base import Address, Service
 from scripts.bootorder.settings import Settings, parse, unknown
 
 PASSWORD = "c0rrect-horse"
+# What a server keeps of it, hashed once.
+VERIFIER = (
+    "SCRAM-SHA-256$1:c2FsdCBvZiAxNiBieXRlcw==$6qaFekY91do5R6DIuvbh3Md/00mbO6fk8SacSxihfA8="
+    ":F5IrGuQyV2H7DTq2g0faRVs9HeKUgoFIW+/RxjlAY20="
+)
 TARGET = Target("127.0.0.1", 5432, "taskflow", "taskflow", PASSWORD)
 
 
@@ -118,19 +126,29 @@ def table(name: str, /, **columns: str) -> dict[Key, str]:
     return key | {Key("column", "public", name, column): text for column, text in columns.items()}
 
 
+def owned_by(role: str, *tables: Mapping[Key, str]) -> dict[Key, str]:
+    """The same, with whose each of them is, as a catalog has it that was read."""
+    objects = {key: text for part in tables for key, text in part.items()}
+    return objects | {Key("owner", key.schema, key.relation, key.relation): role for key in objects}
+
+
 @dataclass
 class FakeDatabase:
-    """One database: its catalog, its rows, the seeds recorded in it."""
+    """One database: its catalog, whose each thing is, its rows, and what is recorded in it."""
 
     objects: dict[Key, str] = field(default_factory=dict)
+    owners: dict[str, str] = field(default_factory=dict)  # the role of each relation
     rows: dict[str, int] = field(default_factory=dict)
     updates: dict[str, int] = field(default_factory=dict)
-    seeds: dict[str, str] | None = None
-    lock: FakeConnection | None = None
+    records: dict[str, dict[str, tuple[str, str]]] = field(default_factory=dict)
+    guarded: bool = True
 
-    def create(self, *tables: Mapping[Key, str]) -> None:
+    def create(self, *tables: Mapping[Key, str], by: str = "sso") -> None:
+        """Make what is not there."""
         for objects in tables:
             self.objects.update(objects)
+            for key in objects:
+                self.owners.setdefault(key.relation, by)
             self.rows.update(
                 {key.relation: 0 for key in objects if key.kind == "table" and key.relation not in self.rows}
             )
@@ -138,6 +156,15 @@ class FakeDatabase:
     def drop(self, *relations: str) -> None:
         self.objects = {key: text for key, text in self.objects.items() if key.relation not in relations}
         self.rows = {name: count for name, count in self.rows.items() if name not in relations}
+        self.owners = {name: role for name, role in self.owners.items() if name not in relations}
+
+    def catalog(self) -> dict[Key, str]:
+        whose = {
+            Key("owner", key.schema, key.relation, key.relation): self.owners[key.relation]
+            for key in self.objects
+            if key.relation in self.owners
+        }
+        return self.objects | whose
 
     @property
     def tables(self) -> set[str]:
@@ -145,12 +172,18 @@ class FakeDatabase:
 
 
 class FakeServer:
-    """PostgreSQL as far as bootorder asks it: understands exactly the statements that the code sends."""
+    """PostgreSQL as far as bootorder asks it: understands exactly the statements that the code sends.
+
+    Its roles, grants and triggers are in place; making them is proved on a real server.
+    """
 
     def __init__(self) -> None:
         self.databases = {"taskflow": FakeDatabase()}
+        self.roles = ["api", "sso"]
         self.refusal = ""  # libpq's words while nobody can connect
         self.made: list[str] = []  # scratch databases, in the order of their making
+        self.connected: list[str] = []  # roles
+        self.locks: dict[str, FakeConnection] = {}
 
     @property
     def main(self) -> FakeDatabase:
@@ -165,12 +198,16 @@ class FakeServer:
             raise psycopg.OperationalError(where + self.refusal)
         if target.password != PASSWORD:
             raise psycopg.OperationalError(where + f'FATAL:  password authentication failed for user "{target.user}"')
+        if target.name == "postgres":  # every server has it
+            return FakeConnection(self, FakeDatabase())
         if target.name not in self.databases:
             raise psycopg.OperationalError(where + f'FATAL:  database "{target.name}" does not exist')
         return FakeConnection(self, self.databases[target.name])
 
 
 class FakeConnection:
+    info = SimpleNamespace(backend_pid=31)
+
     def __init__(self, server: FakeServer, database: FakeDatabase) -> None:
         self._server = server
         self._database = database
@@ -179,65 +216,108 @@ class FakeConnection:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._database.lock is self:
-            self._database.lock = None
+        self._server.locks = {key: holder for key, holder in self._server.locks.items() if holder is not self}
 
-    def execute(self, query: str | bytes | sql.Composable, values: Sequence[Any] = ()) -> FakeCursor:
+    def execute(self, query: str | bytes | sql.Composable, values: Any = ()) -> FakeCursor:
         text = query.as_string(None) if isinstance(query, sql.Composable) else query
-        return FakeCursor(self._answer(text.decode() if isinstance(text, bytes) else text, values))
+        text = text.decode() if isinstance(text, bytes) else text
+        for answer in (self._of_the_server, self._of_records, self._of_the_catalog, self._of_the_guard):
+            rows = answer(text, values)
+            if rows is not None:
+                return FakeCursor(rows)
+        raise AssertionError(f"the fake server does not know: {text}")
 
-    def _answer(self, text: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
-        held = self._database
-        if text == "select 1":
-            return [(1,)]
-        if "pg_try_advisory_lock" in text:
-            free = held.lock is None
-            held.lock = held.lock or self
-            return [(free,)]
-        if "pg_advisory_unlock" in text:
-            held.lock = None if held.lock is self else held.lock
-            return [(True,)]
+    def _of_the_server(self, text: str, values: Any) -> list[tuple[Any, ...]] | None:
+        if "advisory" in text or "lock_timeout" in text:
+            return self._of_the_lock(text, values[0])
+        answers: Mapping[str, list[tuple[Any, ...]]] = {
+            "select 1": [(1,)],
+            "select pg_backend_pid()": [(31,)],
+            "select datname::text from pg_database": [(name,) for name in self._server.databases],
+        }
+        if "from pg_stat_activity" in text:
+            return [(role,) for role in self._server.connected]
+        if "select exists (select from pg_database" in text:
+            return [(values[0] in self._server.databases,)]
+        return answers.get(text) if text in answers else self._of_databases(text)
+
+    def _of_databases(self, text: str) -> list[tuple[Any, ...]] | None:
+        found = re.fullmatch(
+            r'(drop|create) database (?:if exists )?"((?:[^"]|"")+)"(?: with \(force\)| template "?(.+?)"?)', text
+        )
+        if not found:
+            return None
+        databases = self._server.databases
+        verb, name, template = found.groups()
+        if verb == "create":
+            assert name not in databases, f"{name} already exists"
+            if self._server.connected and template in databases:
+                raise psycopg.errors.ObjectInUse(f'source database "{template}" is being accessed by other users')
+            self._server.made.append(name)
+            databases[name] = FakeDatabase() if template == "template0" else deepcopy(databases[template])
+        else:
+            databases.pop(name, None)
+        return []
+
+    def _of_the_lock(self, text: str, key: str) -> list[tuple[Any, ...]]:
+        locks = self._server.locks
         if "pg_locks" in text:
-            return [("bootorder 4711", 31, "2026-11-22 17:00:00")]
-        if "from pg_class" in text:
-            return [(*_as_tuple(key), definition) for key, definition in held.objects.items()]
-        return self._rows(text) or self._change(text, values)
+            return [("bootorder on host, process 4711", "2026-11-22 17:00:00", 31)]
+        if "pg_try_advisory_lock" in text:
+            return [(locks.setdefault(key, self) is self,)]
+        if "pg_advisory_unlock" in text and locks.get(key) is self:
+            del locks[key]
+        if "pg_advisory_lock" in text:
+            raise psycopg.errors.LockNotAvailable("canceling statement due to lock timeout")
+        return []
 
-    def _rows(self, text: str) -> list[tuple[Any, ...]]:
+    def _of_the_guard(self, text: str, values: Any) -> list[tuple[Any, ...]] | None:
+        roles = self._server.roles
+        answers: Mapping[str, list[tuple[Any, ...]]] = {
+            "select rolsuper": [(True,)],
+            "from pg_authid": [(role, True, False, VERIFIER, [], True) for role in roles],
+            "obj_description": [(self._database.guarded,)],
+            "from bootorder.owner o": [(role,) for role in roles],
+            "from bootorder.uncovered": [(False,)],
+            "as repair": [],  # what drifted
+            "pg_db_role_setting": [],
+            "relowner": [],  # which owner has tables where, and what is nobody's
+        }
+        return next((rows for words, rows in answers.items() if words in text), None)
+
+    def _of_records(self, text: str, values: Any) -> list[tuple[Any, ...]] | None:
+        records = self._database.records
+        if text == "select to_regclass(%s)":
+            return [(values[0] if values[0].removeprefix("bootorder.") in records else None,)]
+        found = re.search(r'bootorder\."(\w+)"', text)
+        if not found:
+            return None
+        kind = found[1]
+        if "create table if not exists" in text:
+            records.setdefault(kind, {})
+        elif "insert into" in text:
+            owner, *record = values
+            records[kind][owner] = tuple(record)
+        elif values[0] in records[kind]:
+            return [records[kind][values[0]]]
+        return []
+
+    def _of_the_catalog(self, text: str, values: Any) -> list[tuple[Any, ...]] | None:
         held = self._database
+        if "unnest(%s::text[], %s::text[])" in text:
+            return list(zip(*values, strict=True))
+        if text == catalog.QUERY:
+            return [(*_as_tuple(key), definition) for key, definition in held.catalog().items()]
         if "xmin" in text:
             tables = re.findall(r'from "\w+"\."(\w+)"', text)
             return [(1000 * held.rows[name] + held.updates.get(name, 0),) for name in tables]
         parts = re.findall(r'select (\d+)::int, count\(\*\) from "\w+"\."(\w+)"', text)
-        return [(int(position), held.rows[name]) for position, name in parts]
+        return [(int(position), held.rows[name]) for position, name in parts] or None
 
-    def _change(self, text: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
-        held = self._database
-        if found := re.fullmatch(
-            r'(drop|create) database (?:if exists )?"(\w+)" ?(?:with \(force\)|template template0)', text
-        ):
-            verb, name = found.groups()
-            if verb == "create":
-                assert name not in self._server.databases, f"{name} already exists"
-                self._server.made.append(name)
-                self._server.databases[name] = FakeDatabase()
-            else:
-                self._server.databases.pop(name, None)
-            return []
-        if "to_regclass('bootorder.seed')" in text:
-            return [(None if held.seeds is None else "bootorder.seed",)]
-        if "select fingerprint from bootorder.seed" in text:
-            if held.seeds is None:
-                raise psycopg.errors.UndefinedTable('relation "bootorder.seed" does not exist')
-            return [(held.seeds[values[0]],)] if values[0] in held.seeds else []
-        if "create table if not exists bootorder.seed" in text:
-            held.seeds = held.seeds or {}
-            return []
-        if "insert into bootorder.seed" in text:
-            assert held.seeds is not None, "bootorder.seed does not exist"
-            held.seeds[values[0]] = values[1]
-            return []
-        raise AssertionError(f"the fake server does not know: {text}")
+
+def locked(name: str = TARGET.name, say: Callable[[str], None] = lambda _: None) -> AbstractContextManager[str]:
+    """The lock as a run of the tasks has it."""
+    return migration_lock(replace(TARGET, name=name), 5, say)
 
 
 class FakeCursor:
@@ -285,6 +365,7 @@ class FakeRuntime:
         self.wrong: BootError | None = None  # what a check finds
         self.taken: BootError | None = None  # what a look at the ports finds
         self.holds_data = False
+        self.models: list[dict[str, Any]] = []  # what the look for models finds
         self.stale: set[str] = set()
         self.asked_ports: list[str] = []
         self._server = server
@@ -359,6 +440,9 @@ class FakeRuntime:
     def run_once(
         self, service: str, argv: Sequence[str], env: Mapping[str, str], on_line: Callable[[str], None]
     ) -> Completed:
+        if "-c" in argv:  # the program that looks for models, run in place of the command that makes their tables
+            answer = {"reached": True, "called": [], "ended": "", "models": self.models}
+            return prints(json.dumps(answer))
         url = {**self.environment(service), **env}["DATABASE_URL"]
         self.ran.append(" ".join(argv))
         done = self.tools[tuple(argv)](self._server.databases[urlsplit(url).path.removeprefix("/")])
@@ -387,6 +471,9 @@ class FakeRuntime:
         for name in names or self.environments:
             yield from ((name, line) for line in self.log_lines.get(name, [])[-tail:])
 
+    def psql(self, service: str, variables: Mapping[str, str]) -> tuple[Sequence[str], Mapping[str, str]]:
+        return ["psql", service], variables
+
     def port_holder(self, port: int) -> str:
         return ""
 
@@ -396,13 +483,14 @@ class FakeRuntime:
 
 # -- the stack ---------------------------------------------------------------------------------------------------------
 
-_URL = f"postgresql://taskflow:{PASSWORD}@postgres:5432/taskflow"
+_SSO_URL = f"postgresql://sso:{PASSWORD}@postgres:5432/taskflow"
+_API_URL = f"postgresql://api:{PASSWORD}@postgres:5432/taskflow"
 ENVIRONMENTS: Mapping[str, Mapping[str, str]] = {
     "postgres": {},
     "pgadmin": {},
-    "sso-setup": {"DATABASE_URL": _URL},
-    "sso": {"DATABASE_URL": _URL},
-    "api": {"DATABASE_URL": _URL},
+    "sso-setup": {"DATABASE_URL": _SSO_URL},
+    "sso": {"DATABASE_URL": _SSO_URL},
+    "api": {"DATABASE_URL": _API_URL},
     "web": {},
 }
 CONFIG: Mapping[str, Any] = {
@@ -425,6 +513,7 @@ CONFIG: Mapping[str, Any] = {
     "apps": {"sso": {}, "api": {}, "web": {}},
 }
 PUSH = ("pnpm", "db:push")
+FORCED = (*PUSH, "--force")
 SEED = ("pnpm", "seed:setup")
 CREATE_ALL = ("python", "-m", "tables")
 USER = table("user", id="text not null", name="text")
@@ -445,7 +534,7 @@ def push(database: FakeDatabase) -> Completed:
 
 def create_all(database: FakeDatabase) -> Completed:
     """The API's tool, which makes what is not there."""
-    database.create(WORKER, TASK)
+    database.create(WORKER, TASK, by="api")
     return prints("2 tables")
 
 
@@ -464,13 +553,15 @@ class FakeStack:
         self.server = FakeServer()
         self.processes = FakeProcesses()
         self.runtime = FakeRuntime(self.server, self.clock, ENVIRONMENTS)
-        self.runtime.tools = {PUSH: push, SEED: seed_user, CREATE_ALL: create_all}
+        self.runtime.tools = {PUSH: push, FORCED: push, SEED: seed_user, CREATE_ALL: create_all}
         self.talk = io.StringIO()
         self.printed = io.StringIO()
         self.elsewhere: BootError | None = None  # what is said of the same stack under another runtime
         self.config: dict[str, Any] = json.loads(json.dumps(CONFIG))
         self.database_runs()
-        (root / ".env").write_text(f"POSTGRES_PASSWORD={PASSWORD}\n", encoding="utf-8")
+        passwords = ("POSTGRES_PASSWORD", "SSO_DB_PASSWORD", "API_DB_PASSWORD")
+        lines = "".join(f"{name}={PASSWORD}\n" for name in passwords)
+        (root / ".env").write_text(lines, encoding="utf-8")
         (root / ".env").chmod(0o600)
 
     def database_runs(self) -> None:

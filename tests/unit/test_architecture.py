@@ -17,8 +17,11 @@ PACKAGE = ROOT / "scripts" / "bootorder"
 # Lowest first; a module imports its own layer and those below, never one above.
 FOUNDATION = {"terminal", "errors", "console", "settings", "outcome"}
 WORLD = {"probes", "processes", "database", "catalog", "ports", "env_file", "lock", "sources", "runtimes", "migrators"}
+DATA = {"places", "records", "drift"}
+GUARD = {"guard.roles", "guard.triggers", "guard.strays", "guard.snapshots"}
 STACK = {"boot", "owners"}
-LAYERS = [FOUNDATION, WORLD, STACK]
+WORK = {"lifecycle", "waits", "seed", "migrate", "trial", "guard.stage", "guard.layout", "status", "access", "doctor"}
+LAYERS = [FOUNDATION, WORLD, DATA, GUARD, STACK, WORK]
 
 # What costs tens of milliseconds to import, and `--list` has no use for.
 HEAVY = {"docker", "dotenv", "filelock", "nox", "psutil", "psycopg", "pydantic", "requests", "sqlalchemy", "yaml"}
@@ -88,14 +91,15 @@ def ours(name: str) -> set[str]:
 
 
 def _layer(name: str) -> int:
-    head = name.partition(".")[0]
-    return next((position for position, layer in enumerate(LAYERS) if head in layer), len(LAYERS))
+    names = {name, name.partition(".")[0]}
+    return next((position for position, layer in enumerate(LAYERS) if names & layer), len(LAYERS))
 
 
 def test_there_is_something_to_check() -> None:
     assert {"stages", "settings", "runtimes.compose", "migrators.drizzle"} <= set(MODULES)
-    assert set.union(*LAYERS) <= {name.partition(".")[0] for name in MODULES}
-    assert "boot" in ours("stages")
+    assert set.union(*LAYERS) <= set(MODULES)
+    assert {"boot", "guard.stage"} <= ours("stages")
+    assert {"guard.stage", "guard.layout"} <= ours("opening")
     assert "runtimes.base" in ours("runtimes.compose")
     assert {"runtimes.base", "runtimes.embedded.table"} <= ours("runtimes.embedded.runtime")
 

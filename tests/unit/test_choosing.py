@@ -44,7 +44,9 @@ class Machine:
     @property
     def runtimes(self) -> Runtimes:
         settings = parse({"bootorder": {**CONFIG, **self.settings}})
-        return Runtimes(self.root, self.root / ".bootorder", settings, FakeProcesses(), Console(io.StringIO()))
+        return Runtimes(
+            self.root, self.root / ".bootorder", settings, FakeProcesses(), Console(io.StringIO()), "shared"
+        )
 
     def choose(self, wanted: str = "") -> Choice:
         return self.runtimes.choose(wanted)

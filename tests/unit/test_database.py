@@ -3,6 +3,7 @@ from __future__ import annotations
 import contextlib
 import os
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
@@ -11,11 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scripts.bootorder.database import Target, migration_lock, scratch_database, with_database
-from scripts.bootorder.errors import LockedError
+from scripts.bootorder.database import Target, scratch_database, user_and_database, with_database
+from scripts.bootorder.errors import LockedError, SettingsError
 from scripts.bootorder.probes import Failed, Look, NotYet, Ready
 
-from .fakes import PASSWORD, TARGET, FakeServer
+from .fakes import PASSWORD, TARGET, FakeConnection, FakeServer, locked
 
 
 @pytest.fixture
@@ -140,30 +141,60 @@ def test_no_pg_variable_of_the_caller_reaches_a_connection_and_none_is_lost(
 
 
 def test_a_second_migration_is_refused_and_told_who_is_at_work(server: FakeServer) -> None:
-    with migration_lock(TARGET), pytest.raises(LockedError) as caught, migration_lock(TARGET):
+    with locked(), pytest.raises(LockedError) as caught, locked():
         pass
 
     assert caught.value.exit_code == 7
-    assert caught.value.seen == "bootorder 4711 (server process 31, since 2026-11-22 17:00:00 server time)"
+    assert (
+        caught.value.seen
+        == "bootorder on host, process 4711 (server process 31, since 2026-11-22 17:00:00 server time)"
+    )
+    assert "within 5 s" in caught.value.expected
+
+
+def test_who_is_waited_for_is_said_before_waiting(server: FakeServer) -> None:
+    said: list[str] = []
+
+    with locked(say=said.append), contextlib.suppress(LockedError), locked(say=said.append):
+        pass
+
+    assert said == [
+        "waiting for bootorder on host, process 4711 (server process 31, since 2026-11-22 17:00:00 server time)"
+    ]
+
+
+def test_who_waits_for_nobody_is_told_so(server: FakeServer) -> None:
+    with locked() as waited_for:
+        assert waited_for == ""
+
+
+def test_a_lock_through_a_pooler_is_refused(server: FakeServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may give every transaction another session, and tells its clients a process that is none of the server's."""
+    monkeypatch.setattr(FakeConnection, "info", SimpleNamespace(backend_pid=99, host="127.0.0.1", port=6432))
+
+    with pytest.raises(SettingsError, match="pooler") as caught, locked():
+        pass
+
+    assert "127.0.0.1:6432 says server process 99, the server 31" in caught.value.seen
 
 
 @pytest.mark.parametrize("end", [None, KeyboardInterrupt])
 def test_the_lock_is_free_when_its_holder_has_ended(server: FakeServer, end: type[BaseException] | None) -> None:
     try:
-        with migration_lock(TARGET):
+        with locked():
             if end:
                 raise end
     except KeyboardInterrupt:
         pass
 
-    with migration_lock(TARGET):
+    with locked():
         pass
 
 
 def test_another_database_of_the_server_has_a_lock_of_its_own(server: FakeServer) -> None:
     server.databases["other"] = type(server.main)()
 
-    with migration_lock(TARGET), migration_lock(replace(TARGET, name="other")):
+    with locked(), locked("other"):
         pass
 
 
@@ -263,6 +294,31 @@ def test_a_url_of_a_unix_socket_keeps_its_empty_host() -> None:
     url = "postgresql:///taskflow?host=/run/postgresql"
 
     assert with_database(url, replace(TARGET, name="scratch")) == "postgresql:///scratch?host=/run/postgresql"
+
+
+@pytest.mark.parametrize(
+    ("url", "user", "database"),
+    [
+        ("postgresql://sso:p%40ss@postgres:5432/taskflow", "sso", "taskflow"),
+        ("postgresql+psycopg://sso@postgres/taskflow?sslmode=disable", "sso", "taskflow"),
+        ("postgresql://my%20sso:p:w@postgres/task%2Fflow", "my sso", "task/flow"),
+        ("postgresql://sso:p@ss@postgres/taskflow", "sso", "taskflow"),
+        ("postgresql://postgres:5432/taskflow", "", "taskflow"),
+        ("postgresql://sso:p@postgres", "sso", ""),
+        ("postgresql:///taskflow?host=/run/postgresql", "", "taskflow"),
+        ("nonsense", "", ""),
+    ],
+)
+def test_a_url_says_who_connects_and_where_to(url: str, user: str, database: str) -> None:
+    assert user_and_database(url) == (user, database)
+
+
+@given(user=_secrets, password=_secrets, host=_hosts, database=_secrets)
+def test_user_and_database_are_read_from_any_url(user: str, password: str, host: str, database: str) -> None:
+    assert user_and_database(f"postgresql://{user}:{password}@{host}:5432/{database}?a=b/c@d") == (
+        unquote(user),
+        unquote(database),
+    )
 
 
 def test_a_target_is_called_by_its_address_and_url() -> None:

@@ -1,30 +1,33 @@
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Mapping
+from dataclasses import replace
+
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from scripts.bootorder.boot import Boot
-from scripts.bootorder.catalog import Catalog, Key
-from scripts.bootorder.database import migration_lock
+from scripts.bootorder.catalog import Key
 from scripts.bootorder.errors import GuardError, LockedError, MigrationError, NotReadyError
-from scripts.bootorder.migrate import Snapshot, foreign_losses, migrate, require_tables, verify_created_at_start
+from scripts.bootorder.migrate import migrate, require_tables, verify_created_at_start
 from scripts.bootorder.outcome import Outcome
 from scripts.bootorder.processes import Completed
+from scripts.bootorder.trial import changes
 
 from .fakes import (
     APPLIED,
     CREATE_ALL,
+    FORCED,
     PUSH,
     SESSION,
     TARGET,
-    TASK,
     USER,
     WORKER,
     FakeDatabase,
     FakeStack,
     Tool,
     create_all,
+    locked,
     prints,
     push,
     table,
@@ -41,6 +44,17 @@ def on_the_stack(stack: FakeStack, tool: Tool) -> Tool:
 def api_is_there(stack: FakeStack, **rows: int) -> None:
     create_all(stack.database)
     stack.database.rows.update(rows)
+
+
+def creating(more: Mapping[Key, str]) -> Tool:
+    """The API's tool, which makes this, too."""
+
+    def create(database: FakeDatabase) -> Completed:
+        done = create_all(database)
+        database.objects.update(more)
+        return done
+
+    return create
 
 
 # -- what works --------------------------------------------------------------------------------------------------------
@@ -173,6 +187,148 @@ def test_quick_builds_only_what_was_never_built(stack: FakeStack) -> None:
     assert stack.runtime.changed == ["build api"]
 
 
+# -- what others did already -------------------------------------------------------------------------------------------
+
+
+def test_who_waited_for_another_run_does_not_repeat_what_it_did(
+    stack: FakeStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    migrate(stack.boot())
+    stack.runtime.ran.clear()
+    monkeypatch.setattr(Boot, "locked", lambda boot, target: contextlib.nullcontext("somebody"))
+
+    outcome = migrate(stack.boot())
+
+    assert outcome.was_skipped
+    assert outcome.text.startswith("sso done by bootorder on ")
+    assert stack.runtime.ran == []
+
+
+def test_who_waited_for_a_run_that_failed_migrates(stack: FakeStack, monkeypatch: pytest.MonkeyPatch) -> None:
+    migrate(stack.boot())
+    stack.database.drop("session")
+    monkeypatch.setattr(Boot, "locked", lambda boot, target: contextlib.nullcontext("somebody"))
+
+    assert migrate(stack.boot()).text.startswith("sso migrated, 2 tables verified")
+
+
+def test_who_waited_for_a_run_of_older_sources_migrates(stack: FakeStack, monkeypatch: pytest.MonkeyPatch) -> None:
+    migrate(stack.boot())
+    stack.runtime.images["sso-setup"] = "sha256:new"
+    monkeypatch.setattr(Boot, "locked", lambda boot, target: contextlib.nullcontext("somebody"))
+
+    assert migrate(stack.boot()).text.startswith("sso unchanged, 2 tables verified")
+
+
+# -- rows of its own ---------------------------------------------------------------------------------------------------
+
+
+def without_name(database: FakeDatabase) -> Completed:
+    """The next version of the SSO: users have no name any more."""
+    database.create(USER, SESSION)
+    database.objects.pop(Key("column", "public", "user", "name"), None)
+    return prints(APPLIED)
+
+
+@pytest.fixture
+def at_stake(stack: FakeStack) -> FakeStack:
+    """Three users have names, and the next version of the schema has none."""
+    push(stack.database)
+    stack.database.rows["user"] = 3
+    stack.runtime.tools |= {PUSH: without_name, FORCED: without_name}
+    return stack
+
+
+def test_a_migration_that_would_lose_rows_of_its_own_is_refused_after_a_trial(at_stake: FakeStack) -> None:
+    with pytest.raises(MigrationError, match="would lose rows of its own") as caught:
+        migrate(at_stake.boot())
+
+    assert caught.value.details == ("- public.user.name (in 3 rows) would be lost",)
+    assert "inv migrate --accept-data-loss" in caught.value.hint
+    assert Key("column", "public", "user", "name") in at_stake.database.objects
+    assert at_stake.runtime.ran == ["pnpm db:push", "python -m tables", "pnpm db:push --force"]
+    assert list(at_stake.server.databases) == ["taskflow"]
+
+
+def test_a_loss_that_was_accepted_is_told_and_forced(at_stake: FakeStack) -> None:
+    boot = replace(at_stake.boot(), accept_data_loss=True)
+
+    assert migrate(boot).text.startswith("sso migrated, 2 tables verified")
+    assert "sso: accepted: - public.user.name (in 3 rows) would be lost" in at_stake.said
+    assert at_stake.runtime.ran[-1] == "pnpm db:push --force"
+
+
+def test_a_migration_that_loses_nothing_is_not_forced(at_stake: FakeStack) -> None:
+    def wider(database: FakeDatabase) -> Completed:
+        database.create(USER, SESSION, table("user", id="text not null", name="text", email="text"))
+        return prints(APPLIED)
+
+    at_stake.runtime.tools |= {PUSH: wider, FORCED: wider}
+
+    assert migrate(at_stake.boot()).text.startswith("sso migrated")
+    assert at_stake.runtime.ran == ["pnpm db:push", "python -m tables", "pnpm db:push --force", "pnpm db:push"]
+
+
+def test_nothing_is_tried_where_there_are_no_rows(at_stake: FakeStack) -> None:
+    at_stake.database.rows["user"] = 0
+
+    migrate(at_stake.boot())
+
+    assert "pnpm db:push --force" not in at_stake.runtime.ran
+
+
+def test_a_trial_needs_a_database_that_nobody_is_connected_to(at_stake: FakeStack) -> None:
+    at_stake.server.connected = ["api (next-server)"]
+
+    with pytest.raises(NotReadyError, match="is to be cloned") as caught:
+        migrate(at_stake.boot())
+
+    assert caught.value.seen == "api (next-server)"
+    assert "inv stop db-up wait-db" in caught.value.hint
+
+
+def test_a_plan_says_what_would_change_and_be_lost_and_touches_nothing(at_stake: FakeStack) -> None:
+    at_stake.runtime.tools[CREATE_ALL] = create_all
+
+    sso, api = changes(at_stake.boot())
+
+    assert sso == {
+        "owner": "sso",
+        "changes": ["- column public.user.name text"],
+        "losses": ["- public.user.name (in 3 rows) would be lost"],
+        "foreign_losses": [],
+        "said": "changes applied",
+    }
+    assert api["changes"] == ["+ table public.task", "+ table public.worker"]
+    assert at_stake.database.tables == {"user", "session"}
+    assert Key("column", "public", "user", "name") in at_stake.database.objects
+
+
+# -- the guard ---------------------------------------------------------------------------------------------------------
+
+
+def test_no_tool_runs_before_the_guard_is_in_place(stack: FakeStack) -> None:
+    stack.database.guarded = False
+
+    with pytest.raises(NotReadyError, match="the guard is not in place") as caught:
+        migrate(stack.boot())
+
+    assert caught.value.first == ("guard",)
+    assert "inv guard" in caught.value.hint
+    assert stack.runtime.ran == []
+
+
+def test_no_tool_runs_before_the_databases_of_all_owners_are_there(stack: FakeStack) -> None:
+    for name in ("sso-setup", "sso"):
+        stack.runtime.environments[name]["DATABASE_URL"] += "_sso"
+    stack.runtime.environments["api"]["DATABASE_URL"] += "_api"
+
+    with pytest.raises(NotReadyError, match="the guard is not in place") as caught:
+        migrate(replace(stack.boot(), layout="databases"))
+
+    assert "in the database taskflow_sso" in caught.value.expected
+
+
 # -- what fails --------------------------------------------------------------------------------------------------------
 
 
@@ -286,7 +442,7 @@ def test_only_the_first_20_differences_are_listed(stack: FakeStack, missing: int
 
 
 def test_two_migrations_of_one_database_at_once_are_refused(stack: FakeStack) -> None:
-    with migration_lock(TARGET), pytest.raises(LockedError):
+    with locked(), pytest.raises(LockedError):
         migrate(stack.boot())
 
     assert stack.runtime.ran == []
@@ -301,7 +457,7 @@ def test_an_interrupted_migration_frees_the_lock(stack: FakeStack) -> None:
     with pytest.raises(KeyboardInterrupt):
         migrate(stack.boot())
 
-    with migration_lock(TARGET):
+    with locked():
         pass
 
 
@@ -366,7 +522,7 @@ def test_a_table_that_was_dropped_and_made_again_has_lost_its_rows(stack: FakeSt
 
     def recreate(database: FakeDatabase) -> Completed:
         database.drop("worker")
-        database.create(WORKER)
+        database.create(WORKER, by="api")
         return push(database)
 
     stack.runtime.tools[PUSH] = on_the_stack(stack, recreate)
@@ -398,6 +554,7 @@ def test_a_changed_foreign_column_shows_before_and_after(stack: FakeStack) -> No
     ids=lambda key: key.kind,
 )
 def test_anything_foreign_that_is_gone_is_a_loss(stack: FakeStack, key: Key) -> None:
+    stack.runtime.tools[CREATE_ALL] = creating({key: "its definition"})
     api_is_there(stack)
     stack.database.objects[key] = "its definition"
 
@@ -416,7 +573,7 @@ def test_two_owners_that_make_a_table_of_the_same_name_are_refused_before_either
     stack.database.rows["user"] = 7
 
     def also_user(database: FakeDatabase) -> Completed:
-        database.create(table("user", id="integer not null"))
+        database.create(table("user", id="integer not null"), by="api")
         return create_all(database)
 
     stack.config["owners"]["api"]["migrator"] = "command"
@@ -429,36 +586,13 @@ def test_two_owners_that_make_a_table_of_the_same_name_are_refused_before_either
 
 
 def test_what_belongs_to_a_dropped_table_is_not_listed_beside_it(stack: FakeStack) -> None:
+    index = {Key("index", "public", "task", "task_title"): "create index"}
+    stack.runtime.tools[CREATE_ALL] = creating(index)
     api_is_there(stack)
-    stack.database.objects[Key("index", "public", "task", "task_title")] = "create index"
+    stack.database.objects |= index
     stack.runtime.tools[PUSH] = dropping(stack, "task")
 
     assert refused(stack).details == ("- public.task (0 rows) was dropped",)
-
-
-_states = st.dictionaries(st.sampled_from(["a", "b", "c"]), st.tuples(st.integers(0, 3), st.sampled_from("xy")))
-
-
-def _snapshot(state: dict[str, tuple[int, str]]) -> Snapshot:
-    objects: dict[Key, str] = {}
-    for name, (_, text) in state.items():
-        objects |= table(name, id=text)
-    return Snapshot(Catalog({}), Catalog(objects), {("public", name): rows for name, (rows, _) in state.items()})
-
-
-@given(_states, _states)
-def test_there_is_a_loss_exactly_when_something_is_gone_changed_or_has_fewer_rows(
-    before: dict[str, tuple[int, str]], after: dict[str, tuple[int, str]]
-) -> None:
-    lost = {
-        name
-        for name, (rows, text) in before.items()
-        if name not in after or after[name][1] != text or after[name][0] < rows
-    }
-
-    lines = foreign_losses(_snapshot(before), _snapshot(after))
-
-    assert {name for name in "abc" if any(f"public.{name}" in line for line in lines)} == lost
 
 
 # -- what other stages ask ---------------------------------------------------------------------------------------------
@@ -469,6 +603,7 @@ def verified(boot: Boot) -> str:
 
 
 def test_tables_made_at_start_are_verified_once_their_app_is_healthy(stack: FakeStack) -> None:
+    push(stack.database)
     create_all(stack.database)
 
     assert verified(stack.boot()) == "2 tables of api verified"
@@ -476,7 +611,8 @@ def test_tables_made_at_start_are_verified_once_their_app_is_healthy(stack: Fake
 
 def test_an_app_that_is_healthy_without_its_tables_has_failed(stack: FakeStack) -> None:
     """A model that is not imported before create_all makes no table, and no error."""
-    stack.database.create(WORKER)
+    push(stack.database)
+    stack.database.create(WORKER, by="api")
     stack.runtime.log_lines["api"] = ["started"]
 
     with pytest.raises(MigrationError) as caught:
@@ -488,9 +624,21 @@ def test_an_app_that_is_healthy_without_its_tables_has_failed(stack: FakeStack) 
 
 
 def test_with_no_owner_that_creates_at_start_there_is_nothing_to_verify(stack: FakeStack) -> None:
+    push(stack.database)
     del stack.config["owners"]["api"]
 
     assert verified(stack.boot()) == ""
+
+
+def test_an_app_that_changed_tables_of_another_owner_when_it_started_is_found_out(stack: FakeStack) -> None:
+    push(stack.database)
+    create_all(stack.database)
+    stack.database.drop("session")
+
+    with pytest.raises(MigrationError, match="sso: its tables are not what its tool makes") as caught:
+        verified(stack.boot())
+
+    assert caught.value.details == ("- table public.session",)
 
 
 def test_missing_tables_name_the_stage_that_makes_them(stack: FakeStack) -> None:
@@ -514,22 +662,22 @@ def test_tables_that_are_there_are_enough(stack: FakeStack) -> None:
 def test_a_rehearsal_for_another_stage_is_made_under_the_lock(stack: FakeStack) -> None:
     push(stack.database)
 
-    with migration_lock(TARGET), pytest.raises(LockedError):
+    with locked(), pytest.raises(LockedError):
         require_tables(stack.boot().owners[0], TARGET)
 
 
 def test_what_was_rehearsed_needs_no_lock(stack: FakeStack) -> None:
     migrate(stack.boot())
 
-    with migration_lock(TARGET):
+    with locked():
         require_tables(stack.boot().owners[0], TARGET)
 
 
 def test_create_all_is_rehearsed_without_touching_the_stack_s_tables(stack: FakeStack) -> None:
-    stack.database.create(WORKER, TASK)
-    stack.database.rows["worker"] = 3
+    push(stack.database)
+    api_is_there(stack, worker=3)
 
     verified(stack.boot())
 
-    assert stack.runtime.ran == [" ".join(CREATE_ALL)]
+    assert stack.runtime.ran == [" ".join(PUSH), " ".join(CREATE_ALL)]
     assert stack.database.rows["worker"] == 3

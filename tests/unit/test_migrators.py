@@ -86,6 +86,24 @@ def test_only_sqlmodel_leaves_its_tables_to_the_start_of_its_app() -> None:
     assert [name for name, migrator in BY_NAME.items() if migrator.creates_at_start] == ["sqlmodel"]
 
 
+def test_drizzle_is_told_not_to_ask_and_the_others_never_do() -> None:
+    argv = ("pnpm", "db:push")
+
+    assert {name: list(migrator.forced(argv)) for name, migrator in BY_NAME.items()} == {
+        "command": ["pnpm", "db:push"],
+        "drizzle": ["pnpm", "db:push", "--force"],
+        "sqlmodel": ["pnpm", "db:push"],
+    }
+
+
+def test_only_drizzle_looks_into_one_schema_whatever_the_search_path() -> None:
+    assert {name: migrator.only_schema for name, migrator in BY_NAME.items()} == {
+        "command": "",
+        "drizzle": "public",
+        "sqlmodel": "",
+    }
+
+
 def test_drizzle_says_that_it_applied_changes() -> None:
     assert claim("drizzle", _APPLIED) == (True, "changes applied")
 

@@ -26,6 +26,7 @@ from scripts.bootorder.opening import (
     show_doctor,
     show_plan,
     show_status,
+    show_whole_plan,
     start_stack,
 )
 from scripts.bootorder.runtimes.base import Runtime
@@ -72,8 +73,26 @@ def test_why_a_runtime_was_chosen_is_said_unless_a_person_chose_it(tmp_path: Pat
 def test_the_flags_are_kept_as_they_were_given(tmp_path: Path) -> None:
     boot = open_boot(tmp_path, {"bootorder": CONFIG}, Console(io.StringIO()), "", asked_for=["pgadmin"])
 
-    assert boot.flags == {"--runtime": [], "--with": ["pgadmin"]}
-    assert opened(tmp_path, runtime="embedded").flags == {"--runtime": ["embedded"], "--with": []}
+    assert boot.flags == {"--runtime": [], "--layout": [], "--with": ["pgadmin"]}
+    assert opened(tmp_path, runtime="embedded").flags == {"--runtime": ["embedded"], "--layout": [], "--with": []}
+
+
+@pytest.mark.parametrize(("flag", "setting", "layout"), [("", "", "shared"), ("", "schemas", "schemas")])
+def test_the_layout_is_that_of_the_settings(tmp_path: Path, flag: str, setting: str, layout: str) -> None:
+    config = {"bootorder": {**CONFIG, **({"layout": setting} if setting else {})}}
+
+    boot = open_boot(tmp_path, config, Console(io.StringIO()), "embedded", layout=flag)
+
+    assert (boot.layout, boot.flags["--layout"]) == (layout, [])
+
+
+def test_the_layout_of_the_flag_is_kept_for_the_command_that_goes_on(tmp_path: Path) -> None:
+    config = {"bootorder": {**CONFIG, "layout": "schemas"}}
+
+    boot = open_boot(tmp_path, config, Console(io.StringIO()), "embedded", layout="databases")
+
+    assert (boot.layout, boot.flags["--layout"]) == ("databases", ["databases"])
+    assert boot.places["sso"].database == "taskflow_sso"
 
 
 def test_a_stack_is_opened_as_it_was_asked_for(tmp_path: Path) -> None:
@@ -96,7 +115,7 @@ def test_the_other_runtime_is_looked_at_from_the_chosen_one(tmp_path: Path, monk
     assert asked == [boot.runtime]
 
 
-@pytest.mark.parametrize("flags", [{"runtime": "nonsense"}, {"databse": {}}])
+@pytest.mark.parametrize("flags", [{"runtime": "nonsense"}, {"layout": "schema"}, {"databse": {}}])
 def test_bad_input_is_refused_when_a_stack_is_opened(tmp_path: Path, flags: dict[str, Any]) -> None:
     with pytest.raises(SettingsError):
         opened(tmp_path, **flags)
@@ -132,9 +151,10 @@ def test_the_first_use_makes_the_secrets_and_says_so_without_showing_them(
     use(fresh.boot())
 
     made = dict(line.split("=") for line in (fresh.root / ".env").read_text(encoding="utf-8").splitlines()[1:])
-    assert list(made) == ["COMPOSE_PROJECT_NAME", "POSTGRES_PASSWORD", "SESSION_SECRET"]
-    assert fresh.said.startswith("made .env with POSTGRES_PASSWORD, SESSION_SECRET\n")
-    assert not any(made[name] in fresh.said for name in ("POSTGRES_PASSWORD", "SESSION_SECRET"))
+    names = ["POSTGRES_PASSWORD", "SSO_DB_PASSWORD", "API_DB_PASSWORD", "SESSION_SECRET"]
+    assert list(made) == ["COMPOSE_PROJECT_NAME", *names]
+    assert fresh.said.startswith(f"made .env with {', '.join(names)}\n")
+    assert not any(made[name] in fresh.said for name in names)
 
 
 def test_a_second_use_makes_nothing_and_says_nothing_of_it(fresh: FakeStack) -> None:
@@ -205,7 +225,7 @@ def test_a_line_of_env_that_is_none_is_refused_by_what_starts_something_only(run
     with (running.root / ".env").open("a", encoding="utf-8") as file:
         file.write("A BAD LINE\n")
 
-    with pytest.raises(SettingsError, match="line 2, is not understood"):
+    with pytest.raises(SettingsError, match="line 4, is not understood"):
         start(running)
     assert running.runtime.services()["api"].running
 
@@ -386,7 +406,7 @@ def test_a_start_ends_with_a_table_of_services_and_what_each_owner_has(running: 
 
     table = running.said.split("wait-apps", 1)[1]
     assert "http://localhost:8000" in table
-    assert "sso (role taskflow): 2 tables" in table
+    assert "sso (role sso, schema public): 2 tables" in table
 
 
 def test_a_start_until_a_stage_ends_there_without_a_table(running: FakeStack) -> None:
@@ -401,7 +421,7 @@ def test_a_start_as_json_is_one_object_on_stdout(running: FakeStack) -> None:
     assert running.data["ok"] is True
     assert running.data["error"] is None
     assert [stage["stage"] for stage in running.data["stages"]] == [
-        *("db-up", "wait-db", "migrate", "seed", "apps-up", "wait-apps")
+        *("db-up", "wait-db", "guard", "migrate", "seed", "apps-up", "wait-apps")
     ]
     assert running.data["status"]["database"]["name"] == "taskflow"
 
@@ -473,6 +493,46 @@ def test_a_plan_is_a_table_of_stages_with_their_cause() -> None:
     assert "started is not ready" in rows[-1]
 
 
+def whole_plan(stack: FakeStack, **flags: Any) -> None:
+    show_whole_plan(stack.boot(), **{"with_clean": False, "until": "", "as_json": False, **flags})
+
+
+def test_a_plan_says_what_each_owner_s_tool_would_change(running: FakeStack) -> None:
+    running.database.drop("session")
+
+    whole_plan(running)
+
+    assert running.said.splitlines()[-4:] == [
+        "sso: 1 changes",
+        "  + table public.session",
+        "  it says: changes applied",
+        "api: nothing would change",
+    ]
+    assert "session" not in running.database.tables
+    assert running.runtime.changed == [], "nothing is built for it"
+
+
+def test_a_plan_as_json_has_both_its_parts(running: FakeStack) -> None:
+    whole_plan(running, as_json=True, until="db-up")
+
+    assert [stage["stage"] for stage in running.data["stages"]] == ["stop", "db-up"]
+    assert [owner["owner"] for owner in running.data["owners"]] == ["sso", "api"]
+
+
+def test_a_plan_of_a_stack_that_cannot_be_asked_says_why(running: FakeStack) -> None:
+    running.runtime.images["api"] = ""
+    whole_plan(running)
+    running.server.refusal = "Connection refused"
+    whole_plan(running)
+    whole_plan(running, with_clean=True)
+
+    unknown = [line for line in running.said.splitlines() if line.startswith("what the owners' tools would change")]
+    reasons = [line.partition("is not known: ")[2] for line in unknown]
+    assert reasons[0] == "api not built yet"
+    assert reasons[1].startswith("the database does not answer: ")
+    assert reasons[2] == "the rows are given up first"
+
+
 def test_a_plan_as_json_is_a_list_of_stages() -> None:
     data = io.StringIO()
 
@@ -491,7 +551,7 @@ def test_a_status_names_missing_tables_and_unknown_ones(running: FakeStack) -> N
     show_status(running.boot())
 
     said = running.said
-    assert ("missing: public.session" in said) != ("sso (role taskflow): tables not known" in said)
+    assert ("missing: public.session" in said) != ("sso (role sso, schema public): tables not known" in said)
     assert "inv migrate" in said
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,8 +20,9 @@ from .fakes import (
     Call,
     FakeDatabase,
     FakeStack,
-    catalog_of,
+    owned_by,
     prints,
+    table,
 )
 
 
@@ -68,6 +70,37 @@ def test_an_owner_whose_service_has_no_url_is_refused_with_the_setting_to_change
     assert stack.runtime.ran == []
 
 
+@pytest.mark.parametrize(
+    ("url", "seen"),
+    [
+        ("postgresql://taskflow:x@postgres:5432/taskflow", "the role taskflow and the database taskflow"),
+        ("postgresql://api:x@postgres:5432/taskflow", "the role api and the database taskflow"),
+        ("postgresql://sso:x@postgres:5432/taskflow_sso", "the role sso and the database taskflow_sso"),
+        ("postgresql://postgres:5432", "the role (none) and the database (none)"),
+    ],
+)
+def test_a_tool_that_would_connect_as_somebody_else_or_elsewhere_is_refused(
+    stack: FakeStack, url: str, seen: str
+) -> None:
+    stack.runtime.environments["sso-setup"]["DATABASE_URL"] = url
+
+    for use in (owner(stack).check, lambda: owner(stack).run(PUSH)):
+        with pytest.raises(SettingsError, match="does not connect as its own role") as caught:
+            use()
+        assert caught.value.expected == "postgresql://sso:${SSO_DB_PASSWORD}@...:5432/${SSO_DB_NAME:-taskflow}"
+        assert caught.value.seen == f"{seen}, not sso and taskflow"
+        assert "SSO_DB_PASSWORD is made in .env" in caught.value.hint
+    assert stack.runtime.ran == []
+
+
+def test_a_role_and_a_database_with_odd_names_are_found_in_a_url(stack: FakeStack) -> None:
+    stack.config["owners"]["sso"]["role"] = "sso owner"
+    stack.config["database"]["name"] = "task/flow"
+    stack.runtime.environments["sso-setup"]["DATABASE_URL"] = "postgres://sso%20owner:x@postgres/task%2Fflow?a=b"
+
+    owner(stack).check()
+
+
 def test_on_the_host_the_url_leads_to_the_published_port_and_travels_in_the_environment(stack: FakeStack) -> None:
     folder = on_the_host(stack)
     stack.runtime.environments["sso-setup"]["SSO_URL"] = "http://localhost:3001"
@@ -79,7 +112,7 @@ def test_on_the_host_the_url_leads_to_the_published_port_and_travels_in_the_envi
     assert call.argv == PUSH
     assert call.cwd == folder
     assert call.env == {
-        "DATABASE_URL": f"postgresql://taskflow:{PASSWORD}@127.0.0.1:5432/taskflow",
+        "DATABASE_URL": f"postgresql://sso:{PASSWORD}@127.0.0.1:5432/taskflow",
         "SSO_URL": "http://localhost:3001",
         "MARK": "sso-setup",
     }
@@ -102,7 +135,7 @@ def test_a_rehearsal_learns_the_tables_on_a_scratch_database_and_leaves_the_stac
 ) -> None:
     made = owner(stack).rehearse(TARGET)
 
-    assert made.objects == catalog_of(USER, SESSION).objects
+    assert made.objects == owned_by("sso", USER, SESSION)
     assert len(stack.server.made) == 1
     assert list(stack.server.databases) == ["taskflow"]
     assert stack.database.tables == set()
@@ -113,7 +146,7 @@ def test_a_rehearsal_is_remembered_by_later_runs_while_nothing_changed(stack: Fa
 
     again = owner(stack).rehearse(TARGET)
 
-    assert again.objects == catalog_of(USER, SESSION).objects
+    assert again.objects == owned_by("sso", USER, SESSION)
     assert stack.runtime.ran == ["pnpm db:push"]
 
 
@@ -206,6 +239,22 @@ def test_on_the_host_too_a_rehearsal_is_made_on_a_scratch_database(stack: FakeSt
     assert stack.database.tables == set()
 
 
+def test_the_owners_whose_tables_it_reads_make_theirs_first(stack: FakeStack) -> None:
+    stack.config["owners"]["api"]["references"] = ["sso"]
+    stack.config["owners"]["web"] = {**stack.config["owners"]["api"], "migrator": "command", "reads": ["api"]}
+    stack.config["owners"]["web"] |= {"references": [], "migrate": "make", "service": "web", "role": "web"}
+    stack.runtime.environments["web"] = {"DATABASE_URL": f"postgresql://web:{PASSWORD}@postgres:5432/taskflow"}
+
+    def make(database: FakeDatabase) -> Completed:
+        database.create(table("page"), by="web")
+        return prints("made")
+
+    stack.runtime.tools["make",] = make
+
+    assert owner(stack, "web").rehearse(TARGET).tables() == [("public", "page")]
+    assert stack.runtime.ran == ["pnpm db:push", "python -m tables", "make"]
+
+
 # -- fingerprints ------------------------------------------------------------------------------------------------------
 
 
@@ -222,6 +271,18 @@ def test_a_host_owner_s_fingerprint_follows_the_content_and_the_names_of_its_sou
     seen.add(owner(stack).fingerprint())
 
     assert len(seen) == 4
+
+
+def test_a_fingerprint_follows_where_the_owner_is_at_home_and_what_it_may_read(stack: FakeStack) -> None:
+    api = {owner(stack, "api").fingerprint()}
+
+    api.add(next(o for o in replace(stack.boot(), layout="schemas").owners if o.name == "api").fingerprint())
+    stack.config["owners"]["api"]["reads"] = ["sso"]
+    api.add(owner(stack, "api").fingerprint())
+    stack.config["owners"]["api"]["role"] = "tasks"
+    api.add(owner(stack, "api").fingerprint())
+
+    assert len(api) == 4
 
 
 def test_what_is_made_from_the_sources_changes_no_fingerprint(stack: FakeStack) -> None:

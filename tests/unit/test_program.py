@@ -14,7 +14,9 @@ from invoke.exceptions import Exit
 
 from scripts.bootorder import program
 from scripts.bootorder.console import Console
+from scripts.bootorder.database import Target
 from scripts.bootorder.errors import GuardError, MigrationError
+from scripts.bootorder.probes import NotYet
 from scripts.bootorder.program import configuration, translated
 
 ROOT = Path(__file__).parents[2]
@@ -262,8 +264,12 @@ def test_nonsense_is_refused_by_the_tasks_themselves_and_nothing_is_made(
 def test_the_plan_of_this_stack_is_data_on_stdout_as_json(
     checkout: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(checkout, monkeypatch, "plan", "--json", "--quick") == 0
+    monkeypatch.setattr(Target, "look", lambda target: NotYet("Connection refused"))
+
+    assert run(checkout, monkeypatch, "plan", "--json", "--quick", "--runtime", "embedded") == 0
 
     captured = capsys.readouterr()
-    assert captured.out.startswith("[\n")
+    data = json.loads(captured.out)
+    assert data["stages"][0]["stage"] == "db-up"
+    assert data["owners"] is None, "the database cannot be asked"
     assert captured.err == ""

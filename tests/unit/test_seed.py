@@ -2,14 +2,13 @@ from __future__ import annotations
 
 import pytest
 
-from scripts.bootorder.database import migration_lock
 from scripts.bootorder.errors import LockedError, MigrationError, NotReadyError
 from scripts.bootorder.migrate import migrate
 from scripts.bootorder.outcome import Outcome
 from scripts.bootorder.processes import Completed
 from scripts.bootorder.seed import seed
 
-from .fakes import SEED, TARGET, FakeDatabase, FakeStack, prints
+from .fakes import SEED, FakeDatabase, FakeStack, locked, prints
 
 
 @pytest.fixture
@@ -149,7 +148,7 @@ def test_one_seed_that_ran_beside_one_that_did_not_is_done(migrated: FakeStack) 
 
 
 def test_a_seed_waits_for_no_migration_but_is_refused_beside_one(migrated: FakeStack) -> None:
-    with migration_lock(TARGET), pytest.raises(LockedError):
+    with locked(), pytest.raises(LockedError):
         seed(migrated.boot())
 
 

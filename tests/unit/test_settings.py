@@ -19,6 +19,7 @@ from scripts.bootorder.settings import (
     OwnerSettings,
     ProcessSettings,
     Settings,
+    layout_name,
     nearest,
     parse,
     runtime_name,
@@ -92,6 +93,18 @@ def test_an_unknown_key_unlike_any_other_is_refused_without_a_guess() -> None:
     assert refusal(zzzzzz=1) == "invoke.yaml: unknown key `bootorder.zzzzzz`"
 
 
+def test_an_owner_s_schema_is_called_schema() -> None:
+    assert settings(owners={"sso": OWNER | {"schema": "login"}}).owners["sso"].in_schema == "login"
+    assert settings(owners={"sso": OWNER}).owners["sso"].in_schema == ""
+
+
+@pytest.mark.parametrize("key", ["shema", "schemas", "in_schema"])
+def test_a_misspelt_schema_is_named_as_it_is_written(key: str) -> None:
+    said = refusal(owners={"sso": OWNER | {key: "login"}})
+
+    assert said == f"invoke.yaml: unknown key `bootorder.owners.sso.{key}`; did you mean `schema`?"
+
+
 def test_every_problem_is_told_at_once() -> None:
     said = refusal(owners={"sso": {"migrator": "drizzle"}}, apps={"web": {"halth": ""}})
 
@@ -122,7 +135,7 @@ def _one_letter_from(one: str, other: str) -> bool:
 def test_any_key_with_one_wrong_letter_is_refused_and_the_right_key_is_named(data: st.DataObject) -> None:
     path = data.draw(st.sampled_from(sorted(_PARTS)))
     model, valid = _PARTS[path]
-    known = sorted(model.model_fields)
+    known = sorted(field.alias or name for name, field in model.model_fields.items())
     right = data.draw(st.sampled_from(known))
     at = data.draw(st.integers(0, len(right)))
     letter = data.draw(st.sampled_from(string.ascii_lowercase + "_"))
@@ -309,6 +322,21 @@ def test_an_unknown_runtime_is_refused_with_the_known_ones() -> None:
     assert caught.value.message == "unknown runtime `compos`; did you mean `compose`?"
     assert caught.value.expected == "auto, compose, embedded"
     assert caught.value.exit_code == 2
+
+
+def test_the_layout_flag_wins_over_the_setting() -> None:
+    assert layout_name("", settings()) == "shared"
+    assert layout_name("", settings(layout="schemas")) == "schemas"
+    assert layout_name("databases", settings(layout="schemas")) == "databases"
+
+
+def test_an_unknown_layout_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(SettingsError) as caught:
+        layout_name("schema", settings())
+
+    assert caught.value.message == "unknown layout `schema`; did you mean `schemas`?"
+    assert caught.value.expected == "shared, schemas, databases"
+    assert "bootorder.layout" in refusal(layout="schema")
 
 
 @given(st.text(max_size=20), st.lists(st.text(max_size=20), max_size=5))

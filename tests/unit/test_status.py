@@ -97,8 +97,8 @@ def test_one_offs_are_no_services_of_the_status(stack: FakeStack) -> None:
 
 def test_an_owner_that_was_never_rehearsed_has_unknown_tables(stack: FakeStack) -> None:
     assert status_of(stack)["owners"] == [
-        {"name": "sso", "role": "taskflow", "schema": "public", "tables": None, "missing": None},
-        {"name": "api", "role": "taskflow", "schema": "public", "tables": None, "missing": None},
+        {"name": "sso", "role": "sso", "schema": "public", "tables": None, "missing": None},
+        {"name": "api", "role": "api", "schema": "public", "tables": None, "missing": None},
     ]
 
 

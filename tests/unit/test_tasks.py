@@ -13,12 +13,14 @@ from invoke.tasks import Task
 
 import tasks
 from scripts.bootorder import opening
+from scripts.bootorder.errors import SettingsError
+from scripts.bootorder.guard import stage as guard_stage
 from scripts.bootorder.stages import STAGES, _with_flags
 
 from .fakes import FakeStack
 
 ALL: dict[str, Task[Any]] = dict(tasks.ns.tasks)
-BESIDE = {"start", "plan", "status", "logs", "doctor", "test"}
+BESIDE = {"start", "plan", "check-models", "status", "tables", "url", "psql", "logs", "doctor", "test"}
 
 
 class Recorder:
@@ -41,7 +43,10 @@ def called(monkeypatch: pytest.MonkeyPatch) -> Recorder:
         yield "the boot"
 
     monkeypatch.setattr(tasks, "opened", opened)
-    for name in ("run_stages", "start_stack", "follow_logs", "show_plan", "show_status", "show_doctor", "run_nox"):
+    names = {
+        name for name in vars(opening) if name.startswith(("run_", "start_", "show_", "follow_", "open_s", "check_"))
+    }
+    for name in names - {"run_guard", "run_plan"}:  # what is called by them
         monkeypatch.setattr(opening, name, getattr(recorder, name))
     return recorder
 
@@ -71,6 +76,9 @@ def test_every_parameter_of_every_task_has_help(name: str) -> None:
     assert without == []
 
 
+_PRINTS_JSON = {"dry": False, "as_json": False}
+
+
 @pytest.mark.parametrize("stage", [stage.name for stage in STAGES])
 def test_the_task_of_a_stage_runs_that_stage(called: Recorder, stage: str) -> None:
     run(stage, runtime="compose", verbose=True)
@@ -78,14 +86,53 @@ def test_the_task_of_a_stage_runs_that_stage(called: Recorder, stage: str) -> No
     opened, ran = called.calls
     assert opened[1] == ("compose",)
     assert opened[2]["verbose"] is True
-    assert ran == ("run_stages", ("the boot", [stage]), {"dry": False})
+    name, arguments, options = ran
+    assert (name, arguments) == ("run_stages", ("the boot", [stage]))
+    assert {key: value for key, value in options.items() if value is not None} in ({"dry": False}, _PRINTS_JSON)
+
+
+@pytest.mark.parametrize(
+    "name", sorted(name for name, task in ALL.items() if "layout" in task.argspec(task.body).parameters)
+)
+def test_the_layout_is_passed_on(called: Recorder, name: str) -> None:
+    run(name, layout="schemas")
+
+    assert called.calls[0][2]["layout"] == "schemas"
+
+
+def test_instead_of_the_guard_tables_can_be_assigned_or_moved(called: Recorder) -> None:
+    run("guard", assign=True)
+    run("guard", move_to="schemas")
+
+    [assign, move] = [options["instead"] for name, _, options in called.calls if name == "run_stages"]
+    assert assign is guard_stage.assign
+    assert move is not None
+
+
+def test_tables_are_not_assigned_and_moved_at_once(called: Recorder) -> None:
+    with pytest.raises(SettingsError, match="--assign and --move-to"):
+        run("guard", assign=True, move_to="schemas")
+
+
+def test_what_a_migration_would_change_is_asked_for_with_a_flag(called: Recorder) -> None:
+    run("migrate", plan=True, json=True)
+
+    assert called.calls[-1] == ("show_changes", ("the boot",), {"as_json": True})
+
+
+@pytest.mark.parametrize("name", ["migrate", "start"])
+def test_a_loss_of_rows_is_accepted_only_with_the_flag_for_it(called: Recorder, name: str) -> None:
+    run(name)
+    run(name, accept_data_loss=True)
+
+    assert [flags["accept_data_loss"] for what, _, flags in called.calls if what == "opened"] == [False, True]
 
 
 @pytest.mark.parametrize("name", ["db-up", "apps-up", "wait-apps", "start"])
 def test_optional_services_are_asked_for_by_name(called: Recorder, name: str) -> None:
     run(name, with_=["pgadmin", "mail"])
 
-    assert called.calls[0][2]["with_"] == ["pgadmin", "mail"]
+    assert called.calls[0][2]["asked_for"] == ["pgadmin", "mail"]
 
 
 def test_optional_services_are_asked_for_with_one_flag_each() -> None:
@@ -96,15 +143,16 @@ def test_optional_services_are_asked_for_with_one_flag_each() -> None:
 
 @pytest.mark.parametrize("stage", [stage.name for stage in STAGES])
 def test_the_command_that_goes_on_gives_a_task_only_flags_that_it_has(stack: FakeStack, stage: str) -> None:
-    flags = {"--runtime": ["embedded"], "--with": ["pgadmin"]}
+    flags = {"--runtime": ["embedded"], "--layout": ["schemas"], "--with": ["pgadmin"]}
     argv = _with_flags(stage, replace(stack.boot(), flags=flags)).split()
 
     [parsed] = Parser(tasks.ns.to_contexts()).parse_argv(argv)
 
     assert parsed.args["runtime"].value == "embedded"
-    has = "with" in parsed.args
-    assert ("--with" in argv) == has
-    assert not has or parsed.args["with"].value == ["pgadmin"]
+    for flag, value in (("with", ["pgadmin"]), ("layout", "schemas")):
+        has = flag in parsed.args
+        assert (f"--{flag}" in argv) == has
+        assert not has or parsed.args[flag].value == value
 
 
 def test_a_dry_stage_is_not_run(called: Recorder) -> None:
@@ -142,12 +190,13 @@ def test_start_follows_the_logs_when_asked_but_not_in_a_dry_run(called: Recorder
     assert [name for name, _, _ in called.calls] == ["opened", "start_stack", "follow_logs", "opened", "start_stack"]
 
 
-def test_the_plan_opens_no_stack(called: Recorder) -> None:
-    run("plan", clean=True, until="seed")
+def test_the_plan_is_of_a_start_with_these_flags(called: Recorder) -> None:
+    run("plan", clean=True, quick=True, until="seed", layout="schemas")
 
-    [(name, _, options)] = called.calls
-    assert name == "show_plan"
-    assert options == {"with_clean": True, "quick": False, "until": "seed", "as_json": False}
+    assert called.calls == [
+        ("opened", ("",), {"layout": "schemas", "quick": True, "as_json": False}),
+        ("show_whole_plan", ("the boot",), {"with_clean": True, "until": "seed", "as_json": False}),
+    ]
 
 
 def test_logs_pass_services_and_length_on(called: Recorder) -> None:

@@ -308,8 +308,9 @@ def test_an_app_that_stays_unready_is_told_after_its_own_limit_with_what_was_see
 
 def test_healthy_apps_without_their_tables_fail_the_stage(stack: FakeStack) -> None:
     all_healthy(stack)
+    push(stack.database)
 
-    with pytest.raises(MigrationError, match="api: its app is healthy"):
+    with pytest.raises(MigrationError, match="api: its tables are not what its tool makes"):
         wait_apps(stack.boot())
 
 

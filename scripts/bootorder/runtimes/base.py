@@ -119,3 +119,9 @@ class Runtime(Protocol):
 
     def log_tail(self, name: str) -> LogTail:
         """The last lines of one service."""
+
+    def psql(self, service: str, variables: Mapping[str, str]) -> tuple[Sequence[str], Mapping[str, str]]:
+        """psql on the database's service: a command, and what its environment needs.
+
+        `variables`: PGUSER, PGPASSWORD and the like, which show in no process list.
+        """

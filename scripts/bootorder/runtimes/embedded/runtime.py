@@ -42,13 +42,21 @@ class EmbeddedRuntime:
     name = "embedded"
 
     def __init__(
-        self, root: Path, state: Path, settings: Settings, processes: Processes, say: Callable[[str], None]
+        self,
+        root: Path,
+        state: Path,
+        settings: Settings,
+        processes: Processes,
+        say: Callable[[str], None],
+        variables: Mapping[str, str] | None = None,
     ) -> None:
+        """`variables`: what invoke.yaml may refer to beside .env and the environment."""
         self._root = root.resolve()
         self._state = state.resolve()
         self._settings = settings
         self._processes = processes
         self._say = say
+        self._added = variables or {}
         self._postgres = Postgres(
             *(self._state / "postgres", settings.database, processes, say),
             lambda: self.marks(settings.database.service),
@@ -132,7 +140,7 @@ class EmbeddedRuntime:
 
     @cached_property
     def _variables(self) -> Mapping[str, str]:
-        return {**env_file.read(self._root / ".env"), **os.environ}
+        return {**env_file.read(self._root / ".env"), **os.environ, **self._added}
 
     def environment(self, service: str) -> Mapping[str, str]:
         if self._is_database(service):
@@ -177,7 +185,7 @@ class EmbeddedRuntime:
             return None
         where = "database.port" if is_database else f"processes.{service}.port"
         port = env_file.expand(text, self._variables, where)
-        if not port.isdecimal() or not 0 < int(port) < 65536:  # noqa: PLR2004
+        if not re.fullmatch("[0-9]{1,5}", port) or not 0 < int(port) < 65536:  # noqa: PLR2004
             raise SettingsError(
                 f"`{where}` is not a port",
                 expected="a number from 1 to 65535",
@@ -369,3 +377,6 @@ class EmbeddedRuntime:
     ) -> Completed:
         folder, surroundings = self._folder(service), self._surroundings(service, env)
         return self._commands(service).run(argv, cwd=folder, env=surroundings, on_line=on_line, inherit=False)
+
+    def psql(self, service: str, variables: Mapping[str, str]) -> tuple[Sequence[str], Mapping[str, str]]:
+        return [self._postgres.program("psql")], {**variables, "PGHOST": _HOST, "PGPORT": str(self._port(service))}

@@ -94,7 +94,7 @@ class ProcessTable:
     def __init__(
         self, root: Path, records: Path, logs: Path, homes: Callable[[], Mapping[tuple[str, Path], str]]
     ) -> None:
-        self._stack = hashlib.sha256(str(root.resolve()).encode()).hexdigest()[:16]
+        self._stack = hashlib.sha256(os.fsencode(root.resolve())).hexdigest()[:16]
         self._records = records
         self._logs = logs
         self._homes = homes

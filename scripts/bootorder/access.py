@@ -1,0 +1,112 @@
+"""Reaching the database by hand, as an owner or as the tasks do; and every table in it, with whose it is."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from dataclasses import asdict, dataclass, replace
+from urllib.parse import quote
+
+from . import catalog, env_file
+from .boot import Boot
+from .database import Target
+from .errors import MachineError
+from .settings import unknown
+
+_TABLES = """
+    select n.nspname::text, c.relname::text, pg_get_userbyid(c.relowner)::text, pg_total_relation_size(c.oid)
+    from pg_class c
+    join pg_namespace n on n.oid = c.relnamespace
+    where c.relkind in ('r', 'p') and not c.relispartition
+      and n.nspname !~ '^pg_' and n.nspname not in ('information_schema', 'bootorder')
+      and not exists (select from pg_depend d where d.classid = 'pg_class'::regclass and d.objid = c.oid
+                      and d.deptype = 'e')
+    order by 1, 2
+"""
+
+
+@dataclass(frozen=True)
+class Table:
+    """`state`: `missing` where an owner's tool makes it and it is not there, `nobody's` where no owner has it."""
+
+    owner: str | None
+    database: str
+    schema: str
+    name: str
+    rows: int | None
+    bytes: int | None
+    state: str = ""
+
+    def as_data(self) -> dict[str, object]:
+        return asdict(self)
+
+
+def target_as(boot: Boot, owner: str) -> Target:
+    """The database as this owner reaches it from this machine; without a name as the tasks do."""
+    target = boot.target()
+    if not owner:
+        return target
+    if owner not in boot.places:
+        raise unknown("owner", owner, boot.places)
+    place = boot.places[owner]
+    return replace(
+        target, name=place.database, user=place.role, password=env_file.secret(boot.env_path, place.password)
+    )
+
+
+def url(boot: Boot, owner: str) -> str:
+    """With the password: for tools that are run by hand."""
+    target = target_as(boot, owner)
+    user, password = quote(target.user, safe=""), quote(target.password, safe="")
+    return f"postgresql://{user}:{password}@{target.address}/{quote(target.name, safe='')}"
+
+
+def shell(boot: Boot, owner: str, statement: str) -> int:
+    """psql on this terminal, or one statement of it. Returns its exit code."""
+    boot.require_database()
+    target = target_as(boot, owner)
+    # Not as arguments: psql would read a database `a=b` as more than a name, and passwords show in process lists.
+    given = {"PGUSER": target.user, "PGPASSWORD": target.password, "PGDATABASE": target.name}
+    argv, environment = boot.runtime.psql(boot.settings.database.service, given)
+    arguments = ["--command", statement] if statement else []
+    try:
+        return subprocess.run([*argv, *arguments], env={**os.environ, **environment}, check=False).returncode
+    except FileNotFoundError:
+        raise MachineError(
+            "there is no psql", expected=f"`{argv[0]}`", hint="install PostgreSQL's client (Debian: postgresql-client)"
+        ) from None
+
+
+def tables(boot: Boot) -> list[Table]:
+    """Every table of every database of the stack, by owner; then what is nobody's."""
+    stack = boot.require_database()
+    owners = {place.role: place.owner for place in boot.places.values()}
+    found = []
+    for database in dict.fromkeys([*(place.database for place in boot.places.values()), stack.name]):
+        with replace(stack, name=database).connect() as connection:
+            rows = connection.execute(_TABLES).fetchall()
+            counts = catalog.count_rows(connection, [(str(schema), str(name)) for schema, name, *_ in rows])
+        for schema, name, role, size in rows:
+            owner = owners.get(str(role))
+            rows_in_it = counts[str(schema), str(name)]
+            state = "" if owner else "nobody's"
+            found.append(Table(owner, database, str(schema), str(name), rows_in_it, int(str(size)), state))
+    there = {(table.owner, table.schema, table.name) for table in found}
+    for one in boot.owners:
+        expected = one.rehearsed()
+        for schema, name in expected.tables() if expected else []:
+            if (one.name, schema, name) not in there:
+                found.append(Table(one.name, one.place.database, schema, name, None, None, "missing"))
+    order = {name: position for position, name in enumerate(boot.places)}
+    return sorted(found, key=lambda table: (order.get(table.owner or "", len(order)), table.schema, table.name))
+
+
+def sized(size: int | None) -> str:
+    """For people: `24 kB`."""
+    if size is None:
+        return "-"
+    number, units = float(size), ["B", "kB", "MB", "GB", "TB"]
+    while number >= 1024 and len(units) > 1:  # noqa: PLR2004
+        number /= 1024
+        units.pop(0)
+    return f"{number:.0f} {units[0]}"

@@ -1,0 +1,258 @@
+-- What roles alone do not stop: an owner's command that takes something of another owner with it (DROP ... CASCADE), and
+-- a superuser that changes an owner's table by accident (a push by hand with the admin's URL).
+--
+-- On purpose it is still possible, for a superuser, until the end of one transaction:
+--     begin; select bootorder.allow(); drop table ...; commit;
+--
+-- Whose a thing is says the catalog (relowner and the like), no list on the side. Installed by the stage `guard`, as a
+-- superuser, in every database of the stack; may be run any number of times.
+
+-- First, so that nothing that was put in the place of these functions can refuse what follows.
+drop event trigger if exists bootorder_start;
+drop event trigger if exists bootorder_drop;
+drop event trigger if exists bootorder_change;
+drop event trigger if exists bootorder_cover;
+
+create schema if not exists bootorder;
+revoke all on schema bootorder from public;
+grant usage on schema bootorder to public;
+
+-- The roles whose things are guarded; filled by the stage.
+create table if not exists bootorder.owner (role oid primary key);
+grant select on bootorder.owner to public;
+
+create or replace function bootorder.allow() returns text
+language sql volatile set search_path = pg_catalog, pg_temp
+begin atomic
+    select 'allowed until the end of this transaction'
+    from set_config('bootorder.allowed', pg_current_xact_id()::text, true);
+end;
+
+create or replace function bootorder.is_allowed() returns boolean
+language sql stable set search_path = pg_catalog, pg_temp
+begin atomic
+    select coalesce((select rolsuper from pg_roles where rolname = current_user)
+                    and current_setting('bootorder.allowed', true) = pg_current_xact_id()::text, false);
+end;
+
+-- The owners whose things whoever runs the current command may not change; none once it was allowed on purpose.
+create or replace function bootorder.others() returns oid[]
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+declare
+    me oid := quote_ident(current_user)::regrole;
+begin
+    if bootorder.is_allowed() then
+        return '{}';
+    end if;
+    if (select rolsuper from pg_roles where oid = me) then
+        return array(select role from bootorder.owner where role <> me);
+    end if;
+    return array(select role from bootorder.owner where not pg_has_role(me, role, 'usage'));
+end
+$$;
+
+-- The functions that look at a command are STABLE: their queries see the catalog as it was before the command, so that
+-- what was dropped still has an owner, and what was renamed its name. (VOLATILE ones see it as it is afterwards.)
+create or replace function bootorder.owner_before(class oid, object oid) returns oid
+language plpgsql stable as $$
+begin
+    case class
+        when 'pg_class'::regclass then return (select relowner from pg_class where oid = object);
+        when 'pg_constraint'::regclass then
+            return (select coalesce(c.relowner, t.typowner)
+             from pg_constraint k
+             left join pg_class c on c.oid = k.conrelid
+             left join pg_type t on t.oid = k.contypid
+             where k.oid = object);
+        when 'pg_trigger'::regclass then
+            -- those of a foreign key stand on both tables and go with it
+            return (select c.relowner from pg_trigger t join pg_class c on c.oid = t.tgrelid
+             where t.oid = object and not t.tgisinternal);
+        when 'pg_policy'::regclass then
+            return (select c.relowner from pg_policy p join pg_class c on c.oid = p.polrelid where p.oid = object);
+        when 'pg_rewrite'::regclass then
+            -- a view's own rule goes with the view
+            return (select c.relowner from pg_rewrite r join pg_class c on c.oid = r.ev_class
+             where r.oid = object and r.rulename <> '_RETURN');
+        when 'pg_attrdef'::regclass then
+            return (select c.relowner from pg_attrdef d join pg_class c on c.oid = d.adrelid where d.oid = object);
+        when 'pg_type'::regclass then
+            -- a table's row type and an array's type go with what they are of
+            return (select t.typowner from pg_type t left join pg_class c on c.oid = t.typrelid
+             where t.oid = object and t.typcategory <> 'A' and coalesce(c.relkind, 'c') = 'c');
+        when 'pg_proc'::regclass then return (select proowner from pg_proc where oid = object);
+        when 'pg_extension'::regclass then return (select extowner from pg_extension where oid = object);
+        when 'pg_namespace'::regclass then return (select nspowner from pg_namespace where oid = object);
+        when 'pg_statistic_ext'::regclass then return (select stxowner from pg_statistic_ext where oid = object);
+        when 'pg_collation'::regclass then return (select collowner from pg_collation where oid = object);
+        when 'pg_operator'::regclass then return (select oprowner from pg_operator where oid = object);
+        when 'pg_ts_config'::regclass then return (select cfgowner from pg_ts_config where oid = object);
+        when 'pg_ts_dict'::regclass then return (select dictowner from pg_ts_dict where oid = object);
+        when 'pg_foreign_server'::regclass then return (select srvowner from pg_foreign_server where oid = object);
+        else return null;
+    end case;
+end
+$$;
+
+-- Of what was not there before, and changes what happens to the rows of the table it stands on. VOLATILE, see above.
+create or replace function bootorder.owner_of_new(class oid, object oid) returns oid
+language sql volatile
+begin atomic
+    select c.relowner
+    from pg_class c
+    where c.oid = case class
+        when 'pg_trigger'::regclass then (select tgrelid from pg_trigger where oid = object)
+        when 'pg_policy'::regclass then (select polrelid from pg_policy where oid = object)
+        when 'pg_rewrite'::regclass then (select ev_class from pg_rewrite where oid = object)
+    end;
+end;
+
+create or replace function bootorder.refuse(command text, things text[]) returns void
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+declare
+    more int := cardinality(things) - 20;
+begin
+    raise insufficient_privilege using
+        message = format('bootorder refused %s: %I does not own what it would change', command, current_user),
+        detail = array_to_string(things[:20], e'\n') || case when more > 0 then format(e'\n... and %s more', more) else '' end,
+        hint = 'Nothing was changed. On purpose, as a superuser: begin; select bootorder.allow(); ...; commit;';
+end
+$$;
+
+create or replace function bootorder.refuse_drop() returns event_trigger
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+declare
+    others oid[];
+    things text[];
+begin
+    if bootorder.is_allowed() then
+        return;
+    end if;
+    -- The guard itself, and what it remembers: to a tool that looks into every schema these are foreign tables, too.
+    select array_agg(format('%s %s of the guard', object_type, object_identity))
+    into things
+    from pg_event_trigger_dropped_objects() where schema_name = 'bootorder' and original;
+    if things is not null then
+        perform bootorder.refuse(tg_tag, things);
+    end if;
+    others := bootorder.others();
+    select array_agg(format('%s %s of %s', d.object_type, d.object_identity, o.owner::regrole)
+                     order by d.object_type not in ('table', 'view'), d.object_identity)
+    into things
+    from pg_event_trigger_dropped_objects() d,
+         lateral (select bootorder.owner_before(d.classid, d.objid) as owner) o
+    where not d.is_temporary and o.owner = any (others);
+    if things is not null then
+        perform bootorder.refuse(tg_tag, things);
+    end if;
+end
+$$;
+
+create or replace function bootorder.refuse_change() returns event_trigger
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+declare
+    others oid[];
+    things text[];
+begin
+    if bootorder.is_allowed() then
+        return;
+    end if;
+    select array_agg(format('%s bootorder.%I of the guard', c.object_type, g.relname))
+    into things
+    from pg_event_trigger_ddl_commands() c
+    join pg_class g on g.oid = c.objid and c.classid = 'pg_class'::regclass
+    join pg_namespace n on n.oid = g.relnamespace and n.nspname = 'bootorder'
+    -- it was renamed, or moved
+    where c.object_identity <> format('bootorder.%I', g.relname);
+    if things is not null then
+        perform bootorder.refuse(tg_tag, things);
+    end if;
+    others := bootorder.others();
+    select array_agg(distinct format('%s %s of %s', c.object_type, c.object_identity, o.owner::regrole))
+    into things
+    from pg_event_trigger_ddl_commands() c,
+         lateral (select coalesce(
+             bootorder.owner_before(c.classid, c.objid),
+             case when c.command_tag in ('CREATE TRIGGER', 'CREATE POLICY', 'CREATE RULE')
+                  then bootorder.owner_of_new(c.classid, c.objid) end) as owner) o
+    -- what says nothing of a table's shape or rows
+    where c.command_tag not in ('COMMENT', 'GRANT', 'REVOKE', 'SECURITY LABEL', 'CREATE INDEX', 'REINDEX',
+                                'REFRESH MATERIALIZED VIEW')
+      and (o.owner = any (others)
+           -- a schema that is nobody's, e.g. public, with something of theirs in it
+           or c.classid = 'pg_namespace'::regclass
+              and exists (select from pg_class t where t.relnamespace = c.objid and t.relowner = any (others)));
+    if things is not null then
+        perform bootorder.refuse(tg_tag, things);
+    end if;
+end
+$$;
+
+-- Dropping the schema takes the triggers with it before they look: all that can be read is the command itself.
+create or replace function bootorder.refuse_end() returns event_trigger
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+begin
+    if current_query() ~* '\mbootorder\M' and not bootorder.is_allowed() then
+        perform bootorder.refuse(tg_tag, array['the schema bootorder: the guard']);
+    end if;
+end
+$$;
+
+-- TRUNCATE is no DDL: no event trigger sees it, a trigger of the table does.
+create or replace function bootorder.refuse_truncate() returns trigger
+language plpgsql volatile set search_path = pg_catalog, pg_temp as $$
+declare
+    owner oid := (select relowner from pg_class where oid = tg_relid);
+begin
+    if owner = any (bootorder.others()) then
+        perform bootorder.refuse('TRUNCATE', array[format('all rows of %s of %s', tg_relid::regclass, owner::regrole)]);
+    end if;
+    return null;
+end
+$$;
+
+create or replace function bootorder.cover(relation regclass) returns void
+language plpgsql volatile set search_path = pg_catalog, pg_temp as $$
+begin
+    execute format('create or replace trigger bootorder before truncate on %s'
+                   ' execute function bootorder.refuse_truncate()', relation);
+    -- also for a session that plays a replica, as restores do
+    execute format('alter table %s enable always trigger bootorder', relation);
+end
+$$;
+
+create or replace view bootorder.uncovered as
+    select c.oid::regclass as relation
+    from pg_class c
+    join bootorder.owner o on o.role = c.relowner
+    where c.relkind in ('r', 'p') and c.relpersistence <> 't'
+      and not exists (select from pg_trigger t
+                      where t.tgrelid = c.oid and t.tgname = 'bootorder' and t.tgenabled = 'A'
+                        and t.tgfoid = 'bootorder.refuse_truncate'::regproc);
+grant select on bootorder.uncovered to public;
+
+create or replace function bootorder.cover_new() returns event_trigger
+language plpgsql volatile set search_path = pg_catalog, pg_temp as $$
+declare
+    made oid;
+begin
+    -- one with an identity column is listed twice
+    for made in select distinct objid from pg_event_trigger_ddl_commands() where classid = 'pg_class'::regclass loop
+        perform bootorder.cover(relation) from bootorder.uncovered where relation = made;
+    end loop;
+end
+$$;
+
+create event trigger bootorder_start on ddl_command_start
+    when tag in ('DROP SCHEMA', 'ALTER SCHEMA') execute function bootorder.refuse_end();
+alter event trigger bootorder_start enable always;
+
+create event trigger bootorder_drop on sql_drop execute function bootorder.refuse_drop();
+alter event trigger bootorder_drop enable always;
+
+create event trigger bootorder_change on ddl_command_end execute function bootorder.refuse_change();
+alter event trigger bootorder_change enable always;
+
+create event trigger bootorder_cover on ddl_command_end
+    when tag in ('CREATE TABLE', 'CREATE TABLE AS', 'SELECT INTO', 'CREATE SCHEMA') execute function bootorder.cover_new();
+alter event trigger bootorder_cover enable always;

@@ -1,0 +1,215 @@
+"""The stage `guard`: roles, schemas, databases, grants and triggers as the layout has them; nothing where they are."""
+
+from __future__ import annotations
+
+import contextlib
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+
+import psycopg
+from psycopg import sql
+
+from .. import catalog
+from ..boot import Boot
+from ..database import Target, refuse_pooler
+from ..env_file import secret
+from ..errors import GuardError, NotReadyError, command
+from ..outcome import Outcome
+from ..places import Place
+from . import strays
+from .layout import refuse_another_layout
+from .roles import Connection, Repair, apply, grant_repairs, require_superuser, role_repairs
+from .triggers import cover, is_installed, trigger_repairs, uncovered
+
+_TOLD = 4  # things done that fit into a line
+_NAMED = 5  # of what is left alone
+
+
+def guard(boot: Boot) -> Outcome:
+    """Make what is missing, repair what drifted. Raises GuardError where an owner wants what belongs to nobody."""
+    if not boot.places:
+        return Outcome.skipped("no owners in invoke.yaml")
+    target, connected = _database(boot)
+    with connected as connection:
+        require_superuser(connection)
+        refuse_pooler(connection)
+        refuse_another_layout(boot, target, connection)
+        told = _settle(boot, target, connection)
+        _refuse_strays(boot, target, connection)
+    if told:
+        return Outcome.done(_summary(boot, told))
+    return Outcome.skipped(f"roles and triggers of {', '.join(boot.places)} are in place")
+
+
+def _database(boot: Boot) -> tuple[Target, Connection]:
+    """The stack's database and a connection to it; whether it answers is only asked where there is none."""
+    target = boot.target()
+    try:
+        return target, target.connect()
+    except psycopg.OperationalError:
+        target = boot.require_database()
+        return target, target.connect()
+
+
+def _summary(boot: Boot, told: Sequence[str]) -> str:
+    for line in told:
+        boot.console.detail(line)
+    more = len(told) - _TOLD
+    return "; ".join(told[:_TOLD]) + (f"; and {more} more (--verbose shows them)" if more > 0 else "")
+
+
+def _settle(boot: Boot, target: Target, connection: Connection) -> list[str]:
+    """Bring everything into place. Returns what was done, for people."""
+    if not _pass(boot, target, connection, repair=False):
+        return []
+    with boot.locked(target):
+        return _pass(boot, target, connection, repair=True)
+
+
+def _pass(boot: Boot, target: Target, connection: Connection, *, repair: bool) -> list[str]:
+    """Look at everything in the order in which it is made. Without `repair` the first finding ends it."""
+    places = list(boot.places.values())
+    passwords = {place.owner: secret(boot.env_path, place.password) for place in places}
+    told = _run(connection, role_repairs(connection, places, passwords), repair=repair)
+    if not told or repair:
+        told += _make_databases(connection, places, repair=repair)
+    for name, here in by_database(places).items():
+        if told and not repair:
+            break
+        with _connected(target, name, connection) as its:
+            # The triggers first: those that were tampered with may refuse what follows.
+            told += _run(its, trigger_repairs(its, [place.role for place in places]), repair=repair)
+            if not told or repair:
+                told += _run(its, grant_repairs(its, here, places), repair=repair)
+            if repair:
+                covered = cover(its)
+                told += [f"{covered} tables guarded against TRUNCATE"] if covered else []
+            elif not told and uncovered(its):
+                told.append("tables are not guarded against TRUNCATE")
+    return told
+
+
+@contextlib.contextmanager
+def _connected(target: Target, name: str, connection: Connection) -> Iterator[Connection]:
+    """To a database of the server: the connection that there is, or one of its own."""
+    if name == target.name:
+        yield connection
+        return
+    with replace(target, name=name).connect() as its:
+        yield its
+
+
+def _run(connection: Connection, repairs: Sequence[Repair], *, repair: bool) -> list[str]:
+    return apply(connection, repairs) if repair else [repair.what for repair in repairs]
+
+
+def _make_databases(connection: Connection, places: Sequence[Place], *, repair: bool) -> list[str]:
+    there = {name for (name,) in connection.execute("select datname::text from pg_database")}
+    missing = sorted({place.database for place in places} - there)
+    for name in missing if repair else ():
+        quoted = sql.Identifier(name)
+        connection.execute(sql.SQL("create database {} template template0").format(quoted))
+        connection.execute(sql.SQL("revoke all on database {} from public").format(quoted))
+    return [f"database {name} made" for name in missing]
+
+
+def by_database(places: Sequence[Place]) -> Mapping[str, Sequence[Place]]:
+    """Those that live in each database."""
+    return {
+        name: [place for place in places if place.database == name] for name in {place.database: 0 for place in places}
+    }
+
+
+def require_guard(boot: Boot, target: Target) -> None:
+    """Raises NotReadyError where the guard is not in place: then the tools could do harm."""
+    for name in {place.database: 0 for place in boot.places.values()}:
+        there = _exists(target, name)
+        if there:
+            with replace(target, name=name).connect() as connection:
+                there = is_installed(connection)
+        if not there:
+            raise NotReadyError(
+                "the guard is not in place",
+                expected=f"roles for {', '.join(boot.places)}, and the event triggers, in the database {name}",
+                seen="none, older ones, or some that are switched off",
+                hint=f"run the guard first: {command('guard')}",
+                first=("guard",),
+            )
+
+
+def _exists(target: Target, name: str) -> bool:
+    with target.connect() as connection:
+        row = connection.execute("select exists (select from pg_database where datname = %s)", [name]).fetchone()
+    return row == (True,)
+
+
+# -- what belongs to nobody -------------------------------------------------------------------------------------------
+
+
+def _refuse_strays(boot: Boot, target: Target, connection: Connection) -> None:
+    found = _strays(boot, target, connection)
+    proposal = {stray: owner for stray, owner in found.items() if owner}
+    lost = {stray: owner for stray, owner in proposal.items() if boot.places[owner].database != stray.database}
+    if lost:
+        raise GuardError(
+            f"tables in the database {target.name} belong to no owner, and the layout `databases` does not look there",
+            expected="the rows of an owner in its own database: a tool would make the tables anew there, and empty",
+            seen="nothing was touched",
+            details=catalog.shortened([f"{stray} -> {owner}" for stray, owner in lost.items()]),
+            hint=f"give them to their owners first: {command('guard --assign --layout shared')}",
+        )
+    if proposal:
+        raise GuardError(
+            f"{len(proposal)} tables, types and functions belong to no owner",
+            expected="tables that belong to the role of the owner whose tool makes them",
+            seen=f"they belong to {', '.join(sorted({stray.role for stray in proposal}))}: nothing was assigned",
+            details=catalog.shortened([f"{stray} -> {owner}" for stray, owner in proposal.items()]),
+            hint=f"look at the list, then assign them as it says: {command('guard --assign')}",
+            first=("guard --assign",),
+        )
+    left = [f"{stray.schema}.{stray.name}" for stray in found if stray.kind not in strays.ROUTINES]
+    if left:
+        more = f" and {len(left) - _NAMED} more" if len(left) > _NAMED else ""
+        boot.console.note(f"no owner's tool makes {', '.join(left[:_NAMED])}{more}: left alone")
+
+
+def assign(boot: Boot) -> Outcome:
+    """Give every table that belongs to nobody to the owner whose rehearsal makes it."""
+    target = boot.require_database()
+    with target.connect() as connection:
+        require_superuser(connection)
+        _settle(boot, target, connection)
+        found = _strays(boot, target, connection)
+        repairs = strays.assignments(found, boot.places)
+        if not repairs:
+            return Outcome.skipped("every table that an owner's tool makes belongs to its owner")
+        with boot.locked(target):
+            for name, its_repairs in repairs.items():
+                with _connected(target, name, connection) as its:
+                    for line in apply(its, its_repairs):
+                        boot.console.detail(line)
+                    cover(its)
+        _settle(boot, target, connection)
+    counts = Counter(owner for stray, owner in found.items() if owner)
+    return Outcome.done(", ".join(f"{count} things given to {owner}" for owner, count in counts.items()))
+
+
+def _strays(boot: Boot, target: Target, connection: Connection) -> Mapping[strays.Stray, str]:
+    """What is nobody's in the databases of the owners, and in the stack's own, with the owner or nothing."""
+    places = list(boot.places.values())
+    names = [target.name, *(name for name in by_database(places) if name != target.name)]
+    found: list[strays.Stray] = []
+    for name in names:
+        with _connected(target, name, connection) as its:
+            found += strays.find(its, places)
+    if not found:
+        return {}
+    there: set[tuple[str, str]] = set()
+    for name in names:
+        with _connected(target, name, connection) as its:
+            there |= strays.owned(its, places)
+    boot.build([owner.settings.service for owner in boot.owners])
+    rehearsals = {owner.name: owner.rehearsal(target) for owner in boot.owners}
+    proposal = strays.claimed(found, rehearsals, boot.places, there)
+    return {stray: proposal.get(stray, "") for stray in found}

@@ -1,0 +1,62 @@
+"""What an owner's tool would do, found out on a clone of the database."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from . import catalog
+from .boot import Boot
+from .database import Target, scratch_database
+from .errors import NotReadyError, command
+from .guard.snapshots import Snapshot, foreign_losses, own_losses
+from .guard.stage import require_guard
+from .owners import Owner
+from .processes import Completed
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A clone before and after the owner's tool, which was told to go on whatever would be lost."""
+
+    before: Snapshot
+    after: Snapshot
+    done: Completed
+
+    @classmethod
+    def run(cls, owner: Owner, target: Target) -> Trial:
+        with scratch_database(target, f"trial of {owner.name}", clone=True) as clone:
+            owner.prepare(clone)
+            before = Snapshot.take(clone, owner.place.role)
+            done = owner.run(owner.migrator.forced(owner.settings.migrate), clone)
+            return cls(before, Snapshot.take(clone, owner.place.role), done)
+
+
+def changes(boot: Boot, *, build: bool = True) -> Sequence[Mapping[str, Any]]:
+    """For each owner what its tool would add, change and lose; touches nothing. `said`: the tool's own words.
+
+    Without `build` NotReadyError is raised where the tools were not made yet.
+    """
+    stack = boot.require_database()
+    require_guard(boot, stack)
+    services = [owner.settings.service for owner in boot.owners]
+    if build:
+        boot.build(services)
+    elif missing := [name for name in services if not boot.runtime.is_built(name)]:
+        raise NotReadyError(f"{', '.join(missing)} not built yet", hint=f"build it first: {command('migrate --plan')}")
+    found = []
+    with boot.locked(stack):
+        for owner in boot.owners:
+            tried = Trial.run(owner, owner.target(stack))
+            lines = catalog.differences(tried.before.own, tried.after.own)
+            found.append(
+                {
+                    "owner": owner.name,
+                    "changes": lines,
+                    "losses": own_losses(tried.before, tried.after),
+                    "foreign_losses": foreign_losses(tried.before, tried.after),
+                    "said": owner.migrator.claim(tried.done).text,
+                }
+            )
+    return found
