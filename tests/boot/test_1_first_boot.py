@@ -40,6 +40,7 @@ def get(url: str) -> tuple[int, str]:
     ("task", "first"),
     [
         ("wait-db", "db-up"),
+        ("guard", "db-up wait-db"),
         ("migrate", "db-up wait-db"),
         ("seed", "db-up wait-db"),
         ("apps-up", "db-up wait-db"),
@@ -76,6 +77,26 @@ def test_wait_db_ends_when_a_real_query_answers(stack: Stack) -> None:
     assert f"postgres answers on 127.0.0.1:{stack.ports['POSTGRES_PORT']}" in ran.err
     assert stack.query("select 1") == [(1,)]
     assert stack.tables() == {}
+
+
+@pytest.mark.parametrize("task", ["migrate", "seed", "apps-up"])
+def test_no_tool_runs_before_the_guard(stack: Stack, task: str) -> None:
+    ran = stack.inv(task)
+
+    assert ran.code == 4, ran.err
+    assert "run the guard first: inv guard" in ran.err
+    assert stack.tables() == {}
+
+
+def test_guard_makes_a_role_for_each_owner_that_may_do_no_more_than_it_must(stack: Stack) -> None:
+    ran = stack.inv("guard")
+
+    assert ran.code == 0, ran.err
+    might = "rolsuper or rolcreatedb or rolcreaterole or rolreplication or rolbypassrls"
+    roles = stack.query(f"select rolname, {might} from pg_roles where rolname in ('sso', 'api')")  # noqa: S608
+    assert sorted(roles) == [("api", False), ("sso", False)]
+    assert stack.query("select current_user", owner="api") == [("api",)]
+    assert "guard  skipped (roles and triggers of sso, api are in place)" in stack.inv("guard").err
 
 
 def test_seed_and_apps_up_refuse_before_migrate(stack: Stack) -> None:
@@ -135,6 +156,37 @@ def test_status_says_what_is_there(stack: Stack) -> None:
     owners = {owner["name"]: owner for owner in status["owners"]}
     assert {f"public.{name}" for name in API_TABLES} == set(owners["api"]["tables"])
     assert owners["sso"]["missing"] == owners["api"]["missing"] == []
+
+
+def test_tables_are_listed_with_their_owners(stack: Stack) -> None:
+    tables = stack.inv("tables", "--json").json
+
+    owners = {table["name"]: (table["owner"], table["state"]) for table in tables}
+    assert owners == {**dict.fromkeys(SSO_TABLES, ("sso", "")), **dict.fromkeys(API_TABLES, ("api", ""))} | owners
+    assert {table["rows"] for table in tables if table["name"] == "user"} == {1}
+    assert "demo" not in stack.inv("tables").err
+
+
+def test_url_and_psql_reach_the_database_as_an_owner(stack: Stack) -> None:
+    url = stack.inv("url", "--as", "api").out.strip()
+    with psycopg.connect(url) as connection:
+        assert connection.execute("select current_user").fetchone() == ("api",)
+
+    ran = stack.inv("psql", "--as", "sso", "--command", "select 'I am ' || current_user")
+
+    assert ran.code == 0, ran.err
+    assert "I am sso" in ran.out
+    refused = stack.inv("psql", "--as", "sso", "--command", "drop table worker cascade")
+    assert refused.code == 1
+    assert "must be owner of table worker" in refused.err
+
+
+def test_the_admins_accident_is_refused(stack: Stack) -> None:
+    ran = stack.inv("psql", "--command", "drop table worker cascade")
+
+    assert ran.code == 1
+    assert "bootorder refused DROP TABLE: taskflow does not own what it would change" in ran.err
+    assert "worker" in stack.tables()
 
 
 def test_the_api_refuses_whoever_brings_no_token_of_the_sso(stack: Stack) -> None:

@@ -24,8 +24,8 @@ def test_a_second_start_keeps_every_row_of_every_owner(stack: Stack) -> None:
     assert ran.code == 0, ran.err
     assert stack.fingerprint() == before
     stages = {stage["stage"]: stage for stage in ran.json["stages"]}
-    assert list(stages) == ["stop", "db-up", "wait-db", "migrate", "seed", "apps-up", "wait-apps"]
-    assert stages["seed"]["outcome"] == "skipped"
+    assert list(stages) == ["stop", "db-up", "wait-db", "guard", "migrate", "seed", "apps-up", "wait-apps"]
+    assert (stages["guard"]["outcome"], stages["seed"]["outcome"]) == ("skipped", "skipped")
     assert stages["migrate"]["text"].startswith("sso unchanged")
 
 
@@ -34,7 +34,7 @@ def test_what_the_tool_said_is_told_beside_what_the_catalog_says(stack: Stack) -
     ran = stack.inv("migrate")
 
     assert ran.code == 0, ran.err
-    assert "cannot drop sequence" in ran.err
+    assert "must be owner of sequence" in ran.err
     assert "but its tables are complete" in ran.err
 
 
@@ -47,7 +47,7 @@ def test_a_quick_start_of_what_runs_does_nothing(stack: Stack) -> None:
     assert stack.instances() == before
     outcomes = {stage["stage"]: stage["outcome"] for stage in ran.json["stages"]}
     assert "stop" not in outcomes
-    assert {outcomes[name] for name in ("db-up", "migrate", "seed", "apps-up")} == {"skipped"}
+    assert {outcomes[name] for name in ("db-up", "guard", "migrate", "seed", "apps-up")} == {"skipped"}
 
 
 @pytest.mark.only("compose")
@@ -79,7 +79,7 @@ def test_start_until_ends_there_and_the_rest_goes_on_from_there(stack: Stack) ->
     assert ran.code == 0, ran.err
     assert "[3/3] wait-db" in ran.err
     assert "api" not in stack.running()
-    assert stack.inv("migrate", "seed", "apps-up", "wait-apps").code == 0
+    assert stack.inv("guard", "migrate", "seed", "apps-up", "wait-apps").code == 0
 
 
 def test_it_works_from_a_sub_folder_too(stack: Stack) -> None:
@@ -101,9 +101,31 @@ def test_a_plan_and_a_dry_run_touch_nothing(stack: Stack, arguments: tuple[str, 
 
 def test_nobody_s_secret_is_ever_printed(stack: Stack) -> None:
     secrets = [line.split("=", 1)[1] for line in (stack.folder / ".env").read_text().splitlines() if "=" in line]
-    assert len(secrets) == 6
+    assert len(secrets) == 8
 
     ran = stack.inv("start", "--quick", "--verbose", "--json")
     printed = ran.out + ran.err + stack.inv("status").err + stack.inv("logs").out + stack.inv("doctor").err
 
     assert [secret for secret in secrets if secret in printed] == []
+
+
+def test_a_stack_moves_to_a_schema_for_each_owner_and_back_with_its_rows(stack: Stack) -> None:
+    before = stack.fingerprint()
+    assert stack.inv("stop", "db-up", "wait-db").code == 0
+
+    moved = stack.inv("guard", "--move-to", "schemas")
+    assert moved.code == 0, moved.err
+    assert "moved 4 things of api to api" in moved.err
+    refused = stack.inv("start")
+    assert refused.code == 6, refused.err
+    assert "this stack has the layout `schemas`, and was asked for `shared`" in refused.err
+    booted = stack.inv("start", "--layout", "schemas")
+    assert booted.code == 0, booted.err
+    assert stack.query("select tablename from pg_tables where tablename = 'worker'", owner="api") == [("worker",)]
+
+    assert stack.inv("stop", "db-up", "wait-db").code == 0
+    assert stack.inv("guard", "--move-to", "shared").code == 0
+    assert stack.fingerprint() == before
+    ran = stack.inv("start")
+    assert ran.code == 0, ran.err
+    assert stack.fingerprint().keys() == before.keys()

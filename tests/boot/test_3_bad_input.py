@@ -150,19 +150,35 @@ def test_a_seed_that_fails_is_a_failure_and_is_run_again(stack: Stack) -> None:
 
 
 def test_a_push_that_failed_is_a_failure_although_it_says_exit_0(stack: Stack) -> None:
-    # Two users of one e-mail: the tool cannot make its unique constraint again, prompts, and ends with exit code 0.
-    stack.query('alter table "user" drop constraint user_email_unique')
-    columns = "name, email, email_verified, image, created_at, updated_at"
-    stack.query(f"""insert into "user" (id, {columns}) select 'twin', {columns} from "user" limit 1""")  # noqa: S608
+    # A column under another name: the tool asks whether it was renamed, nobody answers, and it ends with exit code 0.
+    stack.query('alter table "user" rename column image to picture', owner="sso")
     try:
+        busy = stack.inv("migrate")
+        assert stack.inv("stop", "db-up", "wait-db").code == 0
         ran = stack.inv("migrate")
     finally:
-        stack.query("""delete from "user" where id = 'twin'""")
-        stack.query('alter table "user" add constraint user_email_unique unique (email)')
+        stack.query('alter table "user" rename column picture to image', owner="sso")
 
+    assert busy.code == 4, busy.err
+    assert "go on with: inv stop db-up wait-db migrate" in busy.err
     assert ran.code == 5, ran.err
-    assert "- constraint public.user.user_email_unique UNIQUE (email)" in ran.err
+    assert "- column public.user.image text" in ran.err
     assert "exit code 0 (which means nothing)" in ran.err
+
+
+def test_a_push_that_would_lose_rows_of_its_own_is_tried_on_a_clone_only(stack: Stack) -> None:
+    before = stack.fingerprint()["user"]
+    with stack.edited("sso-platform/src/db/schema.ts", '  image: text("image"),\n', ""):
+        stack.query("""update "user" set image = 'a picture'""")
+        refused = stack.inv("migrate")
+        assert stack.query('select distinct image from "user"') == [("a picture",)]
+        plan = stack.inv("migrate", "--plan", "--json").json
+    stack.query('update "user" set image = null')
+
+    assert refused.code == 5, refused.err
+    assert "- public.user.image (in 1 row) would be lost" in refused.err
+    assert plan[0]["losses"] == ["- public.user.image (in 1 row) would be lost"]
+    assert stack.fingerprint()["user"] == before
 
 
 def test_a_wrong_password_is_refused_at_once(stack: Stack) -> None:
@@ -229,7 +245,7 @@ def test_two_starts_at_once_are_one_start_and_one_clear_refusal(stack: Stack) ->
 @pytest.mark.parametrize(
     ("after", "signal_number"),
     [
-        *((stage, signal.SIGINT) for stage in ("stop", "db-up", "wait-db", "migrate", "seed", "apps-up")),
+        *((stage, signal.SIGINT) for stage in ("stop", "db-up", "wait-db", "guard", "migrate", "seed", "apps-up")),
         ("wait-db", signal.SIGTERM),
     ],
 )
