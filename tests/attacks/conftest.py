@@ -1,0 +1,90 @@
+"""The attacks that were asked for, run two at a time on one PostgreSQL; what came of each waits for its test."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from scripts.bootorder.errors import MachineError
+from tests.conftest import unavailable
+from tests.postgres import throwaway
+from tests.stack import ROOT
+
+from .attacks import TOOLS, Layout, Outcome, run_statements, run_tool
+from .toolbox import Toolbox
+from .world import Who, Worlds
+
+_AT_ONCE = 2
+# The layout, empty without the guard, and who attacks.
+Way = tuple[Layout, Who]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--write-table", action="store_true", help="write docs/guard-attacks.md from what happened")
+
+
+class Attacks:
+    """Runs what is asked for, once; what is announced beforehand runs meanwhile."""
+
+    def __init__(self, worlds: Worlds, toolbox: Toolbox, pool: ThreadPoolExecutor) -> None:
+        self._worlds = worlds
+        self._toolbox = toolbox
+        self._pool = pool
+        self._tools: dict[tuple[str, Way], Future[Outcome]] = {}
+        self._statements: dict[Way, Future[dict[str, Outcome]]] = {}
+
+    def announce(self, attack: str, way: Way) -> None:
+        found = next((tool for tool in TOOLS if tool.name == attack), None)
+        if found and (attack, way) not in self._tools:
+            self._tools[attack, way] = self._pool.submit(run_tool, found, self._worlds, self._toolbox, *way)
+        elif not found and way not in self._statements:
+            self._statements[way] = self._pool.submit(run_statements, self._worlds, *way)
+
+    def outcome(self, attack: str, way: Way) -> Outcome:
+        self.announce(attack, way)
+        if (attack, way) in self._tools:
+            return self._tools[attack, way].result()
+        return self._statements[way].result()[attack]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _nothing_of_the_caller() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith(("COMPOSE_", "PG", "POSTGRES_"))]:
+            patch.delenv(name)
+        for name in ("DATABASE_URL", "SSO_DB_PASSWORD", "API_DB_PASSWORD", "PASSWORD"):
+            patch.delenv(name, raising=False)
+        yield
+
+
+@pytest.fixture(scope="session")
+def attacks(request: pytest.FixtureRequest) -> Iterator[Attacks]:
+    """All that the selected tests ask for are under way."""
+    toolbox = Toolbox(ROOT / ".nox" / "attack-tools")
+    try:
+        toolbox.prepare()
+        with throwaway("boot") as server, tempfile.TemporaryDirectory() as folder:
+            with server.connect() as connection:
+                connection.execute("alter system set fsync to off")
+                # Hashing the passwords 4096 times is most of what a connection costs, and there are thousands.
+                connection.execute("alter system set scram_iterations to 1")
+                connection.execute("set scram_iterations to 1")
+                connection.execute(f"alter role boot password '{server.password}'".encode())
+                connection.execute("select pg_reload_conf()")
+            with ThreadPoolExecutor(_AT_ONCE) as pool:
+                made = Attacks(Worlds(server, Path(folder)), toolbox, pool)
+                for item in request.session.items:
+                    wanted = getattr(item, "callspec", None)
+                    if wanted and {"attack", "way"} <= set(wanted.params):
+                        made.announce(wanted.params["attack"], wanted.params["way"])
+                try:
+                    yield made
+                finally:
+                    pool.shutdown(cancel_futures=True)
+    except MachineError as error:
+        unavailable(str(error))
