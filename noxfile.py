@@ -8,7 +8,7 @@ from pathlib import Path
 import nox
 
 nox.needs_version = ">=2025.5.1"
-nox.options.sessions = ["lint", "types", "tests", "apps", "boot"]
+nox.options.sessions = ["lint", "types", "tests", "attacks", "apps", "boot"]
 nox.options.default_venv_backend = "uv|virtualenv"
 nox.options.error_on_missing_interpreters = "CI" in os.environ
 
@@ -48,6 +48,20 @@ def tests(session: nox.Session) -> None:
     """Unit tests, and the contract that every runtime keeps, on a real engine and a real PostgreSQL."""
     prepare(session)
     session.run("pytest", "tests/unit", "tests/contract", *session.posargs)
+
+
+@nox.session
+def thorough(session: nox.Session) -> None:
+    """The tests that try what people and tools may write, with many more cases and other ones each time."""
+    prepare(session)
+    session.run("pytest", "tests/unit", "tests/contract", "-k", "properties", "--hypothesis-profile", "thorough")
+
+
+@nox.session(tags=["quick"])
+def attacks(session: nox.Session) -> None:
+    """Real schema tools and statements by hand against the guard; docs/guard-attacks.md has what came of each."""
+    prepare(session)
+    session.run("pytest", "tests/attacks", *session.posargs)
 
 
 @nox.session(tags=["quick"])
