@@ -67,6 +67,9 @@ def shell(boot: Boot, owner: str, statement: str) -> int:
     target = target_as(boot, owner)
     # Not as arguments: psql would read a database `a=b` as more than a name, and passwords show in process lists.
     given = {"PGUSER": target.user, "PGPASSWORD": target.password, "PGDATABASE": target.name}
+    if not owner:
+        # Not `"$user", public`: an owner could make a schema of the superuser's name.
+        given["PGOPTIONS"] = "-c search_path=public"
     argv, environment = boot.runtime.psql(boot.settings.database.service, given)
     arguments = ["--command", statement] if statement else []
     try:

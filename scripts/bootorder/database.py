@@ -26,6 +26,8 @@ _SCRATCH_PREFIX = "bootorder_scratch_"
 # Those that libpq reads without calling them options.
 _MORE_VARIABLES = {"PGDATESTYLE", "PGTZ", "PGGEQO", "PGSERVICEFILE", "PGSYSCONFDIR", "PGREQUIRESSL"}
 _ENVIRONMENT = threading.Lock()
+# The tasks are a superuser: no function or operator that an owner made may be taken for one of PostgreSQL's.
+_OPTIONS = "-c client_min_messages=warning -c search_path=pg_catalog,pg_temp"
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,7 @@ class Target:
                 user=self.user,
                 password=self.password,
                 connect_timeout=3,
-                options="-c client_min_messages=warning",
+                options=_OPTIONS,
                 application_name=me(),
                 autocommit=autocommit,
             )

@@ -44,6 +44,7 @@ class BootError(Exception):
         log: LogTail | None = None,
         details: Sequence[str] = (),
         first: Sequence[str] = (),
+        goes_on: bool = True,
     ) -> None:
         super().__init__(message)
         self.message = message
@@ -53,6 +54,7 @@ class BootError(Exception):
         self.log = log
         self.details = tuple(details)
         self.first = tuple(first)  # stages that must run before the failed one can go on
+        self.goes_on = goes_on  # whether the same command can end well without another setting or flag
         self.go_on = ""  # the command that continues, set by the plan that failed
         self.shown = False  # a plan shows its failure with its stage; nobody shows it again
 

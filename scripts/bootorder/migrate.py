@@ -112,12 +112,13 @@ def _command(boot: Boot, owner: Owner, expected: Catalog, before: Snapshot, targ
         raise MigrationError(
             f"{owner.name}: its migration would lose rows of its own",
             expected="a migration that keeps every row (it was tried on a clone; the database was not touched)",
-            seen=f"{len(losses)} losses",
+            seen=f"{len(losses)} {'loss' if len(losses) == 1 else 'losses'}",
             details=catalog.shortened(losses),
             hint=f"change the schema so that the rows stay, or give them up: {command('migrate --accept-data-loss')}",
+            goes_on=False,
         )
     for line in losses:
-        boot.console.note(f"{owner.name}: accepted: {line}")
+        boot.console.note(f"{owner.name}, accepted: {line.removeprefix('- ')}")
     return owner.migrator.forced(argv)
 
 

@@ -19,7 +19,7 @@ from .console import Console
 from .errors import BootError, MachineError, SettingsError, command
 from .lock import exclusive
 from .outcome import Outcome
-from .probes import SystemClock
+from .probes import Ready, SystemClock
 from .processes import SystemProcesses
 from .settings import layout_name, parse, unknown
 from .stages import Record, Stage, as_boot_error, named, plan, run_plan
@@ -140,6 +140,7 @@ def start_stack(boot: Boot, *, with_clean: bool, until: str, as_json: bool, dry:
         with exclusive(boot.state_folder, "start"):
             _look_elsewhere(boot, ["start"])
             boot.runtime.check_ports(_to_start(boot, stages))
+            _refuse_another_layout(boot, stages)
             run_plan(boot, stages, records)
     except BootError as error:
         if as_json:
@@ -152,6 +153,17 @@ def start_stack(boot: Boot, *, with_clean: bool, until: str, as_json: bool, dry:
         _print_status(boot.console, found)
     if as_json:
         boot.console.data(_report(records, status=found))
+
+
+def _refuse_another_layout(boot: Boot, stages: Sequence[Stage]) -> None:
+    """Before what runs is stopped, where the database can be asked."""
+    from .guard.layout import refuse_another_layout
+
+    if {"clean", "guard"} & {stage.name for stage in stages} != {"guard"}:
+        return
+    if boot.database_service().running and isinstance((target := boot.target()).look(), Ready):
+        with target.connect() as connection:
+            refuse_another_layout(boot, target, connection)
 
 
 def _to_start(boot: Boot, stages: Sequence[Stage]) -> list[str]:

@@ -93,8 +93,9 @@ def run_plan(boot: Boot, stages: Sequence[Stage], records: list[Record]) -> None
             outcome = stage.run(boot)
         except (BootError, KeyboardInterrupt, OSError, psycopg.Error) as cause:
             error = as_boot_error(cause)
-            left = [*error.first, *(stage.name for stage in stages[position:])]
-            error.go_on = command(" ".join(_with_flags(name, boot) for name in dict.fromkeys(left)))
+            if error.goes_on:
+                left = [*error.first, *(stage.name for stage in stages[position:])]
+                error.go_on = command(" ".join(_with_flags(name, boot) for name in dict.fromkeys(left)))
             record("failed", error.message)
             boot.console.error(error, stage.name)
             error.shown = True

@@ -12,6 +12,7 @@ import psycopg
 
 from scripts.bootorder.database import Target
 from scripts.bootorder.settings import LayoutName
+from tests.contract.hand import by_hand
 
 from .toolbox import DOWN, ENTER, Answers, Toolbox
 from .world import OWNERS, Fingerprint, Owner, State, Who, World, Worlds
@@ -368,7 +369,7 @@ def _names(world: World, who: Who) -> Mapping[str, str]:
 
 
 def _send(target: Target, statement: str) -> None:
-    with target.connect() as connection:
+    with by_hand(target) as connection:
         connection.execute(statement.encode())
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from scripts.bootorder.errors import MachineError
 from tests.conftest import unavailable
+from tests.contract.hand import by_hand
 from tests.postgres import throwaway
 from tests.stack import ROOT
 
@@ -69,7 +70,7 @@ def attacks(request: pytest.FixtureRequest) -> Iterator[Attacks]:
     try:
         toolbox.prepare()
         with throwaway("boot") as server, tempfile.TemporaryDirectory() as folder:
-            with server.connect() as connection:
+            with by_hand(server) as connection:
                 connection.execute("alter system set fsync to off")
                 # Hashing the passwords 4096 times is most of what a connection costs, and there are thousands.
                 connection.execute("alter system set scram_iterations to 1")

@@ -23,6 +23,7 @@ from scripts.bootorder.places import Place, places
 from scripts.bootorder.probes import SystemClock
 from scripts.bootorder.processes import SystemProcesses
 from scripts.bootorder.settings import LayoutName, parse
+from tests.contract.hand import by_hand
 from tests.contract.owners import SqlRuntime
 
 Owner = Literal["sso", "api"]
@@ -101,7 +102,7 @@ class World:
         found: dict[tuple[Owner, str], str] = {}
         for owner in OWNERS:
             # of a database that is gone, nothing is left
-            with contextlib.suppress(psycopg.OperationalError), self.target(owner, "superuser").connect() as connection:
+            with contextlib.suppress(psycopg.OperationalError), by_hand(self.target(owner, "superuser")) as connection:
                 found |= {(owner, what): text for what, text in self._look(owner, connection)}
         return found
 
@@ -157,7 +158,7 @@ class Worlds:
         }
         settings = parse({"bootorder": {"database": database, "owners": owners}})
         target = replace(self._server, name=name)
-        with self._server.connect() as connection:
+        with by_hand(self._server) as connection:
             connection.execute(sql.SQL("create database {}").format(sql.Identifier(name)))
         if layout:
             boot = Boot(
@@ -174,13 +175,13 @@ class Worlds:
         _fill(world, state, full=full)
         if layout == "databases" and who == "superuser" and state == "second":
             # what an earlier push to the wrong database left there
-            with world.target("api", "superuser").connect() as connection:
+            with by_hand(world.target("api", "superuser")) as connection:
                 connection.execute(_SSO.encode())
         return replace(world, relations={owner: _relations(world, owner) for owner in OWNERS})
 
     def drop(self, world: World) -> None:
         for name in {place.database for place in world.places.values()}:
-            with self._server.connect() as connection:
+            with by_hand(self._server) as connection:
                 connection.execute(sql.SQL("drop database if exists {} with (force)").format(sql.Identifier(name)))
 
 
@@ -195,12 +196,12 @@ def _fill(world: World, state: State, *, full: bool) -> None:
     }
     for owner in OWNERS:
         if statements[owner]:
-            with world.target(owner, owner if world.layout else "superuser").connect() as connection:
+            with by_hand(world.target(owner, owner if world.layout else "superuser")) as connection:
                 connection.execute(statements[owner].encode())
 
 
 def _relations(world: World, owner: Owner) -> Collection[tuple[str, str]]:
-    with world.target(owner, "superuser").connect() as connection:
+    with by_hand(world.target(owner, "superuser")) as connection:
         seen = catalog.read(connection)
     if world.layout:
         return seen.of(world.places[owner].role).relations()

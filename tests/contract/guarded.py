@@ -23,6 +23,7 @@ from scripts.bootorder.places import Place
 from scripts.bootorder.probes import SystemClock
 from scripts.bootorder.processes import Completed, SystemProcesses
 from scripts.bootorder.settings import LayoutName, parse
+from tests.contract.hand import by_hand
 
 from .owners import SqlRuntime, Tool, says
 
@@ -155,7 +156,7 @@ class Guarded:
     def connected(self, name: str = "") -> Iterator[psycopg.Connection[tuple[Any, ...]]]:
         """As an owner, or as the superuser."""
         if not name:
-            with self.target.connect() as connection:
+            with by_hand(self.target) as connection:
                 yield connection
             return
         with psycopg.connect(self.url(self.place(name)), autocommit=True) as connection:
@@ -185,7 +186,7 @@ class Guarded:
 
     def drop(self) -> None:
         """What is not in the database that the test was given."""
-        with replace(self.target, name="postgres").connect() as connection:
+        with by_hand(replace(self.target, name="postgres")) as connection:
             query = "select datname::text from pg_database where starts_with(datname, %s)"
             for (name,) in connection.execute(query, [self.target.name]).fetchall():
                 connection.execute(sql.SQL("drop database if exists {} with (force)").format(sql.Identifier(str(name))))

@@ -22,6 +22,7 @@ from scripts.bootorder.probes import SystemClock
 from scripts.bootorder.processes import Completed, SystemProcesses
 from scripts.bootorder.runtimes.base import Address, Service
 from scripts.bootorder.settings import parse
+from tests.contract.hand import by_hand
 
 Connection = psycopg.Connection[tuple[object, ...]]
 
@@ -213,17 +214,17 @@ class Workbench:
 
     def send(self, statements: str, by: str = "") -> None:
         """As this owner; else as the superuser who may do anything, on purpose."""
-        with self.target.connect() as connection:
+        with by_hand(self.target) as connection:
             if by:
                 connection.execute(sql.SQL("set role {}").format(sql.Identifier(self.runtime.roles[by])))
             send(connection, statements if by else f"select bootorder.allow(); {statements}")
 
     def query(self, statement: str) -> list[tuple[Any, ...]]:
-        with self.target.connect() as connection:
+        with by_hand(self.target) as connection:
             return connection.execute(statement.encode()).fetchall()
 
     def count(self, table: str) -> int:
-        with self.target.connect() as connection:
+        with by_hand(self.target) as connection:
             return catalog.count_rows(connection, [("public", table)])["public", table]
 
     def scratches(self) -> list[str]:

@@ -14,6 +14,7 @@ from psycopg import sql
 from scripts.bootorder import catalog
 from scripts.bootorder.catalog import Catalog, Key
 from scripts.bootorder.database import Target
+from tests.contract.hand import by_hand
 
 Connection = psycopg.Connection[tuple[object, ...]]
 
@@ -22,13 +23,13 @@ Connection = psycopg.Connection[tuple[object, ...]]
 def empty(server: Target) -> Iterator[Target]:
     """A database in which every test rolls back."""
     name = "test_catalog"
-    with server.connect() as connection:
+    with by_hand(server) as connection:
         connection.execute("drop database if exists test_catalog with (force)")
         connection.execute("create database test_catalog")
     try:
         yield Target(server.host, server.port, name, server.user, server.password)
     finally:
-        with server.connect() as connection:
+        with by_hand(server) as connection:
             connection.execute("drop database test_catalog with (force)")
 
 
@@ -389,7 +390,7 @@ def test_tables_are_tables_only(connection: Connection) -> None:
 
 
 def test_the_same_statements_make_the_same_catalog_whatever_was_there_before(database: Target, empty: Target) -> None:
-    with database.connect() as connection:
+    with by_hand(database) as connection:
         run(connection, "create table padding (id serial primary key); drop table padding;" + EVERYTHING)
         one = catalog.read(connection)
     with empty.connect(autocommit=False) as connection:
@@ -495,7 +496,7 @@ def test_what_an_extension_brought_is_nobodys(connection: Connection) -> None:
     ],
 )
 def test_row_versions_change_with_the_rows(database: Target, change: str, is_seen: bool) -> None:
-    with database.connect() as connection:
+    with by_hand(database) as connection:
         run(connection, "create table u (id int, label text); insert into u values (1, 'a'), (2, 'b')")
         run(connection, "create table p (id int) partition by list (id)")
         run(connection, "create table p_1 partition of p for values in (1)")

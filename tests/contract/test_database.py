@@ -26,6 +26,7 @@ from scripts.bootorder import catalog
 from scripts.bootorder.database import Target, me, migration_lock, scratch_database, with_database
 from scripts.bootorder.errors import LockedError, NotReadyError
 from scripts.bootorder.probes import Failed, NotYet, Ready
+from tests.contract.hand import by_hand
 from tests.stack import ROOT, free_ports
 
 from .tiny import LIMIT
@@ -33,7 +34,7 @@ from .tiny import LIMIT
 
 def names(server: Target) -> set[str]:
     """Every database of the server."""
-    with server.connect() as connection:
+    with by_hand(server) as connection:
         return {str(name) for (name,) in connection.execute("select datname from pg_database")}
 
 
@@ -98,7 +99,7 @@ def test_a_port_that_hangs_up_is_not_yet(server: Target) -> None:
 
 
 def test_a_server_that_is_full_is_not_yet(server: Target, database: Target) -> None:
-    with database.connect() as connection:
+    with by_hand(database) as connection:
         connection.execute(sql.SQL("create role visitor login password 'x' connection limit 0"))
         try:
             look = replace(database, user="visitor", password="x").look()
@@ -111,7 +112,7 @@ def test_a_server_that_is_full_is_not_yet(server: Target, database: Target) -> N
 
 def test_a_look_leaves_no_connection_open(database: Target, server: Target) -> None:
     database.look()
-    with server.connect() as connection:
+    with by_hand(server) as connection:
         deadline = time.monotonic() + 2
         while (left := _connections(connection, database.name)) and time.monotonic() < deadline:
             time.sleep(0.01)  # the server notices the goodbye a moment later
@@ -176,12 +177,12 @@ def test_a_variable_of_the_caller_does_not_leak_into_a_connection(
         " current_setting('default_transaction_read_only'), current_setting('client_encoding'),"
         " current_setting('datestyle'), current_setting('timezone'), current_setting('geqo'), 'ü'"
     )
-    with database.connect() as connection:
+    with by_hand(database) as connection:
         before = connection.execute(asked).fetchone()
     monkeypatch.setenv(variable, HOSTILE[variable])
 
     assert isinstance(database.look(), Ready)
-    with database.connect() as connection:
+    with by_hand(database) as connection:
         assert connection.execute(asked).fetchone() == before
 
 
@@ -257,10 +258,10 @@ def test_the_lock_of_another_database_is_not_in_the_way(database: Target, odd_da
 
 def test_a_database_can_be_cloned_by_who_holds_its_lock(database: Target) -> None:
     """A database that somebody is connected to cannot: the lock is held in another one."""
-    with database.connect() as connection:
+    with by_hand(database) as connection:
         connection.execute("create table kept (id int); insert into kept values (7)")
 
-    with locked(database), scratch_database(database, "trial", clone=True) as clone, clone.connect() as connection:
+    with locked(database), scratch_database(database, "trial", clone=True) as clone, by_hand(clone) as connection:
         assert connection.execute("select id from kept").fetchone() == (7,)
 
 
@@ -306,10 +307,10 @@ def test_a_scratch_database_is_empty_and_gone_afterwards(database: Target) -> No
     with scratch_database(database, "sso") as scratch:
         assert names(database) - before == {scratch.name}
         assert replace(scratch, name=database.name) == database
-        with scratch.connect() as connection:
+        with by_hand(scratch) as connection:
             assert catalog.read(connection).objects == {}
             connection.execute("create table made ()")
-        with database.connect() as connection:
+        with by_hand(database) as connection:
             assert catalog.read(connection).objects == {}
 
     assert names(database) == before
@@ -317,13 +318,13 @@ def test_a_scratch_database_is_empty_and_gone_afterwards(database: Target) -> No
 
 def test_a_scratch_database_is_empty_whatever_the_server_puts_into_new_ones(database: Target, server: Target) -> None:
     template = replace(server, name="template1")
-    with template.connect() as connection:
+    with by_hand(template) as connection:
         connection.execute("create table brought_along ()")
     try:
-        with scratch_database(database, "sso") as scratch, scratch.connect() as connection:
+        with scratch_database(database, "sso") as scratch, by_hand(scratch) as connection:
             assert catalog.read(connection).objects == {}
     finally:
-        with template.connect() as connection:
+        with by_hand(template) as connection:
             connection.execute("drop table brought_along")
 
 
@@ -339,7 +340,7 @@ def test_a_scratch_database_is_gone_after_a_failure(database: Target, error: typ
 def test_a_scratch_database_is_gone_though_somebody_is_connected(database: Target) -> None:
     before = names(database)
     with scratch_database(database, "sso") as scratch:
-        lingering = scratch.connect()
+        lingering = by_hand(scratch)
     try:
         assert names(database) == before
     finally:
@@ -349,13 +350,13 @@ def test_a_scratch_database_is_gone_though_somebody_is_connected(database: Targe
 def test_what_a_killed_run_left_behind_is_replaced(database: Target) -> None:
     with scratch_database(database, "sso") as scratch:
         left = scratch
-    with database.connect() as connection:
+    with by_hand(database) as connection:
         connection.execute(sql.SQL("create database {}").format(sql.Identifier(left.name)))
-    with left.connect() as connection:
+    with by_hand(left) as connection:
         connection.execute("create table left_behind ()")
-    lingering = left.connect()
+    lingering = by_hand(left)
     try:
-        with scratch_database(database, "sso") as scratch, scratch.connect() as connection:
+        with scratch_database(database, "sso") as scratch, by_hand(scratch) as connection:
             assert scratch.name == left.name
             assert catalog.read(connection).objects == {}
     finally:
@@ -365,14 +366,14 @@ def test_what_a_killed_run_left_behind_is_replaced(database: Target) -> None:
 
 
 def test_a_clone_has_all_rows_and_what_is_done_to_it_stays_in_it(odd_database: Target) -> None:
-    with odd_database.connect() as connection:
+    with by_hand(odd_database) as connection:
         connection.execute("create table kept (id int); insert into kept select generate_series(1, 42)")
 
-    with scratch_database(odd_database, "trial", clone=True) as clone, clone.connect() as connection:
+    with scratch_database(odd_database, "trial", clone=True) as clone, by_hand(clone) as connection:
         assert catalog.count_rows(connection, [("public", "kept")]) == {("public", "kept"): 42}
         connection.execute("drop table kept")
 
-    with odd_database.connect() as connection:
+    with by_hand(odd_database) as connection:
         assert catalog.count_rows(connection, [("public", "kept")]) == {("public", "kept"): 42}
     assert clone.name not in names(odd_database)
 
@@ -381,7 +382,7 @@ def test_a_database_that_somebody_is_connected_to_is_not_cloned(database: Target
     before = names(database)
 
     in_use = pytest.raises(NotReadyError, match="is to be cloned")
-    with database.connect(), in_use as refused, scratch_database(database, "trial", clone=True):
+    with by_hand(database), in_use as refused, scratch_database(database, "trial", clone=True):
         pytest.fail("cloned")
 
     assert refused.value.seen == f"{database.user} ({me()})"

@@ -29,6 +29,7 @@ from scripts.bootorder.errors import MachineError
 from scripts.bootorder.probes import Failed
 from scripts.bootorder.runtimes.embedded import home, postgres, table, wheels
 from tests.conftest import unavailable
+from tests.contract.hand import by_hand
 from tests.stack import ROOT, free_ports
 
 from .tiny import DATABASE, FOLDER, LIMIT, EmbeddedTiny, Part, ignore, python, tiny_parts
@@ -49,7 +50,7 @@ def made(postgres_programs: None, new_folder: NewFolder) -> Iterator[EmbeddedTin
     """A stack whose database has a table with rows; the tests start and stop it as they like."""
     with EmbeddedTiny(new_folder() / FOLDER) as stack:
         stack.start("database")
-        with stack.database().connect() as connection:
+        with by_hand(stack.database()) as connection:
             connection.execute("create table kept (id int generated always as identity)")
         yield stack
 
@@ -226,7 +227,7 @@ def test_nobody_gets_in_without_the_password(running: EmbeddedTiny, user: str, n
 
 
 def test_there_is_no_other_way_in(running: EmbeddedTiny) -> None:
-    with running.database().connect() as connection:
+    with by_hand(running.database()) as connection:
         ways = connection.execute("select type, address, auth_method, error from pg_hba_file_rules").fetchall()
         roles = connection.execute("select rolname from pg_authid where rolpassword is not null").fetchall()
 
@@ -281,7 +282,7 @@ ODD = {"ODD": "$HOME ${X} \\ ' \" ü", "SECRET": "not-for-other-eyes"}
 
 
 def test_odd_names_are_names(odd: OddTiny) -> None:
-    with odd.database().connect() as connection:
+    with by_hand(odd.database()) as connection:
         who = connection.execute("select current_database(), current_user").fetchone()
 
     assert who == (odd.asked.name, odd.asked.user)
@@ -290,7 +291,7 @@ def test_odd_names_are_names(odd: OddTiny) -> None:
 
 
 def test_a_very_deep_folder_is_no_hindrance(odd: OddTiny) -> None:
-    with odd.database().connect() as connection:
+    with by_hand(odd.database()) as connection:
         row = connection.execute("show data_directory").fetchone()
 
     assert row == (str(odd.home.resolve() / "data"),)
@@ -388,7 +389,7 @@ VICTIMS: Mapping[str, Callable[[EmbeddedTiny], list[psutil.Process]]] = {
 
 
 def test_a_stop_waits_for_no_client_and_kills_no_server(running: EmbeddedTiny) -> None:
-    connection = running.database().connect()
+    connection = by_hand(running.database())
     try:
         begun = time.monotonic()
         running.runtime.stop()
@@ -402,7 +403,7 @@ def test_a_stop_waits_for_no_client_and_kills_no_server(running: EmbeddedTiny) -
 @pytest.mark.parametrize("victims", VICTIMS)
 def test_committed_rows_survive_a_kill_and_stop_leaves_nothing(running: EmbeddedTiny, victims: str) -> None:
     running.start("app")
-    connection = running.database().connect()  # one that stays open, which a polite stop would wait for
+    connection = by_hand(running.database())  # one that stays open, which a polite stop would wait for
     try:
         rows = connection.execute("insert into kept default values returning id").fetchone()
         kill(*VICTIMS[victims](running))
@@ -415,20 +416,20 @@ def test_committed_rows_survive_a_kill_and_stop_leaves_nothing(running: Embedded
         with contextlib.suppress(psycopg.Error):
             connection.close()
     assert list(running.runtime.start(["database"], ignore)) == ["database"]
-    with running.database().connect() as connection:
+    with by_hand(running.database()) as connection:
         assert connection.execute("select max(id) from kept").fetchone() == rows
 
 
 @pytest.mark.parametrize("victims", VICTIMS)
 def test_a_start_after_a_kill_needs_no_stop(running: EmbeddedTiny, victims: str) -> None:
-    with running.database().connect() as connection:
+    with by_hand(running.database()) as connection:
         rows = connection.execute("insert into kept default values returning id").fetchone()
     kill(*VICTIMS[victims](running))
     if victims != "its supervisor":  # then the server lives
         running.once("database", lambda service: not service.running)
 
     assert list(running.runtime.start(["database"], ignore)) == ["database"]
-    with running.database().connect() as connection:
+    with by_hand(running.database()) as connection:
         assert connection.execute("select max(id) from kept").fetchone() == rows
     assert len([label for label in running.alive() if label.count("/") == 3]) == 1  # of one supervisor
 
@@ -436,7 +437,7 @@ def test_a_start_after_a_kill_needs_no_stop(running: EmbeddedTiny, victims: str)
 @pytest.mark.usefixtures("short_grace")
 def test_a_process_that_outlives_its_server_is_stopped_too(running: EmbeddedTiny) -> None:
     """One that hangs does not notice that its server was killed, and no other server may start as long as it is."""
-    connection = running.database().connect()
+    connection = by_hand(running.database())
     backend = psutil.Process(connection.info.backend_pid)
     backend.suspend()
     kill(*VICTIMS["both"](running))
@@ -1071,7 +1072,7 @@ def test_where_that_account_may_not_enter_the_checkout_the_data_lie_outside(clos
         closed.start("database")
     finally:
         os.umask(mask)
-    with closed.database().connect() as connection:
+    with by_hand(closed.database()) as connection:
         assert connection.execute("show data_directory").fetchone() == (str(closed.home.resolve() / "data"),)
     assert closed.home.resolve().parent == home._OUTSIDE
     assert stat.S_IMODE(closed.folder.stat().st_mode) == 0o700
@@ -1096,13 +1097,13 @@ def test_a_server_on_path_finds_data_that_lie_outside(closed: EmbeddedTiny, monk
 
 def names(stack: EmbeddedTiny) -> list[str]:
     """Of the tables that its database has."""
-    with stack.database().connect() as connection:
+    with by_hand(stack.database()) as connection:
         found = connection.execute("select tablename from pg_tables where schemaname = 'public' order by 1").fetchall()
     return [str(name) for (name,) in found]
 
 
 def make_table(stack: EmbeddedTiny, name: str) -> None:
-    with stack.database().connect() as connection:
+    with by_hand(stack.database()) as connection:
         connection.execute(f"create table {name} (id int)")
 
 

@@ -28,6 +28,7 @@ from scripts.bootorder.migrate import migrate
 from scripts.bootorder.probes import SystemClock, wait_for
 from scripts.bootorder.settings import LayoutName
 from tests.conftest import unavailable
+from tests.contract.hand import by_hand
 from tests.stack import free_ports
 
 from .guarded import API, LAYOUTS, ROWS_API, ROWS_SSO, SSO, Guarded, guarded, makes, owner
@@ -160,7 +161,7 @@ def test_names_are_only_names(any_stack: Guarded, name: str) -> None:
     assert any_stack.query("select current_schema()::text", by=key) == [(home,)]
     with (
         pytest.raises(Refused, match="bootorder refused DROP TABLE"),
-        replace(any_stack.target, name=any_stack.place(key).database).connect() as connection,
+        by_hand(replace(any_stack.target, name=any_stack.place(key).database)) as connection,
     ):
         connection.execute(sql.SQL("drop table {} cascade").format(sql.Identifier(home, "account")))
 
@@ -1285,5 +1286,23 @@ def test_ten_thousand_tables_are_guarded_and_seen(stack: Guarded) -> None:
     assert len(before.own.tables()) == 10_000
     assert foreign_losses(before, Snapshot.take(stack.target, role)) == []
     # by database, as one transaction could not
-    with replace(stack.target, name="postgres").connect() as connection:
+    with by_hand(replace(stack.target, name="postgres")) as connection:
         connection.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(stack.target.name)))
+
+
+def test_no_function_of_an_owner_is_taken_for_one_of_postgresqls(stack: Guarded) -> None:
+    """Of an exact type in `public` it would be preferred, and be run by the tasks, as a superuser."""
+    stack.guard()
+    mighty = f"alter role {sql.Identifier(stack.role('sso')).as_string()} superuser"
+    check = "(select rolsuper from pg_roles where rolname = current_user)"
+    body = f"$$begin if {check} then {mighty}; end if; return 'x'; end$$"
+    for arguments in ("text, text, oid, text", "text, text", "text, name", "text, text, text"):
+        for name in ("concat_ws", "format"):
+            stack.send(f"create function public.{name}({arguments}) returns text language plpgsql as {body}", by="sso")
+    stack.send("create table mine (id int)", by="sso")
+
+    stack.guard()
+    migrate(stack.boot())
+
+    assert stack.query("select rolsuper from pg_roles where rolname = %s", parameters=[stack.role("sso")]) == [(False,)]
+    assert stack.guard().was_skipped

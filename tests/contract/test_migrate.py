@@ -22,6 +22,7 @@ from scripts.bootorder.errors import GuardError, LockedError, MigrationError, No
 from scripts.bootorder.migrate import migrate, require_tables, verify_created_at_start
 from scripts.bootorder.outcome import Outcome
 from scripts.bootorder.processes import Completed
+from tests.contract.hand import by_hand
 from tests.stack import free_ports
 
 from .owners import (
@@ -218,7 +219,7 @@ def test_a_trial_waits_for_those_who_are_about_to_leave(settled: Workbench) -> N
     """A server notices a moment later that a connection was closed: of the tasks too."""
     settled.send("insert into \"user\" values ('1', 'a@example.com')")
     next_version(settled)
-    leaving = settled.target.connect()
+    leaving = by_hand(settled.target)
     later = threading.Timer(0.7, leaving.close)
     later.start()
     try:
@@ -231,7 +232,7 @@ def test_a_trial_is_refused_beside_an_app_that_is_connected(settled: Workbench) 
     settled.send("insert into \"user\" values ('1', 'a@example.com')")
     next_version(settled)
 
-    with settled.target.connect(), pytest.raises(NotReadyError, match="is to be cloned") as refused:
+    with by_hand(settled.target), pytest.raises(NotReadyError, match="is to be cloned") as refused:
         migrate(settled.boot())
 
     assert settled.target.user in refused.value.seen
@@ -389,7 +390,7 @@ OTHERS = (
 
 def whole(bench: Workbench) -> tuple[Catalog, Mapping[tuple[str, str], int]]:
     """All that there is."""
-    with bench.target.connect() as connection:
+    with by_hand(bench.target) as connection:
         seen = catalog.read(connection)
         return seen, catalog.count_rows(connection, seen.tables())
 
@@ -468,7 +469,7 @@ create view emails as select email from "user"
 @pytest.fixture
 def referring(settled: Workbench) -> Workbench:
     """The API's tables refer to the SSO's, and its tool drops them and makes them anew."""
-    with settled.target.connect() as connection:
+    with by_hand(settled.target) as connection:
         grant = sql.SQL('grant select, references on "user" to {}')
         connection.execute(grant.format(sql.Identifier(settled.runtime.roles["api"])))
     settled.send(REFERRING, by="api")

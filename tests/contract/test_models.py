@@ -24,6 +24,7 @@ from scripts.bootorder.migrators.sqlmodel import check_models
 from scripts.bootorder.probes import SystemClock
 from scripts.bootorder.processes import Completed, SystemProcesses
 from scripts.bootorder.settings import parse
+from tests.contract.hand import by_hand
 
 from .owners import SqlRuntime
 
@@ -364,7 +365,7 @@ class App:
         self.runtime.sources["api"] = text
 
     def send(self, statement: str) -> None:
-        with replace(self.target, user="api", password="of-the-api").connect() as connection:
+        with by_hand(replace(self.target, user="api", password="of-the-api")) as connection:
             connection.execute(statement.encode())
 
 

@@ -21,6 +21,7 @@ from scripts.bootorder.guard.roles import opens
 from scripts.bootorder.guard.stage import assign
 from scripts.bootorder.migrate import migrate
 from scripts.bootorder.settings import LayoutName
+from tests.contract.hand import by_hand
 from tests.unit.odd import odd_characters, possible_names
 
 from .guarded import LAYOUTS, Guarded, makes, owner
@@ -48,7 +49,7 @@ def _stack(server: Target, layout: LayoutName, its: Mapping[str, str]) -> Iterat
     tag = f"{_PREFIX}{secrets.token_hex(3)}"
     name = _cut(tag + its["database"], 63 - len(tag))
     quoted = sql.Identifier(name)
-    with server.connect() as connection:
+    with by_hand(server) as connection:
         connection.execute(sql.SQL("create database {}").format(quoted))
     owners = {
         "sso": owner("sso", tag, role=_cut(tag + its["role"], 63), schema=_cut(f"s{its['schema']}", 63)),
@@ -68,7 +69,7 @@ def _stack(server: Target, layout: LayoutName, its: Mapping[str, str]) -> Iterat
                 Path(root), target, tag, owners, tools, layout, passwords={"SSO_DB_PASSWORD": its["password"]}
             )
     finally:
-        with server.connect() as connection:
+        with by_hand(server) as connection:
             for query, statement in (
                 (
                     "select datname::text from pg_database where starts_with(datname, %s)",
@@ -202,7 +203,7 @@ def test_with_any_names_what_is_nobody_s_is_given_to_whose_tool_makes_it(server:
 @example("\u0628a")  # of two directions
 @example("a\u0007")
 def test_it_is_known_of_any_password_whether_the_server_keeps_it(server: Target, password: str) -> None:
-    with server.connect() as connection:
+    with by_hand(server) as connection:
         kept = connection.pgconn.encrypt_password(password.encode(), b"somebody", b"scram-sha-256").decode()
 
     assert opens(password, kept)

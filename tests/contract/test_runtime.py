@@ -19,6 +19,7 @@ import pytest
 from scripts.bootorder.errors import BuildError, LogTail, MachineError, SettingsError
 from scripts.bootorder.processes import Completed
 from scripts.bootorder.runtimes.base import Address
+from tests.contract.hand import by_hand
 
 from .tiny import FOLDER, LIMIT, RUNTIMES, TinyStack, ignore, python
 
@@ -161,7 +162,7 @@ def test_an_address_is_known_before_the_start_and_stays(
 
 
 def test_the_address_of_the_database_answers_a_query(running: TinyStack) -> None:
-    with running.database().connect() as connection:
+    with by_hand(running.database()) as connection:
         assert connection.execute("select current_database()").fetchone() == ("tiny",)
 
 
@@ -211,7 +212,7 @@ def test_followed_logs_end_with_their_reader_and_leave_no_process(running: TinyS
 
 
 def test_starting_twice_is_harmless(running: TinyStack) -> None:
-    with running.database().connect() as connection:
+    with by_hand(running.database()) as connection:
         begun = connection.execute("select pg_postmaster_start_time()").fetchone()
         assert list(running.runtime.start(["database", "app"], ignore)) == []
         assert connection.execute("select pg_postmaster_start_time()").fetchone() == begun
@@ -456,7 +457,7 @@ class Stopped:
 
 @pytest.fixture(scope="module")
 def stopped(stopping: TinyStack) -> Iterator[Stopped]:
-    with stopping.database().connect() as connection:
+    with by_hand(stopping.database()) as connection:
         connection.execute("create table kept (id int primary key)")
         connection.execute("insert into kept select generate_series(1, 42)")
     with stopping.running_once(SLEEP) as child:
@@ -505,7 +506,7 @@ def test_stopping_again_stops_nothing(stopped: Stopped) -> None:
 def test_rows_survive_a_stop_and_a_start(stopped: Stopped) -> None:
     stopped.stack.runtime.start(["database"], ignore)
     try:
-        with stopped.stack.database().connect() as connection:
+        with by_hand(stopped.stack.database()) as connection:
             assert connection.execute("select count(*) from kept").fetchone() == (42,)
     finally:
         stopped.stack.runtime.stop()

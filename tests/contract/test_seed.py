@@ -14,6 +14,7 @@ from scripts.bootorder.guard.stage import guard
 from scripts.bootorder.migrate import migrate
 from scripts.bootorder.processes import Completed
 from scripts.bootorder.seed import seed
+from tests.contract.hand import by_hand
 
 from .owners import DRIZZLE, Connection, Tool, Workbench, says, send, workbench
 
@@ -223,7 +224,7 @@ def test_an_owner_without_a_seed_has_nothing_to_seed(bench: Workbench) -> None:
 
 def test_a_record_is_no_table_of_the_stack(bench: Workbench) -> None:
     seed(bench.boot())
-    with bench.target.connect() as connection:
+    with by_hand(bench.target) as connection:
         names = [name for _, name in catalog.read(connection).tables()]
 
     assert names == ["session", "user"]

@@ -254,7 +254,7 @@ def test_a_loss_that_was_accepted_is_told_and_forced(at_stake: FakeStack) -> Non
     boot = replace(at_stake.boot(), accept_data_loss=True)
 
     assert migrate(boot).text.startswith("sso migrated, 2 tables verified")
-    assert "sso: accepted: - public.user.name (in 3 rows) would be lost" in at_stake.said
+    assert "sso, accepted: public.user.name (in 3 rows) would be lost" in at_stake.said
     assert at_stake.runtime.ran[-1] == "pnpm db:push --force"
 
 

@@ -25,11 +25,14 @@ _WHERE = """
     where r.rolname = any (%s) and c.relkind in ('r', 'p', 'v', 'm', 'f') and n.nspname !~ '^pg_'
     group by 1, 2
 """
-_WITH_A_PATH = """
-    select r.rolname::text from pg_db_role_setting s
+# Where each role was told to find its tables, when the guard was last in place.
+_HOMES = """
+    select r.rolname::text, n.nspname::text
+    from pg_db_role_setting s
     join pg_database d on d.oid = s.setdatabase and d.datname = current_database()
     join pg_roles r on r.oid = s.setrole
-    where exists (select from unnest(s.setconfig) c where c like 'search\\_path=%' and c <> 'search_path=public')
+    cross join unnest(s.setconfig) c
+    join pg_namespace n on c in (format('search_path=%I', n.nspname), format('search_path=%I, public', n.nspname))
 """
 # What is moved, as statements: sequences of columns, indexes and row types go with their table.
 _MOVES = """
@@ -78,30 +81,36 @@ _DUPLICATES = (psycopg.errors.DuplicateTable, psycopg.errors.DuplicateObject, ps
 
 def refuse_another_layout(boot: Boot, target: Target, connection: Connection) -> None:
     """Raises GuardError where owners have tables that this layout would not find."""
-    there = _schemas(connection, boot.places.values())
-    with_path = {role for (role,) in connection.execute(_WITH_A_PATH)}
+    there, homes = _schemas(connection, boot.places.values()), _homes(connection)
     names = {name for (name,) in connection.execute("select datname::text from pg_database")}
-    schemas, databases = _possible(boot, "schemas"), _possible(boot, "databases")
-    now, found = "", ""
+    databases = _possible(boot, "databases")
+    now, found = "", []
     for owner, place in boot.places.items():
-        its = there.get(place.role, {})
-        apart, alone = schemas.get(owner, place), databases.get(owner)
-        if boot.layout == "databases" and its:
-            now = "schemas" if place.role in with_path else "shared"
-            found = f"{owner} has {sum(its.values())} tables in the database {target.name}"
-        elif boot.layout == "schemas" and place.schema != "public" and "public" in its:
-            now, found = "shared", f"{owner} has {its['public']} tables in the schema public"
-        elif boot.layout == "shared" and apart.schema != "public" and place.role in with_path and apart.schema in its:
-            now, found = "schemas", f"{owner} has {its[apart.schema]} tables in the schema {apart.schema}"
+        its, alone = there.get(place.role, {}), databases.get(owner)
+        home = homes.get(place.role, "public")
+        if home in its and (boot.layout == "databases" or home != place.schema):
+            now = "schemas" if home != "public" or now == "schemas" else "shared"
+            found.append(f"{owner} has {its[home]} tables in the schema {home} of {target.name}")
         elif boot.layout != "databases" and alone and alone.database in names and _has_tables(target, alone):
-            now, found = "databases", f"{owner} has its tables in the database {alone.database}"
-        if found:
-            raise GuardError(
-                f"this stack has the layout `{now}`, and was asked for `{boot.layout}`",
-                expected="the layout that its tables have: in another one they would be missing, and be made anew",
-                seen=f"{found}; nothing was touched",
-                hint=f"set `layout: {now}` in invoke.yaml, or --layout {now}{_or_move(now, boot.layout)}",
-            )
+            now = "databases"
+            found.append(f"{owner} has its tables in the database {alone.database}")
+    if not found:
+        return
+    hint = f"set `layout: {now}` in invoke.yaml, or --layout {now}{_or_move(now, boot.layout)}"
+    if now == boot.layout:
+        hint = f"set `owners.NAME.schema` as it was, or move the tables: {command(f'guard --move-to {now}')}"
+    raise GuardError(
+        f"this stack has the layout `{now}`"
+        + (", with other schemas" if now == boot.layout else f", and was asked for `{boot.layout}`"),
+        expected="the layout that its tables have: in another one they would be missing, and be made anew",
+        seen=f"{'; '.join(found)}; nothing was touched",
+        hint=hint,
+        goes_on=False,
+    )
+
+
+def _homes(connection: Connection) -> Mapping[str, str]:
+    return dict(connection.execute(_HOMES).fetchall())
 
 
 def _possible(boot: Boot, layout: LayoutName) -> Mapping[str, Place]:
@@ -141,27 +150,31 @@ def move(boot: Boot, wanted: str) -> Outcome:
             " with pg_dump",
         )
     target = boot.require_database()
-    new, old = places(boot.settings, to), places(boot.settings, "shared" if to == "schemas" else "schemas")
+    new = places(boot.settings, to)
     with boot.locked(target), target.connect() as connection:
         require_superuser(connection)
         _require_silence(connection, new.values())
+        homes = _homes(connection)  # before they are set anew
         apply(connection, trigger_repairs(connection, [place.role for place in new.values()]))
         with connection.transaction():
             connection.execute("select bootorder.allow()")
             connection.execute("set local search_path = pg_catalog")  # what is written out is written with its schema
             for repair in grant_repairs(connection, list(new.values()), list(new.values())):
                 connection.execute(repair.statement)
-            moved = {owner: _move_owner(connection, old[owner], new[owner]) for owner in new}
+            moved = {
+                owner: _move_owner(connection, homes.get(place.role, "public"), place) for owner, place in new.items()
+            }
     if not any(moved.values()):
         return Outcome.skipped(f"every owner's tables are where the layout {to} has them")
     told = ", ".join(f"{count} things of {owner} to {new[owner].schema}" for owner, count in moved.items() if count)
     return Outcome.done(f"moved {told}; now set `layout: {to}` in invoke.yaml")
 
 
-def _move_owner(connection: Connection, old: Place, new: Place) -> int:
-    if old.schema == new.schema:
+def _move_owner(connection: Connection, old: str, new: Place) -> int:
+    """`old`: the schema that it had."""
+    if old == new.schema:
         return 0
-    names = {"from": old.schema, "to": new.schema, "role": new.role}
+    names = {"from": old, "to": new.schema, "role": new.role}
     moves = connection.execute(_MOVES.encode(), names).fetchall()
     for name, statement in moves:
         try:
@@ -170,7 +183,7 @@ def _move_owner(connection: Connection, old: Place, new: Place) -> int:
             raise _in_the_way(name, old, new, error) from None
         except psycopg.errors.OutOfMemory as error:
             raise NotReadyError(
-                f"the server has not enough locks to move {len(moves)} things of {old.owner} at once",
+                f"the server has not enough locks to move {len(moves)} things of {new.owner} at once",
                 expected="all or nothing: no table is left behind",
                 seen=f"{' '.join(str(error).split())}; nothing was moved",
                 hint="set max_locks_per_transaction of PostgreSQL to 1024, start it anew, then move again",
@@ -178,9 +191,9 @@ def _move_owner(connection: Connection, old: Place, new: Place) -> int:
     return len(moves)
 
 
-def _in_the_way(name: str, old: Place, new: Place, error: psycopg.Error) -> GuardError:
+def _in_the_way(name: str, old: str, new: Place, error: psycopg.Error) -> GuardError:
     return GuardError(
-        f"{old.owner}: {old.schema}.{name} cannot be moved: {new.schema} has one of that name",
+        f"{new.owner}: {old}.{name} cannot be moved: {new.schema} has one of that name",
         expected="names that are free where they go",
         seen=f"{' '.join(str(error).split())}; nothing was moved",
         hint="rename one of the two, then move again",
