@@ -57,7 +57,7 @@ def thorough(session: nox.Session) -> None:
     session.run("pytest", "tests/unit", "tests/contract", "-k", "properties", "--hypothesis-profile", "thorough")
 
 
-@nox.session(tags=["quick"])
+@nox.session(tags=["quick"], venv_backend="virtualenv")  # PostgreSQL is installed with pip, which uv leaves out
 def attacks(session: nox.Session) -> None:
     """Real schema tools and statements by hand against the guard; docs/guard-attacks.md has what came of each."""
     prepare(session)
