@@ -7,7 +7,7 @@ import psycopg
 from scripts.bootorder.database import Target
 
 
-def by_hand(target: Target) -> psycopg.Connection[tuple[object, ...]]:
+def by_hand(target: Target, *, autocommit: bool = True) -> psycopg.Connection[tuple[object, ...]]:
     """The tasks' own connections find PostgreSQL's names only."""
     return psycopg.connect(
         host=target.host,
@@ -16,5 +16,5 @@ def by_hand(target: Target) -> psycopg.Connection[tuple[object, ...]]:
         user=target.user,
         password=target.password,
         options="-c client_min_messages=warning",
-        autocommit=True,
+        autocommit=autocommit,
     )

@@ -35,7 +35,7 @@ def empty(server: Target) -> Iterator[Target]:
 
 @pytest.fixture
 def connection(empty: Target) -> Iterator[Connection]:
-    with empty.connect(autocommit=False) as connection:
+    with by_hand(empty, autocommit=False) as connection:
         yield connection
         connection.rollback()
 
@@ -393,7 +393,7 @@ def test_the_same_statements_make_the_same_catalog_whatever_was_there_before(dat
     with by_hand(database) as connection:
         run(connection, "create table padding (id serial primary key); drop table padding;" + EVERYTHING)
         one = catalog.read(connection)
-    with empty.connect(autocommit=False) as connection:
+    with by_hand(empty, autocommit=False) as connection:
         run(connection, EVERYTHING)
         other = catalog.read(connection)
         connection.rollback()

@@ -177,12 +177,12 @@ def test_a_variable_of_the_caller_does_not_leak_into_a_connection(
         " current_setting('default_transaction_read_only'), current_setting('client_encoding'),"
         " current_setting('datestyle'), current_setting('timezone'), current_setting('geqo'), 'ü'"
     )
-    with by_hand(database) as connection:
+    with database.connect() as connection:
         before = connection.execute(asked).fetchone()
     monkeypatch.setenv(variable, HOSTILE[variable])
 
     assert isinstance(database.look(), Ready)
-    with by_hand(database) as connection:
+    with database.connect() as connection:
         assert connection.execute(asked).fetchone() == before
 
 
@@ -382,7 +382,7 @@ def test_a_database_that_somebody_is_connected_to_is_not_cloned(database: Target
     before = names(database)
 
     in_use = pytest.raises(NotReadyError, match="is to be cloned")
-    with by_hand(database), in_use as refused, scratch_database(database, "trial", clone=True):
+    with database.connect(), in_use as refused, scratch_database(database, "trial", clone=True):
         pytest.fail("cloned")
 
     assert refused.value.seen == f"{database.user} ({me()})"

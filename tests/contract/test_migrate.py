@@ -211,7 +211,7 @@ def test_rows_that_are_lost_are_told_though_it_was_accepted(settled: Workbench) 
 
     migrate(settled.boot(accept_data_loss=True))
 
-    assert "sso: accepted: - public.session (1 row) would be lost" in settled.talk.getvalue()
+    assert "sso, accepted: public.session (1 row) would be lost" in settled.talk.getvalue()
     assert settled.count("user") == 1
 
 
