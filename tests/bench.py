@@ -22,7 +22,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
-import yaml
+from invoke.util import yaml  # type: ignore[attr-defined]  # the copy Invoke itself loads invoke.yaml with
 
 from scripts.bootorder.console import Console
 from scripts.bootorder.guard.snapshots import Snapshot, foreign_losses
@@ -186,7 +186,7 @@ def time_processes(stack: EmbeddedStack) -> dict[str, float]:
     with pytest.MonkeyPatch.context() as patch:
         for name, value in stack.environment.items():
             patch.setenv(name, value)
-        config = yaml.safe_load((stack.folder / "invoke.yaml").read_text(encoding="utf-8"))
+        config = yaml.safe_load((stack.folder / "invoke.yaml").read_text(encoding="utf-8"))  # type: ignore[no-untyped-call]
         runtime = open_boot(stack.folder, config, Console(), "embedded").runtime
         parts = {
             name: timed(lambda script=script: succeed(runtime.run_once("sso-setup", ["pnpm", script], {}, quiet).code))  # type: ignore[misc]

@@ -51,4 +51,4 @@ def report(session: str, seed: int | None = None) -> Iterator[Report]:
         yield made
         made.ok = True
     finally:
-        print(made.end())  # noqa: T201 -- the line for people
+        print(made.end())

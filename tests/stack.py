@@ -260,6 +260,18 @@ class EmbeddedStack(Stack):
             shutil.rmtree(self.folder)  # hundreds of megabytes of packages
 
     @property
+    def data(self) -> Path:
+        """The database's files."""
+        return self.folder / ".bootorder" / "postgres" / "data"
+
+    def empty(self) -> None:
+        """Stopped, and without a database; what was installed and built stays, which `clean` would remove."""
+        stopped = self.inv("stop")
+        assert stopped.code == 0, stopped.err
+        if self.data.exists():
+            shutil.rmtree(self.data)
+
+    @property
     def _home(self) -> Path:
         return self.folder.parent / "home"
 

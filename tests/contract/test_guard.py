@@ -1306,3 +1306,21 @@ def test_no_function_of_an_owner_is_taken_for_one_of_postgresqls(stack: Guarded)
 
     assert stack.query("select rolsuper from pg_roles where rolname = %s", parameters=[stack.role("sso")]) == [(False,)]
     assert stack.guard().was_skipped
+
+
+def test_tables_in_a_schema_that_is_set_no_more_are_found(stack: Guarded) -> None:
+    stack.layout = "schemas"
+    stack.owners["api"]["schema"] = "custom"
+    stack.guard()
+    migrate(stack.boot())
+
+    stack.owners["api"]["schema"] = "api"
+    with pytest.raises(GuardError, match="has the layout `schemas`, with other schemas"):
+        stack.guard()
+    stack.layout = "shared"
+    with pytest.raises(GuardError, match="was asked for `shared`"):
+        stack.guard()
+
+    move(stack.boot(), "shared")
+    stack.guard()
+    assert stack.query("select count(*) from public.task", by="api") == [(0,)]

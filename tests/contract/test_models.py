@@ -467,7 +467,7 @@ def test_whatever_differs_is_told_in_words(app: App) -> None:
         " alter table hero alter id drop default; create index by_age on hero (age)"
     )
 
-    counted = "default nextval('hero_id_seq'::regclass)"
+    counted = "default nextval('public.hero_id_seq'::regclass)"
     assert drifted(lambda: migrate(app.boot())).details == (
         "public.hero has the column age, which no model has (integer)",
         f"public.hero has the column id as `integer not null`, its model as `integer not null {counted}`",

@@ -87,10 +87,13 @@ def refuse_another_layout(boot: Boot, target: Target, connection: Connection) ->
     now, found = "", []
     for owner, place in boot.places.items():
         its, alone = there.get(place.role, {}), databases.get(owner)
-        home = homes.get(place.role, "public")
-        if home in its and (boot.layout == "databases" or home != place.schema):
-            now = "schemas" if home != "public" or now == "schemas" else "shared"
-            found.append(f"{owner} has {its[home]} tables in the schema {home} of {target.name}")
+        # Where it was told to find its tables; and `public`, where those of an older database are.
+        left = [one for one in dict.fromkeys((homes.get(place.role, "public"), "public")) if one in its]
+        if boot.layout != "databases":
+            left = [one for one in left if one != place.schema]
+        if left:
+            now = "schemas" if left[0] != "public" or now == "schemas" else "shared"
+            found.append(f"{owner} has {its[left[0]]} tables in the schema {left[0]} of {target.name}")
         elif boot.layout != "databases" and alone and alone.database in names and _has_tables(target, alone):
             now = "databases"
             found.append(f"{owner} has its tables in the database {alone.database}")
@@ -162,7 +165,11 @@ def move(boot: Boot, wanted: str) -> Outcome:
             for repair in grant_repairs(connection, list(new.values()), list(new.values())):
                 connection.execute(repair.statement)
             moved = {
-                owner: _move_owner(connection, homes.get(place.role, "public"), place) for owner, place in new.items()
+                owner: sum(
+                    _move_owner(connection, old, place)
+                    for old in dict.fromkeys((homes.get(place.role, "public"), "public"))
+                )
+                for owner, place in new.items()
             }
     if not any(moved.values()):
         return Outcome.skipped(f"every owner's tables are where the layout {to} has them")
