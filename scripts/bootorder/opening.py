@@ -279,11 +279,12 @@ def show_changes(boot: Boot, *, as_json: bool) -> None:
 
 def _print_changes(console: Console, found: Sequence[Mapping[str, Any]]) -> None:
     for change in found:
-        lines = change["changes"]
-        console.say(f"{change['owner']}: " + (f"{len(lines)} changes" if lines else "nothing would change"))
-        for line in (*lines, *change["losses"], *change["foreign_losses"]):
+        lines, problems = change["changes"], change["problems"]
+        counted = f"{len(lines)} change{'' if len(lines) == 1 else 's'}" if lines else "nothing would change"
+        console.say(f"{change['owner']}: {counted}{', and it would fail' if problems else ''}")
+        for line in (*lines, *change["losses"], *change["foreign_losses"], *problems):
             console.say(f"  {line}")
-        if lines or change["losses"]:
+        if (lines or change["losses"]) and not problems:
             console.say(f"  it says: {change['said']}")
 
 

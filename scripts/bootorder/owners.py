@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from . import catalog, sources
 from .catalog import Catalog
@@ -66,9 +67,7 @@ class Owner:
         if user_and_database(url) != (place.role, place.database):
             seen = user_and_database(url)
             default = self._boot.settings.database.name
-            expected = (
-                f"postgresql://{place.role}:${{{place.password}}}@...:5432/${{{place.database_variable}:-{default}}}"
-            )
+            expected = f"postgresql://{quote(place.role)}:${{{place.password}}}@...:5432/${{{place.database_variable}:-{default}}}"
             raise SettingsError(
                 f"owner {self.name}: {where} does not connect as its own role",
                 expected=expected,

@@ -9,7 +9,7 @@ from typing import Any
 from . import catalog
 from .boot import Boot
 from .database import Target, scratch_database
-from .errors import NotReadyError, command
+from .errors import MigrationError, NotReadyError, command
 from .guard.snapshots import Snapshot, foreign_losses, own_losses
 from .guard.stage import require_guard
 from .owners import Owner
@@ -34,7 +34,9 @@ class Trial:
 
 
 def changes(boot: Boot, *, build: bool = True) -> Sequence[Mapping[str, Any]]:
-    """For each owner what its tool would add, change and lose; touches nothing. `said`: the tool's own words.
+    """For each owner what its tool would add, change and lose; touches nothing.
+
+    `said`: the tool's own words; `problems`: why it could not make its tables what they are on an empty database.
 
     Without `build` NotReadyError is raised where the tools were not made yet.
     """
@@ -45,18 +47,24 @@ def changes(boot: Boot, *, build: bool = True) -> Sequence[Mapping[str, Any]]:
         boot.build(services)
     elif missing := [name for name in services if not boot.runtime.is_built(name)]:
         raise NotReadyError(f"{', '.join(missing)} not built yet", hint=f"build it first: {command('migrate --plan')}")
-    found = []
     with boot.locked(stack):
-        for owner in boot.owners:
-            tried = Trial.run(owner, owner.target(stack))
-            lines = catalog.differences(tried.before.own, tried.after.own)
-            found.append(
-                {
-                    "owner": owner.name,
-                    "changes": lines,
-                    "losses": own_losses(tried.before, tried.after),
-                    "foreign_losses": foreign_losses(tried.before, tried.after),
-                    "said": owner.migrator.claim(tried.done).text,
-                }
-            )
-    return found
+        return [_change(owner, stack) for owner in boot.owners]
+
+
+def _change(owner: Owner, stack: Target) -> Mapping[str, Any]:
+    change: dict[str, Any] = {"owner": owner.name, "changes": [], "losses": [], "foreign_losses": [], "problems": []}
+    try:
+        expected = owner.rehearse(stack)
+        tried = Trial.run(owner, owner.target(stack))
+    except MigrationError as error:  # its models, or the tool on an empty database
+        return {**change, "problems": [error.message, *error.details], "said": ""}
+    claim = owner.migrator.claim(tried.done)
+    gaps = catalog.differences(expected, tried.after.own.only(expected.relations()))
+    return {
+        **change,
+        "changes": catalog.differences(tried.before.own, tried.after.own),
+        "losses": own_losses(tried.before, tried.after),
+        "foreign_losses": foreign_losses(tried.before, tried.after),
+        "problems": [f"it would not finish: {claim.text}", *gaps] if gaps else [],
+        "said": claim.text,
+    }

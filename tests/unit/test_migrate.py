@@ -297,11 +297,33 @@ def test_a_plan_says_what_would_change_and_be_lost_and_touches_nothing(at_stake:
         "changes": ["- column public.user.name text"],
         "losses": ["- public.user.name (in 3 rows) would be lost"],
         "foreign_losses": [],
+        "problems": [],
         "said": "changes applied",
     }
     assert api["changes"] == ["+ table public.task", "+ table public.worker"]
     assert at_stake.database.tables == {"user", "session"}
     assert Key("column", "public", "user", "name") in at_stake.database.objects
+
+
+def test_a_plan_says_where_a_tool_would_not_finish(at_stake: FakeStack) -> None:
+    """It asks whether a column was renamed, nobody answers, and it exits with 0."""
+    asks = on_the_stack(at_stake, lambda _: prints("Error: Interactive prompts require a TTY"))
+    at_stake.runtime.tools |= {FORCED: asks, CREATE_ALL: create_all}
+
+    sso, _ = changes(at_stake.boot())
+
+    assert sso["changes"] == []
+    assert sso["problems"][0].startswith("it would not finish: ")
+    assert "+ column public.user.name text" in sso["problems"]
+
+
+def test_a_plan_says_where_a_tool_fails_on_an_empty_database(at_stake: FakeStack) -> None:
+    at_stake.runtime.tools |= {PUSH: lambda _: prints("no", code=1), CREATE_ALL: create_all}
+
+    sso, api = changes(at_stake.boot())
+
+    assert "failed on an empty database" in sso["problems"][0]
+    assert api["problems"] == []
 
 
 # -- the guard ---------------------------------------------------------------------------------------------------------

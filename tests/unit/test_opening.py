@@ -503,7 +503,7 @@ def test_a_plan_says_what_each_owner_s_tool_would_change(running: FakeStack) -> 
     whole_plan(running)
 
     assert running.said.splitlines()[-4:] == [
-        "sso: 1 changes",
+        "sso: 1 change",
         "  + table public.session",
         "  it says: changes applied",
         "api: nothing would change",

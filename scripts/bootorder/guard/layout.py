@@ -216,5 +216,6 @@ def _require_silence(connection: Connection, owners: Iterable[Place]) -> None:
             "apps are connected to the database",
             expected="nobody who would look for the tables where they were",
             seen=f"connections of {', '.join(talking)}",
-            hint=f"stop the apps first: {command('stop db-up wait-db')}",
+            hint=f"stop the apps first: {command('stop db-up wait-db')}; then move again",
+            goes_on=False,
         )
