@@ -174,7 +174,9 @@ def test_a_push_that_would_lose_rows_of_its_own_is_tried_on_a_clone_only(stack: 
         assert stack.query('select distinct image from "user"') == [("a picture",)]
         plan = stack.inv("migrate", "--plan", "--json").json
     stack.query('update "user" set image = null')
+    again = stack.inv("migrate")  # from the schema as it was: what follows may rebuild nothing
 
+    assert again.code == 0, again.err
     assert refused.code == 5, refused.err
     assert "- public.user.image (in 1 row) would be lost" in refused.err
     assert plan[0]["losses"] == ["- public.user.image (in 1 row) would be lost"]
