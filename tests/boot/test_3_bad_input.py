@@ -168,6 +168,7 @@ def test_a_push_that_failed_is_a_failure_although_it_says_exit_0(stack: Stack) -
 
 def test_a_push_that_would_lose_rows_of_its_own_is_tried_on_a_clone_only(stack: Stack) -> None:
     before = stack.fingerprint()["user"]
+    assert stack.inv("stop", "db-up", "wait-db").code == 0
     with stack.edited("sso-platform/src/db/schema.ts", '  image: text("image"),\n', ""):
         stack.query("""update "user" set image = 'a picture'""")
         refused = stack.inv("migrate")
