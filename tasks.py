@@ -49,7 +49,7 @@ def run_stage(
     c: Context, name: str, runtime: str, verbose: bool, *, layout: str = "", with_: Sequence[str] = ()
 ) -> None:
     """One stage as a task of its own."""
-    from scripts.bootorder.opening import run_stages
+    from scripts.bootorder.running import run_stages
 
     with opened(c, runtime, layout=layout, verbose=verbose, asked_for=with_) as boot:
         run_stages(boot, [name], dry=c.config.run.dry)
@@ -92,7 +92,7 @@ def guard(
     c: Context, assign: bool = False, move_to: str = "", layout: str = "", runtime: str = "", verbose: bool = False
 ) -> None:
     """Make each owner's role, schema and rights, and the event triggers."""
-    from scripts.bootorder.opening import run_guard
+    from scripts.bootorder.running import run_guard
 
     with opened(c, runtime, layout=layout, verbose=verbose) as boot:
         run_guard(boot, assign=assign, move_to=move_to, dry=c.config.run.dry)
@@ -109,7 +109,8 @@ def migrate(
     json: bool = False,
 ) -> None:
     """Run each owner's schema tool and verify the catalog."""
-    from scripts.bootorder.opening import run_stages, show_changes
+    from scripts.bootorder.running import run_stages
+    from scripts.bootorder.showing import show_changes
 
     with opened(c, runtime, layout=layout, verbose=verbose, as_json=json, accept_data_loss=accept_data_loss) as boot:
         if plan:
@@ -121,7 +122,7 @@ def migrate(
 @task(help=LAYOUT | RUNTIME | VERBOSE | JSON)
 def check_models(c: Context, layout: str = "", runtime: str = "", verbose: bool = False, json: bool = False) -> None:
     """Look whether create_all knows every model, without a database."""
-    from scripts.bootorder.opening import show_models
+    from scripts.bootorder.showing import show_models
 
     with opened(c, runtime, layout=layout, verbose=verbose, as_json=json) as boot:
         show_models(boot, as_json=json)
@@ -174,7 +175,8 @@ def start(
     verbose: bool = False,
 ) -> None:
     """Boot the whole stack, stage by stage, in the safe order."""
-    from scripts.bootorder.opening import follow_logs, start_stack
+    from scripts.bootorder.running import start_stack
+    from scripts.bootorder.showing import follow_logs
 
     flags = {"layout": layout, "quick": quick, "accept_data_loss": accept_data_loss, "asked_for": with_}
     with opened(c, runtime, verbose=verbose, as_json=json, **flags) as boot:
@@ -194,7 +196,7 @@ def plan(
     json: bool = False,
 ) -> None:
     """Print the stages of a start with their cause, and what each owner's tool would change; touch nothing."""
-    from scripts.bootorder.opening import show_whole_plan
+    from scripts.bootorder.showing import show_whole_plan
 
     with opened(c, runtime, layout=layout, quick=quick, as_json=json) as boot:
         show_whole_plan(boot, with_clean=clean, until=until, as_json=json)
@@ -203,7 +205,7 @@ def plan(
 @task(help=LAYOUT | RUNTIME | JSON)
 def tables(c: Context, layout: str = "", runtime: str = "", json: bool = False) -> None:
     """List every table with its owner, rows and size; what is missing or nobody's is marked."""
-    from scripts.bootorder.opening import show_tables
+    from scripts.bootorder.showing import show_tables
 
     with opened(c, runtime, layout=layout, as_json=json) as boot:
         show_tables(boot, as_json=json)
@@ -212,7 +214,7 @@ def tables(c: Context, layout: str = "", runtime: str = "", json: bool = False) 
 @task(help=AS | LAYOUT | RUNTIME)
 def url(c: Context, as_: str = "", layout: str = "", runtime: str = "") -> None:
     """Print a connection URL with its password, for a tool that is run by hand."""
-    from scripts.bootorder.opening import show_url
+    from scripts.bootorder.showing import show_url
 
     with opened(c, runtime, layout=layout) as boot:
         show_url(boot, as_)
@@ -221,7 +223,7 @@ def url(c: Context, as_: str = "", layout: str = "", runtime: str = "") -> None:
 @task(help={"command": "one statement instead of a shell"} | AS | LAYOUT | RUNTIME)
 def psql(c: Context, as_: str = "", command: str = "", layout: str = "", runtime: str = "") -> None:
     """Open psql on the database, as an owner or as the tasks do."""
-    from scripts.bootorder.opening import open_shell
+    from scripts.bootorder.showing import open_shell
 
     with opened(c, runtime, layout=layout) as boot:
         code = open_shell(boot, as_, command)
@@ -232,7 +234,7 @@ def psql(c: Context, as_: str = "", command: str = "", layout: str = "", runtime
 @task(help=LAYOUT | RUNTIME | JSON)
 def status(c: Context, layout: str = "", runtime: str = "", json: bool = False) -> None:
     """Show services with health and URL, owners with their tables."""
-    from scripts.bootorder.opening import show_status
+    from scripts.bootorder.showing import show_status
 
     with opened(c, runtime, layout=layout, as_json=json) as boot:
         show_status(boot, as_json=json)
@@ -249,7 +251,7 @@ def status(c: Context, layout: str = "", runtime: str = "", json: bool = False) 
 )
 def logs(c: Context, service: list[str], follow: bool = False, tail: int = 100, runtime: str = "") -> None:
     """Show the services' logs."""
-    from scripts.bootorder.opening import follow_logs
+    from scripts.bootorder.showing import follow_logs
 
     with opened(c, runtime) as boot:
         follow_logs(boot, service, tail=tail, follow=follow)
@@ -258,7 +260,7 @@ def logs(c: Context, service: list[str], follow: bool = False, tail: int = 100, 
 @task(help=RUNTIME | JSON)
 def doctor(c: Context, runtime: str = "", json: bool = False) -> None:
     """Say what this machine has and lacks, each with its mend."""
-    from scripts.bootorder.opening import show_doctor
+    from scripts.bootorder.showing import show_doctor
 
     with opened(c, runtime, as_json=json) as boot:
         show_doctor(boot, as_json=json)
@@ -268,8 +270,8 @@ def doctor(c: Context, runtime: str = "", json: bool = False) -> None:
 def test(c: Context, session: list[str]) -> None:
     """Run the proofs: lint, types, unit tests, and a boot in a fresh environment."""
     from scripts.bootorder.console import Console
-    from scripts.bootorder.opening import run_nox
     from scripts.bootorder.program import translated
+    from scripts.bootorder.running import run_nox
 
     with translated(Console()):
         run_nox(ROOT, session)

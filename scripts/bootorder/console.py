@@ -66,20 +66,17 @@ class Console:
         """A line of talk."""
         self._line(text)
 
-    def table(self, heads: Sequence[str], rows: Sequence[Sequence[str]], *, asked: bool = False) -> None:
-        """Columns as wide as their widest cell; health words are coloured.
+    def answering(self) -> Console:
+        """One whose talk is what the task was asked for, and so goes to stdout."""
+        return Console(self._data, self._data, verbose=self.verbose)
 
-        `asked`: it is what the task was asked for, and goes to stdout.
-        """
+    def table(self, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+        """Columns as wide as their widest cell; health words are coloured."""
         widths = [max(len(row[i]) for row in [heads, *rows]) for i in range(len(heads))]
 
         def line(cells: Sequence[str]) -> str:
             return "  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True))
 
-        if asked:
-            for row in [heads, *rows]:
-                self.line(line(row).rstrip())
-            return
         self._line(self._paint(line(heads).rstrip(), Style.DIM))
         for row in rows:
             text = line(row).rstrip()
@@ -116,11 +113,6 @@ class Console:
         if self._data_colour:
             name = f"{_SERVICE_COLOURS[position % len(_SERVICE_COLOURS)]}{name}{Style.RESET_ALL}"
         self._data.write(f"{name} | {text}\n")
-        self._data.flush()
-
-    def line(self, text: str) -> None:
-        """One line on stdout: what a task was asked for."""
-        self._data.write(f"{text}\n")
         self._data.flush()
 
     def data(self, value: object) -> None:

@@ -15,7 +15,7 @@ from .guard.stage import require_guard
 from .outcome import Outcome
 from .owners import Owner
 from .records import record, recorded
-from .trial import Trial
+from .trial import Trial, loses_rows
 
 
 def migrate(boot: Boot) -> Outcome:
@@ -109,14 +109,7 @@ def _command(boot: Boot, owner: Owner, expected: Catalog, before: Snapshot, targ
     if not losses:
         return argv
     if not boot.accept_data_loss:
-        raise MigrationError(
-            f"{owner.name}: its migration would lose rows of its own",
-            expected="a migration that keeps every row (it was tried on a clone; the database was not touched)",
-            seen=f"{len(losses)} {'loss' if len(losses) == 1 else 'losses'}",
-            details=catalog.shortened(losses),
-            hint=f"change the schema so that the rows stay, or give them up: {command('migrate --accept-data-loss')}",
-            goes_on=False,
-        )
+        raise loses_rows(owner.name, losses)
     for line in losses:
         boot.console.note(f"{owner.name}, accepted: {line.removeprefix('- ')}")
     return owner.migrator.forced(argv)

@@ -1,4 +1,4 @@
-"""Text for people, without what only a terminal understands."""
+"""Text for people, and without a terminal's colours."""
 
 from __future__ import annotations
 
@@ -13,3 +13,8 @@ _CODES = re.compile(
 def plain(text: str) -> str:
     """The text without codes that colour it or move the cursor."""
     return _CODES.sub("", text)
+
+
+def counted(number: int, one: str, many: str = "") -> str:
+    """`1 row`, `2 rows`."""
+    return f"{number} {one if number == 1 else many or f'{one}s'}"

@@ -14,6 +14,7 @@ from .guard.snapshots import Snapshot, foreign_losses, own_losses
 from .guard.stage import require_guard
 from .owners import Owner
 from .processes import Completed
+from .terminal import counted
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,18 @@ class Trial:
             before = Snapshot.take(clone, owner.place.role)
             done = owner.run(owner.migrator.forced(owner.settings.migrate), clone)
             return cls(before, Snapshot.take(clone, owner.place.role), done)
+
+
+def loses_rows(owner: str, losses: Sequence[str]) -> MigrationError:
+    """What a migration is refused with that would take its own rows."""
+    return MigrationError(
+        f"{owner}: its migration would lose rows of its own",
+        expected="a migration that keeps every row (it was tried on a clone; the database was not touched)",
+        seen=counted(len(losses), "loss", "losses"),
+        details=catalog.shortened(losses),
+        hint=f"change the schema so that the rows stay, or give them up: {command('migrate --accept-data-loss')}",
+        goes_on=False,
+    )
 
 
 def changes(boot: Boot, *, build: bool = True) -> Sequence[Mapping[str, Any]]:

@@ -43,7 +43,7 @@ def test_the_first_use_makes_its_environment_and_the_second_uses_it(folder: Path
     assert (first.code, second.code) == (0, 0), first.err + second.err
     assert "making .venv with Python 3." in first.err
     assert "making" not in second.err
-    assert "wait-apps" in second.err
+    assert "wait-apps" in second.out
 
 
 def test_hints_name_the_command_as_it_was_typed(folder: Path) -> None:

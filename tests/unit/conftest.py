@@ -15,7 +15,7 @@ import psutil
 import psycopg
 import pytest
 
-from .fakes import FakeStack
+from .fakes import FakeStack, create_all, push
 
 _FOREIGN = ("CI", "NO_COLOR", "TERM", "BOOTORDER_COMMAND", "DATABASE_URL")
 _FOREIGN_PREFIXES = ("PG", "DOCKER_", "COMPOSE_", "POSTGRES_", "INVOKE_")
@@ -65,4 +65,14 @@ def stack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeStack:
     """A stack of two owners and three apps, in memory; nothing of it runs yet."""
     stack = FakeStack(tmp_path)
     stack.server.install(monkeypatch)
+    return stack
+
+
+@pytest.fixture
+def running(stack: FakeStack) -> FakeStack:
+    """Migrated, and every app runs."""
+    push(stack.database)
+    create_all(stack.database)
+    for name in ("pgadmin", "sso", "api", "web"):
+        stack.runtime.becomes(name, "running", health="healthy")
     return stack

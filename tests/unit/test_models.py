@@ -13,8 +13,8 @@ from scripts.bootorder.errors import LockedError, MigrationError, SettingsError
 from scripts.bootorder.lock import exclusive
 from scripts.bootorder.migrators.models_check import Sources, import_name
 from scripts.bootorder.migrators.sqlmodel import check_command, registered
-from scripts.bootorder.opening import show_models
 from scripts.bootorder.processes import Completed
+from scripts.bootorder.showing import show_models
 
 from .fakes import FakeStack, prints
 

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import io
-import json
 import os
 import subprocess
 from collections.abc import Callable
@@ -11,37 +10,19 @@ from typing import Any
 
 import pytest
 
-from scripts.bootorder import opening
+from scripts.bootorder import running as running_module
 from scripts.bootorder.boot import Boot
 from scripts.bootorder.choosing import Runtimes
 from scripts.bootorder.console import Console
 from scripts.bootorder.doctor import Finding
 from scripts.bootorder.errors import BootError, LockedError, MachineError, MigrationError, NotReadyError, SettingsError
 from scripts.bootorder.lock import exclusive
-from scripts.bootorder.opening import (
-    follow_logs,
-    open_boot,
-    run_nox,
-    run_stages,
-    show_doctor,
-    show_plan,
-    show_status,
-    show_whole_plan,
-    start_stack,
-)
+from scripts.bootorder.opening import open_boot
+from scripts.bootorder.running import run_nox, run_stages, start_stack
 from scripts.bootorder.runtimes.base import Runtime
+from scripts.bootorder.showing import follow_logs, show_doctor, show_status
 
-from .fakes import CONFIG, PUSH, FakeStack, create_all, prints, push
-
-
-@pytest.fixture
-def running(stack: FakeStack) -> FakeStack:
-    """Migrated, and every app runs."""
-    push(stack.database)
-    create_all(stack.database)
-    for name in ("pgadmin", "sso", "api", "web"):
-        stack.runtime.becomes(name, "running", health="healthy")
-    return stack
+from .fakes import CONFIG, PUSH, FakeStack, prints
 
 
 def start(stack: FakeStack, boot: Boot | None = None, **flags: Any) -> None:
@@ -313,7 +294,7 @@ def test_a_stage_of_its_own_runs_and_is_told(running: FakeStack) -> None:
 def test_a_dry_stage_is_explained_and_not_run(running: FakeStack) -> None:
     run_stages(running.boot(), ["migrate"], dry=True)
 
-    assert "migrate" in running.said
+    assert "migrate" in running.printed.getvalue()
     assert running.runtime.ran == []
 
 
@@ -379,9 +360,9 @@ def test_what_only_ends_or_shows_a_stack_says_that_it_runs_elsewhere_and_goes_on
 ) -> None:
     use(twice.boot())
 
-    note, *more = twice.said.splitlines()
+    note, *_ = twice.said.splitlines()
     assert note == "note: this stack already runs with the other runtime (api running); stop it first: inv stop"
-    assert more
+    assert twice.said.count("\n") + twice.printed.getvalue().count("\n") > 1
 
 
 def test_a_stack_that_runs_nowhere_else_is_not_spoken_of(running: FakeStack) -> None:
@@ -456,7 +437,7 @@ def test_json_never_says_ok_of_a_start_that_ended_otherwise(
     def ended(*_: object, **__: object) -> None:
         raise end
 
-    monkeypatch.setattr(opening, "_print_status", ended)
+    monkeypatch.setattr(running_module, "print_status", ended)
 
     with pytest.raises(end):
         start(running, running.boot(quick=True), as_json=True)
@@ -467,7 +448,7 @@ def test_json_never_says_ok_of_a_start_that_ended_otherwise(
 def test_a_dry_start_prints_its_plan_and_touches_nothing(running: FakeStack) -> None:
     start(running, dry=True, with_clean=True)
 
-    assert "clean" in running.said
+    assert "clean" in running.printed.getvalue()
     assert running.runtime.changed == []
     assert running.runtime.services()["api"].running
     assert not (running.root / ".bootorder").exists()
@@ -478,137 +459,6 @@ def test_an_unknown_last_stage_is_refused_before_anything_is_touched(running: Fa
         start(running, until="nonsense")
 
     assert running.runtime.services()["api"].running
-
-
-# -- showing -----------------------------------------------------------------------------------------------------------
-
-
-def test_a_plan_is_a_table_of_stages_with_their_cause() -> None:
-    talk = io.StringIO()
-
-    show_plan(Console(talk), with_clean=False, quick=False, until="wait-db", as_json=False)
-
-    rows = talk.getvalue().splitlines()
-    assert [row.split()[:2] for row in rows[1:]] == [["1", "stop"], ["2", "db-up"], ["3", "wait-db"]]
-    assert "started is not ready" in rows[-1]
-
-
-def whole_plan(stack: FakeStack, **flags: Any) -> None:
-    show_whole_plan(stack.boot(), **{"with_clean": False, "until": "", "as_json": False, **flags})
-
-
-def test_a_plan_says_what_each_owner_s_tool_would_change(running: FakeStack) -> None:
-    running.database.drop("session")
-
-    whole_plan(running)
-
-    assert running.said.splitlines()[-4:] == [
-        "sso: 1 change",
-        "  + table public.session",
-        "  it says: changes applied",
-        "api: nothing would change",
-    ]
-    assert "session" not in running.database.tables
-    assert running.runtime.changed == [], "nothing is built for it"
-
-
-def test_a_plan_as_json_has_both_its_parts(running: FakeStack) -> None:
-    whole_plan(running, as_json=True, until="db-up")
-
-    assert [stage["stage"] for stage in running.data["stages"]] == ["stop", "db-up"]
-    assert [owner["owner"] for owner in running.data["owners"]] == ["sso", "api"]
-
-
-def test_a_plan_of_a_stack_that_cannot_be_asked_says_why(running: FakeStack) -> None:
-    running.runtime.images["api"] = ""
-    whole_plan(running)
-    running.server.refusal = "Connection refused"
-    whole_plan(running)
-    whole_plan(running, with_clean=True)
-
-    unknown = [line for line in running.said.splitlines() if line.startswith("what the owners' tools would change")]
-    reasons = [line.partition("is not known: ")[2] for line in unknown]
-    assert reasons[0] == "api not built yet"
-    assert reasons[1].startswith("the database does not answer: ")
-    assert reasons[2] == "the rows are given up first"
-
-
-def test_a_plan_as_json_is_a_list_of_stages() -> None:
-    data = io.StringIO()
-
-    show_plan(Console(io.StringIO(), data), with_clean=True, quick=False, until="clean", as_json=True)
-
-    plan = json.loads(data.getvalue())
-    assert [stage["stage"] for stage in plan] == ["stop", "clean"]
-    assert {tuple(stage) for stage in plan} == {("stage", "does", "cause")}
-
-
-def test_a_status_names_missing_tables_and_unknown_ones(running: FakeStack) -> None:
-    run_stages(running.boot(), ["migrate"], dry=False)
-    running.database.drop("session")
-    (next((running.root / ".bootorder" / "rehearsals").iterdir())).unlink()
-
-    show_status(running.boot())
-
-    said = running.said
-    assert ("missing: public.session" in said) != ("sso (role sso, schema public): tables not known" in said)
-    assert "inv migrate" in said
-
-
-def test_a_status_as_json_is_data_and_no_talk(running: FakeStack) -> None:
-    show_status(running.boot(), as_json=True)
-
-    assert running.data["runtime"] == "fake"
-    assert running.said == ""
-
-
-def test_logs_are_data_with_the_name_of_their_service(running: FakeStack) -> None:
-    running.runtime.log_lines = {"api": ["one", "two", "three"], "web": ["up"]}
-
-    follow_logs(running.boot(), ["api"], tail=2, follow=False)
-
-    assert running.printed.getvalue() == "api          | two\napi          | three\n"
-
-
-def test_a_negative_number_of_lines_is_refused(running: FakeStack) -> None:
-    with pytest.raises(SettingsError, match="`--tail -1` is no number of lines"):
-        follow_logs(running.boot(), tail=-1, follow=False)
-
-    follow_logs(running.boot(), tail=0, follow=False)
-
-
-def test_logs_of_an_unknown_service_are_refused_with_the_nearest_one(running: FakeStack) -> None:
-    with pytest.raises(SettingsError, match="unknown service `wab`; did you mean `web`"):
-        follow_logs(running.boot(), ["wab"])
-
-
-# -- doctor ------------------------------------------------------------------------------------------------------------
-
-
-def found(monkeypatch: pytest.MonkeyPatch, *findings: Finding) -> None:
-    monkeypatch.setattr("scripts.bootorder.doctor.examine", lambda boot: iter(findings))
-
-
-def test_a_machine_in_order_has_a_line_for_each_finding(stack: FakeStack, monkeypatch: pytest.MonkeyPatch) -> None:
-    found(monkeypatch, Finding("python", True, "3.13.0"), Finding("disk", True, "90 GiB free"))
-
-    show_doctor(stack.boot(), as_json=False)
-
-    assert stack.said.splitlines() == ["ok    python  3.13.0", "ok    disk    90 GiB free"]
-
-
-def test_a_machine_that_lacks_something_ends_with_3_and_the_first_mend(
-    stack: FakeStack, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    found(monkeypatch, Finding("python", True, "3.13.0"), Finding("disk", False, "1 GiB free", "free at least 3 GiB"))
-
-    with pytest.raises(MachineError) as caught:
-        show_doctor(stack.boot(), as_json=True)
-
-    assert caught.value.exit_code == 3
-    assert caught.value.hint == "free at least 3 GiB"
-    assert stack.data[1] == {"name": "disk", "ok": False, "seen": "1 GiB free", "mend": "free at least 3 GiB"}
-    assert stack.said == ""
 
 
 # -- the proofs --------------------------------------------------------------------------------------------------------

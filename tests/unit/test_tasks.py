@@ -12,7 +12,7 @@ from invoke.parser import Parser
 from invoke.tasks import Task
 
 import tasks
-from scripts.bootorder import opening
+from scripts.bootorder import running, showing
 from scripts.bootorder.errors import SettingsError
 from scripts.bootorder.guard import stage as guard_stage
 from scripts.bootorder.stages import STAGES, _with_flags
@@ -43,11 +43,11 @@ def called(monkeypatch: pytest.MonkeyPatch) -> Recorder:
         yield "the boot"
 
     monkeypatch.setattr(tasks, "opened", opened)
-    names = {
-        name for name in vars(opening) if name.startswith(("run_", "start_", "show_", "follow_", "open_s", "check_"))
-    }
-    for name in names - {"run_guard", "run_plan"}:  # what is called by them
-        monkeypatch.setattr(opening, name, getattr(recorder, name))
+    for module in (running, showing):
+        for name in vars(module):
+            # run_guard is called as it is, and run_plan by what is recorded
+            if name.startswith(("run_st", "run_nox", "start_", "show_", "follow_", "open_s")):
+                monkeypatch.setattr(module, name, getattr(recorder, name))
     return recorder
 
 

@@ -1,0 +1,120 @@
+"""Running stages: one of them as a task of its own, or the whole boot."""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from .boot import Boot
+from .errors import BootError, SettingsError
+from .lock import exclusive
+from .opening import ENDING, look_elsewhere, looking, prepare
+from .outcome import Outcome
+from .probes import Ready
+from .showing import print_plan, print_status, show_plan
+from .stages import Record, Stage, named, plan, run_plan
+
+
+def run_guard(boot: Boot, *, assign: bool, move_to: str, dry: bool) -> None:
+    """The stage, or instead of it giving tables to their owners, or moving them to another layout."""
+    from .guard import layout, stage
+
+    if assign and move_to:
+        raise SettingsError("--assign and --move-to at once", hint="assign first, then move")
+    instead = stage.assign if assign else (lambda boot: layout.move(boot, move_to)) if move_to else None
+    run_stages(boot, ["guard"], dry=dry, instead=instead)
+
+
+def run_stages(
+    boot: Boot,
+    names: Sequence[str],
+    *,
+    dry: bool,
+    as_json: bool = False,
+    instead: Callable[[Boot], Outcome] | None = None,
+) -> None:
+    """Single stages, as tasks of their own; `instead`: what is run in their place."""
+    records: list[Record] = []
+    stages = [replace(stage, run=instead or stage.run) for stage in named(*names)]
+    if dry:
+        print_plan(boot.console.answering(), stages)
+        return
+    with contextlib.ExitStack() as until_done:
+        if ENDING.issuperset(names):
+            until_done.enter_context(looking(boot))
+        else:
+            prepare(boot)
+        until_done.enter_context(exclusive(boot.state_folder, " ".join(names)))
+        look_elsewhere(boot, names)
+        run_plan(boot, stages, records)
+    if as_json:
+        boot.console.data(_report(records))
+
+
+def start_stack(boot: Boot, *, with_clean: bool, until: str, as_json: bool, dry: bool) -> None:
+    """The whole boot. With `as_json` one object on stdout, also when it fails."""
+    if dry:
+        show_plan(boot.console, with_clean=with_clean, quick=boot.quick, until=until, as_json=as_json)
+        return
+    records: list[Record] = []
+    try:
+        stages = plan(with_clean=with_clean, quick=boot.quick, until=until)
+        prepare(boot, with_clean=with_clean)
+        with exclusive(boot.state_folder, "start"):
+            look_elsewhere(boot, ["start"])
+            boot.runtime.check_ports(_to_start(boot, stages))
+            _refuse_another_layout(boot, stages)
+            run_plan(boot, stages, records)
+    except BootError as error:
+        if as_json:
+            boot.console.data(_report(records, error=error.as_data()))
+        raise
+    from .status import status
+
+    found = status(boot)
+    if not until:
+        print_status(boot.console, found)
+    if as_json:
+        boot.console.data(_report(records, status=found))
+
+
+def _refuse_another_layout(boot: Boot, stages: Sequence[Stage]) -> None:
+    """Before what runs is stopped, where the database can be asked."""
+    from .guard.layout import refuse_another_layout
+
+    if {"clean", "guard"} & {stage.name for stage in stages} != {"guard"}:
+        return
+    if boot.database_service().running and isinstance((target := boot.target()).look(), Ready):
+        with target.connect() as connection:
+            refuse_another_layout(boot, target, connection)
+
+
+def _to_start(boot: Boot, stages: Sequence[Stage]) -> list[str]:
+    """The services that these stages start."""
+    names = {stage.name for stage in stages}
+    first = [boot.settings.database.service, *boot.beside] if "db-up" in names else []
+    return [*first, *(boot.apps if "apps-up" in names else ())]
+
+
+def _report(
+    records: Sequence[Record], *, error: Mapping[str, Any] | None = None, status: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    stages = [record.as_data() for record in records]
+    return {"ok": error is None, "stages": stages, "error": error, "status": status}
+
+
+def run_nox(root: Path, sessions: Sequence[str]) -> None:
+    """The proofs, by nox of this environment; its output is shown as it comes."""
+    if not (root / "noxfile.py").exists():
+        raise SettingsError("no noxfile.py here", hint="run this in a checkout that has one")
+    chosen = ["--session", *sessions] if sessions else []
+    done = subprocess.run([sys.executable, "-m", "nox", *chosen], cwd=root, check=False)
+    if done.returncode:
+        raise BootError(
+            "the proofs failed", seen=f"nox ended with {done.returncode}", hint="read the session that failed above"
+        )

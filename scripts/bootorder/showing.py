@@ -1,0 +1,237 @@
+"""Showing a stack: each of these prints what one task was asked for, on stdout."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import psycopg
+
+from .boot import Boot
+from .console import Console
+from .errors import BootError, GuardError, MachineError, MigrationError, SettingsError, command
+from .lock import exclusive
+from .opening import look_elsewhere, looking, prepare
+from .settings import unknown
+from .stages import Stage, as_boot_error, plan
+from .terminal import counted
+
+
+def show_plan(console: Console, *, with_clean: bool, quick: bool, until: str, as_json: bool) -> None:
+    """The stages of a start, without looking at anything."""
+    stages = plan(with_clean=with_clean, quick=quick, until=until)
+    if as_json:
+        console.data(stages_as_data(stages))
+    else:
+        print_plan(console.answering(), stages)
+
+
+def stages_as_data(stages: Sequence[Stage]) -> list[dict[str, str]]:
+    return [{"stage": stage.name, "does": stage.does, "cause": stage.cause} for stage in stages]
+
+
+def print_plan(console: Console, stages: Sequence[Any]) -> None:
+    rows = [[str(position), stage.name, stage.does, stage.cause] for position, stage in enumerate(stages, start=1)]
+    console.table(["", "stage", "does", "because"], rows)
+
+
+def show_url(boot: Boot, owner: str) -> None:
+    """A connection URL on stdout, with its password."""
+    from .access import url
+
+    with looking(boot):
+        boot.console.answering().say(url(boot, owner))
+
+
+def open_shell(boot: Boot, owner: str, statement: str) -> int:
+    """psql on this terminal. Returns its exit code."""
+    from .access import shell
+
+    with looking(boot):
+        return shell(boot, owner, statement)
+
+
+def show_tables(boot: Boot, *, as_json: bool) -> None:
+    """Every table with owner, schema, rows and size."""
+    from .access import sized, tables
+
+    with looking(boot):
+        found = tables(boot)
+    if as_json:
+        boot.console.data([table.as_data() for table in found])
+        return
+    heads = ["owner", "schema", "table", "rows", "size", ""]
+    apart = len({table.database for table in found}) > 1
+    rows = [
+        [
+            table.owner or "-",
+            f"{table.database}.{table.schema}" if apart else table.schema,
+            table.name,
+            "-" if table.rows is None else str(table.rows),
+            sized(table.bytes),
+            table.state,
+        ]
+        for table in found
+    ]
+    boot.console.answering().table(heads, rows)
+
+
+def show_models(boot: Boot, *, as_json: bool) -> None:
+    """The models that `create_all` knows; raises MigrationError where it would leave one out. Needs no database."""
+    owners = [owner for owner in boot.owners if owner.migrator.check_models]
+    answer, found = boot.console if as_json else boot.console.answering(), []
+    if owners:
+        prepare(boot)
+        with exclusive(boot.state_folder, "check-models"):
+            boot.build([owner.settings.service for owner in owners])
+            for owner in owners:
+                models = owner.check_models()
+                if models is None:
+                    raise SettingsError(
+                        f"{owner.name}: its models cannot be known",
+                        expected=f"`owners.{owner.name}.migrate`: python -m MODULE",
+                        seen=" ".join(owner.settings.migrate),
+                        hint="let it call Python itself, or leave this check away",
+                    )
+                answer.say(f"{owner.name}: {len(models)} models, all known to create_all")
+                found.append({"owner": owner.name, "models": models})
+    else:
+        answer.say("no owner makes its tables from models that can be forgotten (migrator sqlmodel)")
+    if as_json:
+        boot.console.data(found)
+
+
+def show_changes(boot: Boot, *, as_json: bool) -> None:
+    """For each owner what its tool would add, change and lose in the database as it is; ends as `migrate` would."""
+    from .trial import changes
+
+    prepare(boot)
+    with exclusive(boot.state_folder, "migrate --plan"):
+        found = changes(boot)
+    if as_json:
+        boot.console.data(found)
+    else:
+        _print_changes(boot.console.answering(), found)
+    _refuse_what_migrate_would(boot, found)
+
+
+def _refuse_what_migrate_would(boot: Boot, found: Sequence[Mapping[str, Any]]) -> None:
+    from .trial import loses_rows
+
+    for change in found:
+        name, problems, losses = change["owner"], change["problems"], change["losses"]
+        if change["foreign_losses"]:
+            raise GuardError(
+                f"{name}: its migration would take what is not its own",
+                seen=counted(len(change["foreign_losses"]), "loss", "losses"),
+                hint=f"narrow what the tool of {name} looks at, e.g. its filter of tables",
+            )
+        if problems:
+            raise MigrationError(
+                f"{name}: its migration would fail", seen=problems[0], hint="mend what is listed, and plan again"
+            )
+        if losses and not boot.accept_data_loss:
+            raise loses_rows(name, losses)
+
+
+def _print_changes(console: Console, found: Sequence[Mapping[str, Any]]) -> None:
+    for change in found:
+        lines, problems = change["changes"], change["problems"]
+        said = counted(len(lines), "change") if lines else "nothing would change"
+        console.say(f"{change['owner']}: {said}{', and it would fail' if problems else ''}")
+        for line in (*lines, *change["losses"], *change["foreign_losses"], *problems):
+            console.say(f"  {line}")
+        if (lines or change["losses"]) and not problems:
+            console.say(f"  it says: {change['said']}")
+
+
+def show_whole_plan(boot: Boot, *, with_clean: bool, until: str, as_json: bool) -> None:
+    """The stages, and what each owner's tool would change where the database can be asked."""
+    from .trial import changes
+
+    stages = plan(with_clean=with_clean, quick=boot.quick, until=until)
+    found, reason = None, "the rows are given up first" if with_clean else ""
+    if not with_clean:
+        try:
+            with looking(boot), exclusive(boot.state_folder, "plan"):
+                found = changes(boot, build=False)
+        except (BootError, OSError, psycopg.Error) as cause:
+            error = as_boot_error(cause)
+            reason = ": ".join(filter(None, (error.message, error.seen)))
+    if as_json:
+        boot.console.data({"stages": stages_as_data(stages), "owners": found})
+    else:
+        answer = boot.console.answering()
+        print_plan(answer, stages)
+        answer.say()
+        if found is None:
+            answer.say(f"what the owners' tools would change is not known: {reason}")
+        else:
+            _print_changes(answer, found)
+    _refuse_what_migrate_would(boot, found or [])
+
+
+def show_status(boot: Boot, *, as_json: bool = False) -> None:
+    """Services with health and URL; owners with what is missing."""
+    from .status import status
+
+    lost = boot.lost_password()
+    with looking(boot):
+        look_elsewhere(boot, [])
+        if lost:
+            boot.console.say(f"note: {lost.message}; {lost.hint}")
+        found = status(boot)
+    if as_json:
+        boot.console.data(found)
+    else:
+        print_status(boot.console.answering(), found)
+
+
+def print_status(console: Console, found: Mapping[str, Any]) -> None:
+    console.say()
+    services = [[s["name"], s["state"], s["health"] or "-", s["url"] or "-"] for s in found["services"]]
+    console.table(["service", "state", "health", "url"], services)
+    console.say()
+    for owner in found["owners"]:
+        if owner["tables"] is None:
+            known = f"tables not known (the database does not answer, or {command('migrate')} has yet to learn them)"
+        else:
+            known = f"{len(owner['tables'])} tables"
+            known += f", missing: {', '.join(owner['missing'])}" if owner["missing"] else ""
+        console.say(f"{owner['name']} (role {owner['role']}, schema {owner['schema']}): {known}")
+
+
+def follow_logs(boot: Boot, names: Sequence[str] = (), *, tail: int = 20, follow: bool = True) -> None:
+    """Log lines on stdout, each with its service's name."""
+    if tail < 0:
+        raise SettingsError(
+            f"`--tail {tail}` is no number of lines", expected="0 or more", hint="give the number of past lines to show"
+        )
+    with looking(boot):
+        declared = list(boot.runtime.declared())
+        for name in names:
+            if name not in declared:
+                raise unknown("service", name, declared)
+        for service, line in boot.runtime.logs(names, tail=tail, follow=follow):
+            boot.console.log_line(service, line, declared.index(service) if service in declared else 0)
+
+
+def show_doctor(boot: Boot, *, as_json: bool) -> None:
+    """Every finding; raises MachineError when something is to be mended."""
+    from .doctor import examine
+
+    findings = list(examine(boot))
+    if as_json:
+        boot.console.data([finding.as_data() for finding in findings])
+    else:
+        answer = boot.console.answering()
+        width = max(len(finding.name) for finding in findings)
+        for finding in findings:
+            answer.check(finding.ok, finding.name.ljust(width), finding.seen, finding.mend)
+    wrong = [finding for finding in findings if not finding.ok]
+    if wrong:
+        raise MachineError(
+            f"{len(wrong)} of {len(findings)} findings need mending",
+            seen=", ".join(finding.name for finding in wrong),
+            hint=wrong[0].mend,
+        )
