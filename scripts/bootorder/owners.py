@@ -204,7 +204,7 @@ class Owner:
                 " the stack's database",
                 expected="changes in an empty scratch database only",
                 seen=f"{len(lost)} things lost",
-                details=lost[:20],
+                details=catalog.shortened(lost),
                 hint=f"point the tool at {self.settings.url_variable}, or set `owners.{self.name}.url_variable`",
             )
 

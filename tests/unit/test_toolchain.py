@@ -569,6 +569,7 @@ def test_a_folder_that_is_missing_is_refused_with_its_path(bench: Bench) -> None
         ("one\n two \n\n", "two"),
         ("ERR_PNPM_OUTDATED_LOCKFILE\nThis happened while installing\n", "ERR_PNPM_OUTDATED_LOCKFILE"),
         ("first error\nsecond error\nbye", "second error"),
+        ("npm error code E404\nnpm error A complete log of this run can be found in: /a/log", "npm error code E404"),
     ],
 )
 def test_the_line_that_says_most_is_the_last_one_with_an_error_else_the_last(text: str, line: str) -> None:

@@ -231,8 +231,8 @@ def _require(done: Completed, message: str, what: str, *, expected: str, hint: s
 
 
 def last_error(text: str) -> str:
-    """The last line of a failed tool that says something."""
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    """The last line of a failed tool that says what was wrong; npm says afterwards where it wrote that down, too."""
+    lines = [line.strip() for line in text.splitlines() if line.strip() and "A complete log of this run" not in line]
     return next((line for line in reversed(lines) if "err" in line.lower()), lines[-1] if lines else "nothing was said")
 
 
