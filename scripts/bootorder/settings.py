@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, cast, get_args
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from .errors import SettingsError, command
+from .errors import SettingsError
 
 KEY = "bootorder"
 
@@ -212,7 +212,7 @@ def unknown(what: str, name: str, known: Iterable[str]) -> SettingsError:
     return SettingsError(
         f"unknown {what} `{name}`" + (f"; did you mean `{near}`?" if near else ""),
         expected=", ".join(known),
-        hint=f"use one of these, or see {command('--list')}",
+        hint="use one of these",
     )
 
 

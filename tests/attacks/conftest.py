@@ -12,7 +12,6 @@ import pytest
 
 from scripts.bootorder.errors import MachineError
 from tests.conftest import unavailable
-from tests.contract.hand import by_hand
 from tests.postgres import throwaway
 from tests.stack import ROOT
 
@@ -69,23 +68,19 @@ def attacks(request: pytest.FixtureRequest) -> Iterator[Attacks]:
     toolbox = Toolbox(ROOT / ".nox" / "attack-tools")
     try:
         toolbox.prepare()
-        with throwaway("boot") as server, tempfile.TemporaryDirectory() as folder:
-            with by_hand(server) as connection:
-                connection.execute("alter system set fsync to off")
-                # Hashing the passwords 4096 times is most of what a connection costs, and there are thousands.
-                connection.execute("alter system set scram_iterations to 1")
-                connection.execute("set scram_iterations to 1")
-                connection.execute(f"alter role boot password '{server.password}'".encode())
-                connection.execute("select pg_reload_conf()")
-            with ThreadPoolExecutor(_AT_ONCE) as pool:
-                made = Attacks(Worlds(server, Path(folder)), toolbox, pool)
-                for item in request.session.items:
-                    wanted = getattr(item, "callspec", None)
-                    if wanted and {"attack", "way"} <= set(wanted.params):
-                        made.announce(wanted.params["attack"], wanted.params["way"])
-                try:
-                    yield made
-                finally:
-                    pool.shutdown(cancel_futures=True)
+        with (
+            throwaway("boot") as server,
+            tempfile.TemporaryDirectory() as folder,
+            ThreadPoolExecutor(_AT_ONCE) as pool,
+        ):
+            made = Attacks(Worlds(server, Path(folder)), toolbox, pool)
+            for item in request.session.items:
+                wanted = getattr(item, "callspec", None)
+                if wanted and {"attack", "way"} <= set(wanted.params):
+                    made.announce(wanted.params["attack"], wanted.params["way"])
+            try:
+                yield made
+            finally:
+                pool.shutdown(cancel_futures=True)
     except MachineError as error:
         unavailable(str(error))

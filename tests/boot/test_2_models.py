@@ -40,5 +40,8 @@ def test_a_table_that_lacks_a_column_is_told_before_an_app_starts(stack: Stack) 
         ran = stack.inv("migrate")
 
     assert ran.code == 5
-    assert "api: create_all never alters a table that exists: public.project lacks the column owner" in ran.err
+    assert (
+        f"api: create_all never alters a table that exists: {stack.schema('api')}.project lacks the column owner"
+        in ran.err
+    )
     assert stack.fingerprint() == before

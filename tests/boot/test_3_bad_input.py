@@ -170,11 +170,11 @@ def test_a_push_that_would_lose_rows_of_its_own_is_tried_on_a_clone_only(stack: 
     before = stack.fingerprint()["user"]
     assert stack.inv("stop", "db-up", "wait-db").code == 0
     with stack.edited("sso-platform/src/db/schema.ts", '  image: text("image"),\n', ""):
-        stack.query("""update "user" set image = 'a picture'""")
+        stack.query("""update "user" set image = 'a picture'""", owner="sso")
         refused = stack.inv("migrate")
-        assert stack.query('select distinct image from "user"') == [("a picture",)]
+        assert stack.query('select distinct image from "user"', owner="sso") == [("a picture",)]
         plan = stack.inv("migrate", "--plan", "--json").json
-    stack.query('update "user" set image = null')
+    stack.query('update "user" set image = null', owner="sso")
     again = stack.inv("migrate")  # from the schema as it was: what follows may rebuild nothing
 
     assert again.code == 0, again.err

@@ -61,7 +61,7 @@ def test_compose_up_by_hand_boots_from_nothing_too(compose_stack: ComposeStack) 
 
     assert ran.code == 0, ran.err
     assert compose_stack.inv("wait-apps").code == 0
-    assert compose_stack.query('select email from "user"') == [("demo@example.com",)]
+    assert compose_stack.query('select email from "user"', owner="sso") == [("demo@example.com",)]
     assert compose_stack.tables()["task"] == 0
 
 
@@ -71,4 +71,4 @@ def test_start_clean_boots_from_nothing(stack: Stack) -> None:
     assert ran.code == 0, ran.err
     assert [stage["stage"] for stage in ran.json["stages"]][:3] == ["stop", "clean", "db-up"]
     assert stack.tables()["task"] == 0
-    assert stack.query('select email from "user"') == [("demo@example.com",)]
+    assert stack.query('select email from "user"', owner="sso") == [("demo@example.com",)]

@@ -37,7 +37,7 @@ def test_sign_up_leads_to_the_dashboard(stack: Stack, page: Page, email: str) ->
 
     expect(page.get_by_role("heading", name="Tasks", exact=True)).to_be_visible()
     expect(page).to_have_url(re.compile(re.escape(stack.url("web"))))
-    assert stack.query('select name from "user" where email = %s', email) == [("Ada Lovelace",)]
+    assert stack.query('select name from "user" where email = %s', email, owner="sso") == [("Ada Lovelace",)]
 
 
 def test_a_wrong_password_is_refused(stack: Stack, page: Page, email: str) -> None:
@@ -63,7 +63,8 @@ def test_a_task_is_created_assigned_completed_and_audited(stack: Stack, page: Pa
     expect(page.get_by_role("status")).to_contain_text("Task completed.")
 
     rows = stack.query(
-        "select t.title, w.name from task t join worker w on w.id = t.assignee_id where t.completed_at is not null"
+        "select t.title, w.name from task t join worker w on w.id = t.assignee_id where t.completed_at is not null",
+        owner="api",
     )
     assert rows == [(title, "Ada Lovelace")]
     page.get_by_role("link", name="Workers").click()

@@ -106,7 +106,7 @@ CHANGES = {
     ),
     "generated column changed": Change(
         "create table t (a int, b int generated always as (a + 1) stored)",
-        "alter table t alter b set expression as (a + 2)",
+        "alter table t drop b, add b int generated always as (a + 2) stored",
         (
             "- column public.t.b integer generated* default (a + 1)",
             "+ column public.t.b integer generated* default (a + 2)",
