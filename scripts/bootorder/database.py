@@ -199,7 +199,7 @@ def refuse_pooler(connection: psycopg.Connection[tuple[object, ...]]) -> None:
 
 @contextlib.contextmanager
 def scratch_database(target: Target, purpose: str, *, clone: bool = False) -> Iterator[Target]:
-    """An empty database on the same server, or a clone of this one; gone afterwards.
+    """A database on the same server, empty but for the extensions of this one, or a clone of it; gone afterwards.
 
     Its name follows from the database and the purpose, so that what a killed run left behind is replaced.
     """
@@ -219,9 +219,29 @@ def scratch_database(target: Target, purpose: str, *, clone: bool = False) -> It
     else:
         run("create database {} template template0")
     try:
-        yield replace(target, name=name)
+        scratch = replace(target, name=name)
+        if not clone:
+            _copy_extensions(target, scratch)
+        yield scratch
     finally:
         run("drop database if exists {} with (force)")
+
+
+def _copy_extensions(source: Target, scratch: Target) -> None:
+    """Some only a superuser can make, or the server's image made them: a tool finds them there, and does not ask."""
+    query = """
+        select extname::text, nspname::text from pg_extension e join pg_namespace n on n.oid = extnamespace
+        where extname <> 'plpgsql' order by e.oid
+    """
+    with source.connect() as connection:
+        found = connection.execute(query).fetchall()
+    with scratch.connect() as connection:
+        for extension, schema in found:
+            its, where = sql.Identifier(str(extension)), sql.Identifier(str(schema))
+            connection.execute(
+                sql.SQL("create schema if not exists {0}; grant usage on schema {0} to public").format(where)
+            )
+            connection.execute(sql.SQL("create extension if not exists {} schema {} cascade").format(its, where))
 
 
 def _in_use(target: Target, error: psycopg.Error) -> NotReadyError:

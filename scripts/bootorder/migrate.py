@@ -15,6 +15,7 @@ from .guard.stage import require_guard
 from .outcome import Outcome
 from .owners import Owner
 from .records import record, recorded
+from .terminal import counted
 from .trial import Trial, loses_rows
 
 
@@ -96,7 +97,7 @@ def _migrate_owner(boot: Boot, owner: Owner, expected: Catalog, stack: Target) -
         names = ", ".join(".".join(table) for table in left)
         boot.console.note(f"{owner.name} also owns {names}, which its tool does not make (any more): left alone")
     changed = "migrated" if catalog.differences(before.own, after.own) else "unchanged"
-    return f"{owner.name} {changed}, {len(expected.tables())} tables verified"
+    return f"{owner.name} {changed}, {counted(len(expected.tables()), 'table')} verified"
 
 
 def _command(boot: Boot, owner: Owner, expected: Catalog, before: Snapshot, target: Target) -> Sequence[str]:
@@ -135,7 +136,7 @@ def verify_created_at_start(boot: Boot) -> str:
                 hint=owner.migrator.hint,
             )
         if owner.migrator.creates_at_start:
-            made.append(f"{len(expected.tables())} tables of {owner.name} verified")
+            made.append(f"{counted(len(expected.tables()), 'table')} of {owner.name} verified")
     return ", ".join(made)
 
 

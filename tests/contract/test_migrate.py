@@ -80,6 +80,18 @@ def test_a_second_push_is_unchanged(settled: Workbench) -> None:
     assert migrate(settled.boot()).text == "sso unchanged, 2 tables verified"
 
 
+def test_a_tool_finds_an_extension_that_somebody_else_made(bench: Workbench) -> None:
+    bench.send("create schema tools; create extension citext schema tools; grant usage on schema tools to public")
+
+    def makes_a_note(connection: Connection) -> Completed:
+        send(connection, "create table note (text tools.citext)")
+        return says("[✓] Changes applied")
+
+    bench.runtime.tools["push"] = makes_a_note
+
+    assert migrate(bench.boot()).text == "sso migrated, 1 table verified"
+
+
 def test_a_rehearsal_is_not_repeated_while_the_sources_are_the_same(settled: Workbench) -> None:
     migrate(settled.boot())
 
@@ -152,7 +164,7 @@ def test_an_owner_may_drop_what_it_made_itself(settled: Workbench) -> None:
     settled.send("insert into \"user\" values ('1', 'a@example.com')")
     next_version(settled)
 
-    assert migrate(settled.boot(accept_data_loss=True)).text == "sso migrated, 1 tables verified"
+    assert migrate(settled.boot(accept_data_loss=True)).text == "sso migrated, 1 table verified"
     assert settled.count("user") == 1
 
 
@@ -223,7 +235,7 @@ def test_a_trial_waits_for_those_who_are_about_to_leave(settled: Workbench) -> N
     later = threading.Timer(0.7, leaving.close)
     later.start()
     try:
-        assert migrate(settled.boot(accept_data_loss=True)).text == "sso migrated, 1 tables verified"
+        assert migrate(settled.boot(accept_data_loss=True)).text == "sso migrated, 1 table verified"
     finally:
         later.join()
 
