@@ -179,7 +179,7 @@ def start(
     from scripts.bootorder.showing import follow_logs
 
     flags = {"layout": layout, "quick": quick, "accept_data_loss": accept_data_loss, "asked_for": with_}
-    with opened(c, runtime, verbose=verbose, as_json=json, **flags) as boot:
+    with opened(c, runtime, verbose=verbose, as_json=json, skips_unchanged=True, **flags) as boot:
         start_stack(boot, with_clean=clean, until=until, as_json=json, dry=c.config.run.dry)
         if logs and not c.config.run.dry:
             follow_logs(boot)

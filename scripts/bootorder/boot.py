@@ -36,6 +36,7 @@ class Boot:
     clock: Clock
     layout: LayoutName = "shared"
     quick: bool = False
+    skips_unchanged: bool = False  # whether a tool is left out that did its work on what there is
     accept_data_loss: bool = False
     asked_for: Collection[str] = ()  # optional services to start too
     flags: Mapping[str, Sequence[str]] = field(default_factory=dict)  # --runtime and --with, as they were given

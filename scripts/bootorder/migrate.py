@@ -38,10 +38,10 @@ def migrate(boot: Boot) -> Outcome:
             is_recorded = complete and fingerprint != "" and fingerprint == owner.fingerprint()
             if owner.migrator.creates_at_start:
                 told.append((f"{owner.name} makes its tables when it starts", True))
-            elif complete and boot.quick:
-                told.append((f"{owner.name} unchanged", True))
             elif is_recorded and waited_for:
                 told.append((f"{owner.name} done by {by}", True))
+            elif (complete and boot.quick) or (is_recorded and boot.skips_unchanged):
+                told.append((f"{owner.name} unchanged", True))
             else:
                 told.append((_migrate_owner(boot, owner, expected, target), False))
                 record(target, "migration", owner.name, owner.fingerprint())

@@ -26,6 +26,7 @@ def open_boot(
     *,
     layout: str = "",
     quick: bool = False,
+    skips_unchanged: bool = False,
     accept_data_loss: bool = False,
     asked_for: Sequence[str] = (),
 ) -> Boot:
@@ -41,6 +42,7 @@ def open_boot(
         *(root, settings, choice.runtime, processes, console, SystemClock()),
         layout=chosen,
         quick=quick,
+        skips_unchanged=skips_unchanged,
         accept_data_loss=accept_data_loss,
         asked_for=asked_for,
         flags={

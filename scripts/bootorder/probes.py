@@ -46,8 +46,10 @@ class Failed:
 Look = Ready | NotYet | Failed
 Probe = Callable[[], Look]
 
-# Short enough to cost nothing against a service that starts in 0.3 s, long enough not to load the machine.
-POLL_SECONDS = 0.05
+# Of what is ready in no time nothing is lost, and what takes long is not kept from its work by being asked.
+FIRST_SECONDS = 0.02
+LONGEST_SECONDS = 0.1
+_GROWTH = 1.3
 
 
 def wait_for(
@@ -63,7 +65,7 @@ def wait_for(
 
     `given_up` lets another thread end the wait.
     """
-    begun = clock.now()
+    begun, pause = clock.now(), FIRST_SECONDS
     while True:
         look = probe()
         if isinstance(look, Ready):
@@ -78,4 +80,5 @@ def wait_for(
                 seen=look.seen,
                 hint=hint,
             )
-        clock.sleep(POLL_SECONDS)
+        clock.sleep(pause)
+        pause = min(pause * _GROWTH, LONGEST_SECONDS)

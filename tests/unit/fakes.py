@@ -235,6 +235,8 @@ class FakeConnection:
             "select pg_backend_pid()": [(31,)],
             "select datname::text from pg_database": [(name,) for name in self._server.databases],
         }
+        if "from pg_extension" in text:
+            return []
         if "from pg_stat_activity" in text:
             return [(role,) for role in self._server.connected]
         if "select exists (select from pg_database" in text:

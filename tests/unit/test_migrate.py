@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import pytest
@@ -202,6 +202,49 @@ def test_who_waited_for_another_run_does_not_repeat_what_it_did(
     assert outcome.was_skipped
     assert outcome.text.startswith("sso done by bootorder on ")
     assert stack.runtime.ran == []
+
+
+def skipping(stack: FakeStack) -> Boot:
+    """As `start` opens it."""
+    return replace(stack.boot(), skips_unchanged=True)
+
+
+def test_a_start_runs_no_tool_that_did_its_work_on_what_there_is(stack: FakeStack) -> None:
+    migrate(stack.boot())
+    stack.runtime.ran.clear()
+
+    assert migrate(skipping(stack)).text.startswith("sso unchanged;")
+    assert stack.runtime.ran == []
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda stack: stack.database.drop("session"),
+        lambda stack: stack.database.objects.update({Key("column", "public", "user", "extra"): "text"}),
+        lambda stack: stack.database.records.clear(),
+        lambda stack: stack.runtime.images.update({"sso-setup": "sha256:new"}),
+        lambda stack: stack.runtime.images.update({"postgres": "sha256:new"}),
+    ],
+    ids=["a table gone", "a column more", "another database", "other sources", "another server"],
+)
+def test_a_start_runs_it_when_anything_about_it_changed(
+    stack: FakeStack, change: Callable[[FakeStack], object]
+) -> None:
+    migrate(stack.boot())
+    stack.runtime.ran.clear()
+    change(stack)
+
+    with contextlib.suppress(MigrationError):  # this tool takes no column away
+        migrate(skipping(stack))
+
+    assert stack.runtime.ran[-1] == " ".join(PUSH)  # the ones before are rehearsals
+
+
+def test_who_asks_for_the_migration_gets_it(stack: FakeStack) -> None:
+    migrate(stack.boot())
+
+    assert migrate(stack.boot()).text.startswith("sso unchanged, 2 tables verified")
 
 
 def test_who_waited_for_a_run_that_failed_migrates(stack: FakeStack, monkeypatch: pytest.MonkeyPatch) -> None:

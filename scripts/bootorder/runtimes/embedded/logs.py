@@ -11,8 +11,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO
 
-from ...probes import POLL_SECONDS
 from .supervisor import LOGS_KEPT
+
+_POLL_SECONDS = 0.05
 
 
 def tail(log: Path, count: int) -> list[tuple[str, str]]:
@@ -35,7 +36,7 @@ def followed(logs: Mapping[str, Path], count: int) -> Iterator[tuple[str, str]]:
             fresh = {name: reader.fresh() for name, reader in readers.items()}
             yield from _in_order(fresh)
             if not any(fresh.values()):
-                time.sleep(POLL_SECONDS)
+                time.sleep(_POLL_SECONDS)
     finally:
         for reader in readers.values():
             reader.close()
