@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -60,6 +62,20 @@ def test_an_interrupted_installation_is_made_anew(folder: Path) -> None:
 
     assert ran.code == 0, ran.err
     assert "making .venv" in ran.err
+
+
+def test_who_comes_while_it_is_made_waits_and_finds_it_made(folder: Path) -> None:
+    shutil.rmtree(folder / ".venv")
+    with ThreadPoolExecutor() as pool:
+        first = pool.submit(wrapper, folder, "plan")
+        while not (folder / ".venv" / "bin").exists() and not first.done():
+            time.sleep(0.01)
+        second = wrapper(folder, "plan")
+
+    assert (first.result().code, second.code) == (0, 0), first.result().err + second.err
+    assert "making .venv" in first.result().err
+    assert "waiting for another task, which makes .venv" in second.err
+    assert "making .venv" not in second.err
 
 
 def test_ctrl_c_while_it_makes_its_environment_is_one_line(folder: Path) -> None:
