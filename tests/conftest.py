@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -74,6 +75,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     left_out = [item for item in items for mark in item.iter_markers("only") if not given & set(mark.args)]
     config.hook.pytest_deselected(items=left_out)
     items[:] = [item for item in items if item not in left_out]
+
+
+@pytest.fixture(scope="session")
+def random_seed(pytestconfig: pytest.Config) -> int:
+    """For the choices that a test makes at random: `--hypothesis-seed`, or any; the report says which."""
+    given = pytestconfig.getoption("--hypothesis-seed", None)
+    seed = int(given) if given else random.randrange(2**32)  # noqa: S311
+    if made := pytestconfig.stash.get(_REPORT, None):
+        made.seed = seed
+    return seed
 
 
 @pytest.fixture(scope="session")

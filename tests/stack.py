@@ -99,6 +99,10 @@ class Stack(ABC):
         """Names of whatever was made for it, and `clean` is to remove."""
 
     @abstractmethod
+    def empty(self) -> None:
+        """Stopped, and without a database; what was installed and built stays, which `clean` would remove."""
+
+    @abstractmethod
     def running_instead(self, app: str, *argv: str) -> AbstractContextManager[None]:
         """The app declared with another command, for as long as the block lasts."""
 
@@ -197,15 +201,15 @@ class ComposeStack(Stack):
         return json.loads(run(["docker", "inspect", *found]).out) if found else []
 
     def started(self) -> list[str]:
-        return sorted(_service(container) for container in self._containers())
+        return sorted(service_of(container) for container in self._containers())
 
     def instances(self) -> dict[str, str]:
         running = (container for container in self._containers() if container["State"]["Running"])
-        return {_service(container): f"{container['Id']} {container['State']['StartedAt']}" for container in running}
+        return {service_of(container): f"{container['Id']} {container['State']['StartedAt']}" for container in running}
 
     def exit_codes(self) -> dict[str, int]:
         ended = (container for container in self._containers() if not container["State"]["Running"])
-        return {_service(container): container["State"]["ExitCode"] for container in ended}
+        return {service_of(container): container["State"]["ExitCode"] for container in ended}
 
     def one_offs(self) -> list[str]:
         labels = (container["Config"]["Labels"] for container in self._containers())
@@ -221,10 +225,14 @@ class ComposeStack(Stack):
 
     def remains(self) -> list[str]:
         return [
-            *(_service(container) for container in self._containers()),
+            *(service_of(container) for container in self._containers()),
             *listed("volume", self.project, "{{.Name}}"),
             *listed("image", self.project, "{{.Repository}}"),
         ]
+
+    def empty(self) -> None:
+        removed = self.docker_compose("down", "--volumes", "--timeout", "2")
+        assert removed.code == 0, removed.err
 
     def running_instead(self, app: str, *argv: str) -> AbstractContextManager[None]:
         return self.added("compose.override.yaml", json.dumps({"services": {app: {"command": argv}}}))
@@ -236,7 +244,7 @@ class ComposeStack(Stack):
 _ONE_OFF = "com.docker.compose.oneoff"
 
 
-def _service(container: Mapping[str, Any]) -> str:
+def service_of(container: Mapping[str, Any]) -> str:
     return str(container["Config"]["Labels"]["com.docker.compose.service"])
 
 
@@ -257,8 +265,8 @@ class EmbeddedStack(Stack):
 
     def __enter__(self) -> Self:
         super().__enter__()
-        self._home.mkdir()
-        self._programs.mkdir()
+        self._home.mkdir(exist_ok=True)  # a second checkout beside it is the same person's
+        self._programs.mkdir(exist_ok=True)
         for folder in map(Path, os.environ["PATH"].split(os.pathsep)):
             for program in folder.iterdir() if folder.is_dir() else ():
                 if not re.match(r"docker|node|np[mx]$|pnpm|corepack|yarn|postgres$|pyenv|python", program.name):
@@ -283,7 +291,6 @@ class EmbeddedStack(Stack):
         return self.folder / ".bootorder" / "postgres" / "data"
 
     def empty(self) -> None:
-        """Stopped, and without a database; what was installed and built stays, which `clean` would remove."""
         stopped = self.inv("stop")
         assert stopped.code == 0, stopped.err
         if self.data.exists():

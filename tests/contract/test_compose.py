@@ -127,6 +127,18 @@ def test_remove_takes_the_nameless_volumes_of_a_one_off(fresh: ComposeTiny) -> N
             docker("volume", "rm", "--force", volume)
 
 
+def test_what_a_person_runs_by_hand_goes_on_until_the_stack_is_stopped(fresh: ComposeTiny) -> None:
+    """It is not the one-off of a killed run, which the next task ends."""
+    by_hand = ("run", "--detach", "--no-deps", "tool", *python(WAIT))
+    docker("compose", "--project-directory", str(fresh.folder), *by_hand)
+
+    fresh.runtime.stop_one_offs()
+    assert len(fresh.alive()) == 1
+
+    fresh.runtime.stop()
+    assert fresh.alive() == []
+
+
 ACTS: dict[str, Callable[[Runtime], object]] = {
     "services": lambda runtime: runtime.services(),
     "build": lambda runtime: runtime.build(["app"], ignore),

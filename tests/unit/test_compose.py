@@ -693,7 +693,7 @@ def test_a_one_off_runs_beside_its_service_without_a_terminal_and_without_what_i
     [line] = stage.ran()
     assert re.fullmatch(
         r"docker compose --progress quiet run --rm --no-deps --no-TTY"
-        r" --name taskflow-sso-setup-run-[0-9a-f]+ sso-setup pnpm db:push",
+        r" --label bootorder.one-off=True --name taskflow-sso-setup-run-[0-9a-f]+ sso-setup pnpm db:push",
         line,
     )
     assert done.code == 0

@@ -26,6 +26,7 @@ _PROJECT = "com.docker.compose.project"
 _SERVICE = "com.docker.compose.service"
 _ONE_OFF = "com.docker.compose.oneoff"
 _FOLDER = "com.docker.compose.project.working_dir"
+_OURS = "bootorder.one-off"  # of one-offs that a task started, and not somebody by hand
 
 # What Compose looks for, in its order.
 COMPOSE_FILES = ("compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml")
@@ -277,7 +278,7 @@ class ComposeRuntime:
         running = [container for container in self._containers() if container["State"] in _ALIVE]
         if not running:
             return []
-        self.stop_one_offs()  # which `stop` passes by
+        self._stop_one_offs(_ONE_OFF, "True")  # which `stop` passes by
         done = self._compose(["--profile", "*", "stop"])
         for container in self._containers():
             if container["State"] in _ALIVE:
@@ -293,8 +294,11 @@ class ComposeRuntime:
         return sorted({container["Labels"].get(_SERVICE, "") for container in running})
 
     def stop_one_offs(self) -> None:
+        self._stop_one_offs(_OURS, "True")
+
+    def _stop_one_offs(self, label: str, value: str) -> None:
         for container in self._containers():
-            if container["Labels"].get(_ONE_OFF) == "True" and container["State"] in _ALIVE:
+            if container["Labels"].get(label) == value and container["State"] in _ALIVE:
                 self.engine.stop(container["Id"])
 
     def remove(self) -> Mapping[str, Sequence[str]]:
@@ -334,7 +338,7 @@ class ComposeRuntime:
         # Values travel in this process's environment, names on the command line: secrets show in no process list.
         names = [part for name in env for part in ("--env", name)]
         container = f"{self.project}-{service}-run-{secrets.token_hex(6)}"
-        flags = ["run", "--rm", "--no-deps", "--no-TTY", "--name", container, *names]
+        flags = ["run", "--rm", "--no-deps", "--no-TTY", "--label", f"{_OURS}=True", "--name", container, *names]
         try:
             return self._compose(["--progress", "quiet", *flags, service, *argv], env=env, on_line=on_line)
         except BaseException:
