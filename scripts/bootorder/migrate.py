@@ -87,7 +87,7 @@ def _migrate_owner(boot: Boot, owner: Owner, expected: Catalog, stack: Target) -
             + (" (which means nothing)" if not done.code else ""),
             details=catalog.shortened(gaps),
             log=log,
-            hint=owner.migrator.hint,
+            hint=done.hint(owner.migrator.hint),
         )
     if not claim.succeeded:
         # drizzle-kit 0.31 tries to drop the sequences of foreign identity keys, is refused, and has done its own work.

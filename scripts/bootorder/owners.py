@@ -151,7 +151,7 @@ class Owner:
                 expected="its tables in a new, empty database; the stack's own was not touched",
                 seen=f"exit code {done.code}, {len(made.tables())} tables",
                 log=LogTail.of(" ".join(self.settings.migrate), done.text),
-                hint=self.migrator.hint,
+                hint=done.hint(self.migrator.hint),
             )
         self._rehearsal = made
         self._cache().parent.mkdir(parents=True, exist_ok=True)

@@ -19,6 +19,9 @@ from typing import IO, Protocol
 _GRACE_SECONDS = 10.0
 # How long to read on when the command has ended and something that it left behind still holds its pipes.
 _LEFT_OVER_SECONDS = 5.0
+# As shells and containers tell that a signal was the end.
+_BY_SIGNAL = 128
+_FROM_OUTSIDE = {2: "SIGINT", 9: "SIGKILL", 15: "SIGTERM"}
 _KILL = getattr(signal, "SIGKILL", signal.SIGTERM)
 
 
@@ -29,6 +32,13 @@ class Completed:
     code: int
     out: str
     text: str
+
+    def hint(self, otherwise: str) -> str:
+        """What to do about its end: the tool is not to blame where a signal ended it."""
+        number = -self.code if self.code < 0 else self.code - _BY_SIGNAL
+        if number not in _FROM_OUTSIDE:
+            return otherwise
+        return f"run this again: it was ended from outside ({_FROM_OUTSIDE[number]}), e.g. by a `stop` meanwhile"
 
 
 class Commands(Protocol):

@@ -53,7 +53,7 @@ def _seed_owner(owner: Owner, stack: Target) -> Outcome:
             expected="exit code 0 and rows in its tables",
             seen=f"exit code {done.code}, {after} rows",
             log=log,
-            hint=f"correct what the seed says, then run it again: {command('seed')}",
+            hint=done.hint(f"correct what the seed says, then run it again: {command('seed')}"),
         )
     record(stack, "seed", owner.name, fingerprint)
     if versions_after == versions_before:
