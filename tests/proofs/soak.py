@@ -19,6 +19,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -56,6 +57,8 @@ IN_DATABASE = {
     "replication slot": "select slot_name::text from pg_replication_slots",
     "prepared transaction": "select gid from pg_prepared_xacts",
 }
+# Whatever the first boots left: it may not be there when a task has ended.
+NEVER = ("database bootorder_", "connection of the tasks", "prepared transaction", "process elsewhere")
 # What a build makes or a server keeps is one thing each.
 _INSIDE = {"node_modules", ".next", "data"}
 
@@ -90,6 +93,7 @@ class Soak:
             self.expected, self.memory = found, memory
         wrong = [f"+ {thing}" for thing in sorted((found - self.expected).elements())]
         wrong += [f"- {thing}" for thing in sorted((self.expected - found).elements())]
+        wrong += [f"! {thing}" for thing in found if thing.startswith(NEVER)]
         grown = {name: size - self.memory[name] for name, size in memory.items() if name in self.memory}
         wrong += [f"+ {size} bytes of memory of {name}" for name, size in grown.items() if size > MEMORY]
         return [*wrong, *self._unbounded()]
@@ -148,10 +152,21 @@ def on_engine(stack: ComposeStack) -> Iterator[str]:
     shown = "{{.Repository}} {{.ID}}"
     images = run(["docker", "image", "ls", "--filter", f"reference={stack.project}-*", "--format", shown])
     yield from (f"image {line}" for line in images.out.splitlines())
-    for service in stack.running():
-        inside = run(["docker", "top", f"{stack.project}-{service}-1", "-eo", "pid,args"]).out.splitlines()[1:]
-        commands = (line.split(maxsplit=1)[1] for line in inside)
-        yield from (f"process of {service} {command}" for command in commands if not command.startswith("postgres: "))
+    for container in stack._containers():
+        if container["State"]["Running"]:
+            yield from (f"process of {service_of(container)} {command}" for command in _commands(container))
+
+
+def _commands(container: Mapping[str, Any]) -> Iterator[str]:
+    """Those of its first process and what that started. A health check is not one of them, and PostgreSQL's come and go."""
+    rows = run(["docker", "top", container["Id"], "-eo", "pid,ppid,args"]).out.splitlines()[1:]
+    commands = {pid: (parent, command) for pid, parent, command in (row.split(maxsplit=2) for row in rows)}
+    for pid, (_, command) in commands.items():
+        first = pid
+        while commands.get(first, ("",))[0] in commands:
+            first = commands[first][0]
+        if first == str(container["State"]["Pid"]) and not command.startswith("postgres: "):
+            yield command
 
 
 def main() -> None:
