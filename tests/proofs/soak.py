@@ -158,7 +158,7 @@ def on_engine(stack: ComposeStack) -> Iterator[str]:
 
 
 def _commands(container: Mapping[str, Any]) -> Iterator[str]:
-    """Those of its first process and what that started. A health check is not one of them, and PostgreSQL's come and go."""
+    """Those of its first process and what that started. No health check is one of them; PostgreSQL's come and go."""
     rows = run(["docker", "top", container["Id"], "-eo", "pid,ppid,args"]).out.splitlines()[1:]
     commands = {pid: (parent, command) for pid, parent, command in (row.split(maxsplit=2) for row in rows)}
     for pid, (_, command) in commands.items():
