@@ -34,7 +34,7 @@ WAYS: Sequence[Sequence[str]] = (
     ["start --quick"],
     ["stop db-up wait-db", "migrate --plan", "start"],  # the plan tries on clones of the database
     ["stop", "start --quick"],
-    ["start --until migrate", "start"],
+    ["migrate", "start"],
 )
 MEMORY = 4 * 1024 * 1024
 CONNECTIONS = 40  # what the pools of the apps may open together
