@@ -13,6 +13,7 @@ import colorama
 from colorama import Fore, Style
 
 from .errors import BootError
+from .live import LiveLine
 from .terminal import plain
 
 _SERVICE_COLOURS = (Fore.CYAN, Fore.YELLOW, Fore.GREEN, Fore.MAGENTA, Fore.BLUE)
@@ -34,18 +35,22 @@ class Console:
                 stream.reconfigure(errors="backslashreplace")
         self._colour = _takes_colour(self._talk)
         self._data_colour = _takes_colour(self._data)
-        self._in_place = _is_terminal(self._talk) and not os.environ.get("CI")
-        self._open_line = False
+        self._live = LiveLine(self._talk, in_place=_is_terminal(self._talk) and not os.environ.get("CI"))
         self.gave_data = False
         if self._colour or self._data_colour:
             colorama.just_fix_windows_console()
 
     def begin(self, number: int, total: int, name: str) -> None:
-        """Show that a stage runs; settled by `step`. Nothing where lines cannot be rewritten."""
-        if self._in_place:
-            self._talk.write(f"{self._counter(number, total)} {name} ...")
-            self._talk.flush()
-            self._open_line = True
+        """Show that a stage runs, until it is settled. Nothing where lines cannot be rewritten."""
+        self._live.begin(f"[{number}/{total}] {name}")
+
+    def seen(self, text: str) -> None:
+        """The last thing that was seen of the running stage."""
+        self._live.see(plain(text))
+
+    def settle(self) -> None:
+        """No stage runs any more."""
+        self._live.settle()
 
     def step(self, number: int, total: int, name: str, text: str, seconds: float, *, skipped: bool = False) -> None:
         """One finished stage: `[3/7] wait-db  postgres answers on 127.0.0.1:5432  1.2 s`."""
@@ -58,7 +63,8 @@ class Console:
         self._line(f"      {text}")
 
     def detail(self, text: str) -> None:
-        """A line shown with --verbose only."""
+        """A line shown with --verbose only; without it the last one is, while the stage runs."""
+        self.seen(text)
         if self.verbose:
             self._line(self._paint(f"      | {plain(text)}", Style.DIM))
 
@@ -128,10 +134,7 @@ class Console:
         return f"{style}{text}{Style.RESET_ALL}" if self._colour else text
 
     def _line(self, text: str) -> None:
-        start = "\r\x1b[K" if self._open_line else ""
-        self._open_line = False
-        self._talk.write(f"{start}{text}\n")
-        self._talk.flush()
+        self._live.write(text)
 
 
 def _is_terminal(stream: TextIO) -> bool:

@@ -100,6 +100,8 @@ def run_plan(boot: Boot, stages: Sequence[Stage], records: list[Record]) -> None
             boot.console.error(error, stage.name)
             error.shown = True
             raise error from cause
+        finally:
+            boot.console.settle()
         ended = record("skipped" if outcome.was_skipped else "done", outcome.text)
         boot.console.step(
             position + 1, len(stages), stage.name, outcome.text, ended.seconds, skipped=outcome.was_skipped

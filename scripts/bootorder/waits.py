@@ -69,9 +69,15 @@ def wait_apps(boot: Boot) -> Outcome:
 def _wait_with_log(
     boot: Boot, name: str, probe: Probe, limit: float, given_up: Callable[[], bool] = lambda: False
 ) -> Ready:
+    def look() -> Look:
+        found = probe()
+        if isinstance(found, NotYet):
+            boot.console.seen(f"{name}: {found.seen}")
+        return found
+
     try:
         return wait_for(
-            probe,
+            look,
             what=name,
             limit=limit,
             clock=boot.clock,

@@ -27,8 +27,10 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> FakeTerminal:
 
 def say_everything(console: Console) -> None:
     console.begin(1, 2, "wait-db")
+    console.settle()
     console.step(1, 2, "wait-db", "postgres answers", 0.5)
     console.begin(2, 2, "seed")
+    console.settle()
     console.step(2, 2, "seed", "already seeded", 0.1, skipped=True)
     console.note("a note")
     console.table(["service", "health"], [["api", "healthy"], ["web", "unhealthy"]])
@@ -90,11 +92,12 @@ def test_on_a_terminal_a_running_stage_shows_and_is_replaced_when_it_ends(termin
     console = Console(terminal)
 
     console.begin(3, 7, "wait-db")
-    assert COLOUR.sub("", terminal.getvalue()) == "[3/7] wait-db ..."
+    assert terminal.getvalue() == "\r\x1b[K[3/7] wait-db  0.0 s"
 
+    console.settle()
     console.step(3, 7, "wait-db", "postgres answers", 1.2)
-    assert terminal.getvalue().count("\r\x1b[K") == 1
-    assert terminal.getvalue().endswith("\n")
+    *_, shown = COLOUR.sub("", terminal.getvalue()).split("\r\x1b[K")
+    assert shown == "[3/7] wait-db  postgres answers  1.2 s\n"
 
 
 def test_colours_follow_the_stream_they_are_written_to(terminal: FakeTerminal) -> None:
