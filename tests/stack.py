@@ -130,16 +130,20 @@ class Stack(ABC):
         """Where the layout has its tables; drizzle-kit 0.31 knows `public` only."""
         return owner if (self.layout, owner) == ("schemas", "api") else "public"
 
-    def query(self, statement: str, *values: object, owner: str = "") -> list[tuple[Any, ...]]:
-        """Rows, asked as an owner where its tables are, or as the admin, over TCP."""
-        with psycopg.connect(
+    def connect(self, owner: str = "") -> psycopg.Connection[tuple[Any, ...]]:
+        """As an owner where its tables are, or as the admin, over TCP."""
+        return psycopg.connect(
             host="127.0.0.1",
             port=self.ports["POSTGRES_PORT"],
             dbname=f"taskflow_{owner}" if owner and self.layout == "databases" else "taskflow",
             user=owner or "taskflow",
             password=self.secret(f"{owner.upper()}_DB_PASSWORD" if owner else "POSTGRES_PASSWORD"),
             autocommit=True,
-        ) as connection:
+        )
+
+    def query(self, statement: str, *values: object, owner: str = "") -> list[tuple[Any, ...]]:
+        """Rows, asked as `connect` says."""
+        with self.connect(owner) as connection:
             cursor = connection.execute(statement.encode(), values or None)
             return cursor.fetchall() if cursor.description else []
 
@@ -313,6 +317,7 @@ class EmbeddedStack(Stack):
 
     def _found(self) -> list[tuple[psutil.Process, str, str]]:
         """(process, kind, service) of all that carry this folder's label or work below it, however they came there."""
+        homes = (self.folder.resolve(), self.data.resolve())  # the second one is elsewhere for root
         stack = hashlib.sha256(str(self.folder.resolve()).encode()).hexdigest()[:16]
         found = []
         for process in psutil.process_iter():
@@ -325,7 +330,7 @@ class EmbeddedStack(Stack):
                     found.append((process, "supervisor", label[2]))
                 elif given:
                     found.append((process, given[1], given[2]))
-                elif Path(process.cwd()).is_relative_to(self.folder.resolve()):
+                elif any(Path(process.cwd()).is_relative_to(home) for home in homes):
                     found.append((process, "", process.name()))
         return found
 

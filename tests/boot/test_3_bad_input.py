@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 import signal
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 
 import pytest
 
 from tests.stack import STACKS, Stack
+from tests.task import Task
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -235,14 +234,13 @@ def test_a_taken_port_is_found_before_anything_is_stopped(stack: Stack) -> None:
 
 
 def test_two_starts_at_once_are_one_start_and_one_clear_refusal(stack: Stack) -> None:
-    first = started(stack, "start", "--quick")
-    read_until(first, "wait-db")
-    second = stack.inv("start", "--quick")
-    first.communicate()
+    with Task(stack, "start", "--quick") as first:
+        first.until("wait-db")
+        second = stack.inv("start", "--quick")
 
-    assert second.code == 7, second.err
-    assert f"`start` (pid {first.pid}, since" in second.err
-    assert first.returncode == 0
+        assert second.code == 7, second.err
+        assert f"`start` (pid {first.process.pid}, since" in second.err
+        assert first.end().code == 0
 
 
 @pytest.mark.parametrize(
@@ -255,14 +253,14 @@ def test_two_starts_at_once_are_one_start_and_one_clear_refusal(stack: Stack) ->
 def test_ctrl_c_stops_what_it_was_doing_and_says_how_to_go_on(
     stack: Stack, after: str, signal_number: signal.Signals
 ) -> None:
-    process = started(stack, "start")
-    read_until(process, after)
-    time.sleep(0.3)  # well inside the stage that follows
-    process.send_signal(signal_number)
-    _, said = process.communicate(timeout=30)
+    with Task(stack, "start") as task:
+        task.until(after)
+        time.sleep(0.3)  # well inside the stage that follows
+        task.process.send_signal(signal_number)
+        ran = task.end()
 
-    assert process.returncode == 130, said
-    assert "go on with: inv" in said
+    assert ran.code == 130, ran.err
+    assert "go on with: inv" in ran.err
     assert stack.one_offs() == []
     if after != "stop":  # then there is no database yet to ask
         assert stack.query("select datname from pg_database where datname like 'bootorder%'") == []
@@ -273,23 +271,3 @@ def test_after_all_that_a_start_boots_the_stack(stack: Stack) -> None:
 
     assert ran.code == 0, ran.err
     assert set(stack.running()) == {"api", "postgres", "sso", "web", *stack.beside}
-
-
-def started(stack: Stack, *arguments: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, str(stack.folder / "tasks.py"), *arguments],
-        cwd=stack.folder,
-        env=stack.environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-def read_until(process: subprocess.Popen[str], stage: str) -> None:
-    """Read its talk until this stage is done."""
-    for line in process.stderr or ():
-        if f"] {stage}  " in line:
-            return
-    pytest.fail(f"it ended before {stage} was done")

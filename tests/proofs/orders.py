@@ -100,14 +100,7 @@ class World:
         return services | self.known.get(digest(self.stack.data), {"made changes while the database was stopped"})
 
     def _ask(self) -> State:
-        with psycopg.connect(
-            host="127.0.0.1",
-            port=self.stack.ports["POSTGRES_PORT"],
-            dbname="taskflow",
-            user="taskflow",
-            password=self.stack.secret("POSTGRES_PASSWORD"),
-            autocommit=True,
-        ) as connection:
+        with self.stack.connect() as connection:
             return frozenset(lines(connection))
 
     def keep(self, state: State) -> None:
