@@ -1221,6 +1221,27 @@ def test_what_a_run_left_that_was_killed_while_it_made_the_data_is_replaced(fres
     assert not (fresh.home / "data" / "of the killed run").exists()
 
 
+def test_a_removal_that_was_killed_in_the_middle_leaves_no_half_of_the_data(
+    fresh: EmbeddedTiny, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fresh.start("database")
+    remove = shutil.rmtree
+
+    def killed(folder: Path) -> None:
+        remove(folder / "base")
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "rmtree", killed)
+        with pytest.raises(KeyboardInterrupt):
+            fresh.runtime.remove()
+
+    fresh.start("database")
+
+    assert fresh.database()
+    assert [path.name for path in fresh.home.glob("data*")] == ["data"]
+
+
 @contextlib.contextmanager
 def _full(folder: Path) -> Iterator[None]:
     """Eight megabytes are enough for the link to the programs, and not for the data."""

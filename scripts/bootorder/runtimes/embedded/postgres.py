@@ -182,10 +182,24 @@ class Postgres:
         """Beside the data: root writes to no folder that is another account's, where a link could lead anywhere."""
         return self._home.folder / "pg_hba.conf"
 
+    @property
+    def _fresh(self) -> Path:
+        return self.data.with_name("data.new")
+
+    @property
+    def _given_up(self) -> Path:
+        return self.data.with_name("data.old")
+
+    @property
+    def _left(self) -> Sequence[Path]:
+        """What runs leave that were killed while they made or removed the data."""
+        return [self._fresh, self._given_up]
+
     def _make(self, password: str, on_line: Callable[[str], None]) -> None:
         self._home.make(self.account)
-        fresh = self.data.with_name("data.new")
-        shutil.rmtree(fresh, ignore_errors=True)  # of a run that was killed
+        for left in self._left:
+            shutil.rmtree(left, ignore_errors=True)
+        fresh = self._fresh
         try:
             fresh.mkdir(mode=0o700)
             if self.account:
@@ -333,9 +347,13 @@ class Postgres:
 
     def remove(self) -> list[str]:
         """The data. What was installed stays. Returns what is gone."""
-        gone = [path for path in (self.data, self.data.with_name("data.new")) if path.exists()]
-        for path in gone:
-            shutil.rmtree(path)
+        gone = [path for path in (self.data, *self._left) if path.exists()]
+        for path in self._left:
+            if path.exists():
+                shutil.rmtree(path)
+        if self.is_made:
+            self.data.rename(self._given_up)  # whoever is killed in the middle leaves no half of them
+            shutil.rmtree(self._given_up)
         return [str(path) for path in gone]
 
 
