@@ -175,6 +175,13 @@ def soak(session: nox.Session, runtime: str) -> None:
     session.run("python", "-m", "tests.proofs.soak", "--runtime", runtime, *session.posargs)
 
 
+@nox.session(tags=["full"])
+def faults(session: nox.Session) -> None:
+    """The task, the database and the engine killed, no memory, no room, no network: one start, and nothing is lost."""
+    prepare(session)
+    session.run("python", "-m", "tests.proofs.faults", *session.posargs)
+
+
 @nox.session
 def bench(session: nox.Session) -> None:
     """Speed, as ratios measured in one run: a start against the sum of its parts, `inv --list` against an empty one."""
