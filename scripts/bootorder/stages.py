@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -93,6 +94,10 @@ def run_plan(boot: Boot, stages: Sequence[Stage], records: list[Record]) -> None
             outcome = stage.run(boot)
         except (BootError, KeyboardInterrupt, OSError, psycopg.Error) as cause:
             error = as_boot_error(cause)
+            if isinstance(cause, psycopg.Error):
+                # What it says last is often that it says more in its log. An engine that is gone has none to show.
+                with contextlib.suppress(BootError):
+                    error.log = boot.runtime.log_tail(boot.settings.database.service)
             if error.goes_on:
                 left = [*error.first, *(stage.name for stage in stages[position:])]
                 error.go_on = command(" ".join(_with_flags(name, boot) for name in dict.fromkeys(left)))

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from scripts.bootorder.boot import Boot
 from scripts.bootorder.errors import (
     BootError,
+    LogTail,
     MachineError,
     MigrationError,
     NotReadyError,
@@ -180,6 +181,28 @@ def test_a_database_that_breaks_off_is_not_ready(stack: FakeStack) -> None:
 
     assert isinstance(error, NotReadyError)
     assert error.seen == "server closed the connection unexpectedly"
+
+
+def test_a_database_that_breaks_off_is_shown_with_the_last_lines_of_its_log(stack: FakeStack) -> None:
+    stack.runtime.log_lines["postgres"] = ['FATAL:  could not write to file "pg_wal": No space left on device']
+
+    error, _ = failing(stack, psycopg.OperationalError("checkpoint request failed, consult the log"))
+
+    assert error.log
+    assert "No space left on device" in error.log.lines[0]
+
+
+def test_an_engine_that_is_gone_too_does_not_hide_that_the_database_broke_off(
+    stack: FakeStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(_name: str) -> LogTail:
+        raise MachineError("no engine answers", hint="start it")
+
+    monkeypatch.setattr(stack.runtime, "log_tail", gone)
+
+    error, _ = failing(stack, psycopg.OperationalError("gone"))
+
+    assert error.message == "the database broke off"
 
 
 def test_a_mistake_of_ours_is_not_dressed_up_as_a_failure_of_the_world(stack: FakeStack) -> None:
