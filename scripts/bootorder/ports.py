@@ -5,9 +5,15 @@ from __future__ import annotations
 import errno
 import socket
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 
 from .errors import MachineError
+
+# The engine's program listens a moment before the engine says for which container: perhaps for one of ours.
+_ENGINE = "docker-proxy"
+_SOON = 10.0  # a busy engine; what it publishes for others is known at once
+_POLL_SECONDS = 0.05
 
 
 def is_free(port: int) -> bool:
@@ -69,8 +75,12 @@ def refuse_taken_ports(
     `where`: how a person gives a service another port. `ours`: whether the stack itself holds a port, which is no harm.
     """
     for service, port in ((service, port) for service, ports in wanted.items() for port in ports):
-        if not is_free(port) and not ours(port):
+        limit = time.monotonic() + _SOON
+        while not is_free(port) and not ours(port):
             who = holder(port, publisher)
+            if who.startswith(_ENGINE) and time.monotonic() < limit:
+                time.sleep(_POLL_SECONDS)
+                continue
             raise MachineError(
                 f"port {port} for {service} is taken" + (f" by {who}" if who else ""),
                 expected=f"port {port} free on 127.0.0.1 and ::1",

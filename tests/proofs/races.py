@@ -130,6 +130,7 @@ def raced(one: Callable[[], Ran], other: Callable[[], Ran], moment: str | float,
     for each in ran:
         print(each.err)
         understood(each)
+        assert "is taken by docker-proxy" not in each.err  # it listens for this stack: nobody is to stop it
     return ran
 
 

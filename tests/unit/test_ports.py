@@ -3,6 +3,7 @@ from __future__ import annotations
 import errno
 import socket
 import sys
+import time
 from types import SimpleNamespace
 from typing import Any, Self
 
@@ -176,3 +177,24 @@ def test_free_ports_are_not_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ports, "is_free", lambda port: True)
 
     ports.refuse_taken_ports({"sso": [3001], "api": [8000, 8001]}, no_container, where)
+
+
+def test_what_the_engine_has_only_just_begun_to_publish_may_be_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another machine starts the same stack: the engine listens, and does not say yet for which container."""
+    monkeypatch.setattr(ports, "is_free", lambda port: False)
+    monkeypatch.setattr(time, "sleep", lambda _: None)
+    monkeypatch.setattr(ports, "holder", lambda port, publisher: "docker-proxy (pid 7)")
+    answers = iter([False, False, True])
+
+    ports.refuse_taken_ports({"web": [3000]}, no_container, where, lambda _: next(answers))
+
+    assert list(answers) == []
+
+
+def test_what_the_engine_publishes_for_another_is_refused_in_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ports, "is_free", lambda port: False)
+    monkeypatch.setattr(ports, "_SOON", 0)
+    monkeypatch.setattr(ports, "holder", lambda port, publisher: "docker-proxy (pid 7)")
+
+    with pytest.raises(MachineError, match="taken by docker-proxy"):
+        ports.refuse_taken_ports({"web": [3000]}, no_container, where, lambda _: False)

@@ -266,13 +266,16 @@ class ComposeRuntime:
         return [name for name in names if after[name].instance != before[name].instance]
 
     def check_ports(self, names: Sequence[str]) -> None:
-        ours = {binding.get("PublicPort") for container in self._containers() for binding in container["Ports"]}
         refuse_taken_ports(
             {name: self._declared_ports(name) for name in names},
             self.port_holder,
             lambda _: "its variable stands in compose.yaml",
-            ours.__contains__,
+            self._publishes,
         )
+
+    def _publishes(self, port: int) -> bool:
+        """Whether this stack does now: another machine may have started it since we looked."""
+        return any(binding.get("PublicPort") == port for one in self._containers() for binding in one["Ports"])
 
     def stop(self) -> Sequence[str]:
         running = [container for container in self._containers() if container["State"] in _ALIVE]
