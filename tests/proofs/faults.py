@@ -194,19 +194,22 @@ def jumped_on(world: EmbeddedWorld) -> Iterator[None]:
     server = next(process for process, _, _ in world.stack._found() if process.name() == "postgres")
     server.suspend()
     with Task(world.stack, "wait-db", env=clock.environment) as task:
-        until(lambda: looked_for(server), "a first look", task)
+        until(lambda: looks(server), "a first look", task)
+        before = looks(server)
         clock.turn(1)
-        time.sleep(1)  # so that it looks at its clock: nothing tells from outside that it has
+        until(lambda: looks(server) - before, "another look", task)
         server.resume()
         ran = task.end()
     assert ran.code == 0, ran.err
     yield
 
 
-def looked_for(server: psutil.Process) -> bool:
-    """Whether somebody waits for the answer of a server that stands still."""
-    port = {one.laddr.port for one in server.net_connections(kind="tcp") if one.status == psutil.CONN_LISTEN}
-    return any(one.raddr and one.raddr.port in port for one in psutil.net_connections(kind="tcp"))
+def looks(server: psutil.Process) -> set[int]:
+    """The ports of those who wait for the answer of a server that stands still."""
+    ports = {one.laddr.port for one in server.net_connections(kind="tcp") if one.status == psutil.CONN_LISTEN}
+    every = psutil.net_connections(kind="tcp")
+    waiting = (one for one in every if one.status == psutil.CONN_ESTABLISHED and one.raddr and one.raddr.port in ports)
+    return {one.laddr.port for one in waiting if one.laddr}
 
 
 def jumped_back(world: EmbeddedWorld) -> Iterator[None]:
