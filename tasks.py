@@ -257,6 +257,24 @@ def logs(c: Context, service: list[str], follow: bool = False, tail: int = 100, 
         follow_logs(boot, service, tail=tail, follow=follow)
 
 
+@task(
+    help={
+        "format": "svg, html, trace (Perfetto opens it) or json (default: svg and html)",
+        "output": "the file to write (default: one in .bootorder; json goes to stdout)",
+    }
+)
+def timeline(c: Context, format: str = "", output: str = "") -> None:
+    """Draw the last start: what it spent its time on, and its critical path."""
+    from scripts.bootorder.boot import STATE_FOLDER
+    from scripts.bootorder.console import Console
+    from scripts.bootorder.program import translated
+    from scripts.bootorder.showing import show_timeline
+
+    console = Console()
+    with translated(console):
+        show_timeline(console, ROOT / STATE_FOLDER, wanted=format, output=output)
+
+
 @task(help=RUNTIME | JSON)
 def doctor(c: Context, runtime: str = "", json: bool = False) -> None:
     """Say what this machine has and lacks, each with its mend."""
@@ -294,6 +312,7 @@ ns = Collection(
     url,
     psql,
     logs,
+    timeline,
     doctor,
     plan,
     test,

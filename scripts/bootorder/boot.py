@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -20,6 +20,7 @@ from .probes import Clock, Failed, Ready
 from .processes import Processes
 from .runtimes.base import Runtime, Service
 from .settings import AppSettings, LayoutName, Settings, unknown
+from .timeline.spans import Timeline
 
 STATE_FOLDER = ".bootorder"
 
@@ -41,6 +42,7 @@ class Boot:
     asked_for: Collection[str] = ()  # optional services to start too
     flags: Mapping[str, Sequence[str]] = field(default_factory=dict)  # --runtime and --with, as they were given
     elsewhere: Callable[[], BootError | None] = lambda: None  # whether the other runtime runs this stack
+    timeline: Timeline = field(default_factory=Timeline)
     _built: set[str] = field(default_factory=set)
 
     @property
@@ -155,9 +157,15 @@ class Boot:
             first=("db-up", "wait-db"),
         )
 
-    def locked(self, target: Target) -> AbstractContextManager[str]:
+    @contextmanager
+    def locked(self, target: Target) -> Iterator[str]:
         """One at a time of guard, migrate and seed, whoever runs them and from where. See `migration_lock`."""
-        return migration_lock(target, self.settings.database.lock_wait, self.console.note)
+        with ExitStack() as held:
+            with self.timeline.span("the lock", "wait", cause="one migration at a time") as span:
+                lock = migration_lock(target, self.settings.database.lock_wait, self.console.note)
+                waited_for = held.enter_context(lock)
+                span.text = f"held by {waited_for}" if waited_for else "free"
+            yield waited_for
 
     def database_service(self) -> Service:
         return self.runtime.services()[self.settings.database.service]
@@ -190,5 +198,7 @@ class Boot:
                 self.console.note(
                     f"{name} runs what was built before its sources changed; {command('start')} builds it anew"
                 )
-        self.runtime.build([name for name in wanted if name not in kept], self.console.detail)
+        if anew := [name for name in wanted if name not in kept]:
+            with self.timeline.span(f"build {', '.join(anew)}", "build", cause="services run what was built"):
+                self.runtime.build(anew, self.console.detail)
         self._built.update(wanted)

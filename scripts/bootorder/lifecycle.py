@@ -12,7 +12,8 @@ from .outcome import Outcome
 
 def stop(boot: Boot) -> Outcome:
     """Stop everything of this stack; its data stays."""
-    stopped = boot.runtime.stop()
+    with boot.timeline.span("stop services", "stop"):
+        stopped = boot.runtime.stop()
     if not stopped:
         return Outcome.skipped("nothing was running")
     boot.note_stopped(stopped)
@@ -21,7 +22,9 @@ def stop(boot: Boot) -> Outcome:
 
 def clean(boot: Boot) -> Outcome:
     """Remove what ran, its data and what was built, of this stack, and nothing of anyone else's."""
-    parts = [f"{len(names)} {_plural(kind, names)}" for kind, names in boot.runtime.remove().items() if names]
+    with boot.timeline.span("remove services and data", "stop"):
+        removed = boot.runtime.remove()
+    parts = [f"{len(names)} {_plural(kind, names)}" for kind, names in removed.items() if names]
     return Outcome.done(f"removed {', '.join(parts)}") if parts else Outcome.skipped("nothing was there")
 
 
@@ -46,7 +49,10 @@ def _start(boot: Boot, names: Sequence[str]) -> Outcome:
     if not names:
         return Outcome.skipped("there is nothing to start")
     boot.build(names)
-    started = boot.runtime.start(names, boot.console.detail)
+    with boot.timeline.spans(names, "start") as spans:
+        started = boot.runtime.start(names, boot.console.detail)
+        for span in spans:
+            span.came_to(Outcome.done("started") if span.name in started else Outcome.skipped("already runs"))
     if started:
         return Outcome.done(f"{_list(started)} started")
     return Outcome.skipped(f"{_list(names)} already {'runs' if len(names) == 1 else 'run'}")

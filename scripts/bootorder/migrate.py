@@ -43,8 +43,15 @@ def migrate(boot: Boot) -> Outcome:
             elif (complete and boot.quick) or (is_recorded and boot.skips_unchanged):
                 told.append((f"{owner.name} unchanged", True))
             else:
-                told.append((_migrate_owner(boot, owner, expected, target), False))
-                record(target, "migration", owner.name, owner.fingerprint())
+                cause = (
+                    "its tables are there, what its tool says of them is not"
+                    if complete
+                    else "its tables are to be made"
+                )
+                with boot.timeline.span(f"migrate {owner.name}", "owner", cause=cause) as span:
+                    span.text = _migrate_owner(boot, owner, expected, target)
+                    told.append((span.text, False))
+                    record(target, "migration", owner.name, owner.fingerprint())
     if not told:
         return Outcome.skipped("no owners in invoke.yaml")
     text = "; ".join(part for part, _ in told)
@@ -73,7 +80,8 @@ def _migrate_owner(boot: Boot, owner: Owner, expected: Catalog, stack: Target) -
     argv = _command(boot, owner, expected, before, target)
     done = owner.run(argv)
     claim = owner.migrator.claim(done)
-    after = Snapshot.take(target, owner.place.role)
+    with boot.timeline.span(f"verify {owner.name}", "verify"):
+        after = Snapshot.take(target, owner.place.role)
 
     log = LogTail.of(" ".join(argv), done.text)
     refuse_losses(f"{owner.name}: {owner.migrator.name}", before, after, log)
@@ -105,7 +113,8 @@ def _command(boot: Boot, owner: Owner, expected: Catalog, before: Snapshot, targ
     argv = owner.settings.migrate
     if not any(before.own_rows.values()) or not catalog.differences(expected, before.own.only(expected.relations())):
         return argv
-    tried = Trial.run(owner, target)
+    with boot.timeline.span(f"try {owner.name}", "owner", cause="rows of its own are at stake"):
+        tried = Trial.run(owner, target)
     losses = own_losses(tried.before, tried.after)
     if not losses:
         return argv

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,7 @@ from .places import Place
 from .processes import Completed
 from .settings import OwnerSettings
 from .sources import digest
+from .terminal import counted
 
 if TYPE_CHECKING:
     from .boot import Boot
@@ -77,8 +79,17 @@ class Owner:
             )
         return url
 
-    def run(self, argv: Sequence[str], database: Target | None = None) -> Completed:
-        """Run one of the owner's commands at home, on the stack's database or on another one."""
+    def run(self, argv: Sequence[str], database: Target | None = None, *, name: str = "") -> Completed:
+        """Run one of the owner's commands at home, on the stack's database or on another one.
+
+        `name`: what the timeline calls it, where the command does not say.
+        """
+        with self._boot.timeline.span(name or " ".join(argv), "tool") as span:
+            done = self._run(argv, database)
+            span.outcome, span.text = "failed" if done.code else "done", f"exit code {done.code}"
+            return done
+
+    def _run(self, argv: Sequence[str], database: Target | None) -> Completed:
         variable, url = self.settings.url_variable, self._url()
         if self.settings.run == "host":
             database = database or self.target(self._boot.target())
@@ -132,13 +143,19 @@ class Owner:
         known = self.rehearsed()
         if known:
             return known
+        cause = "it was not rehearsed since its sources changed"
+        with self._boot.timeline.span(f"rehearse {self.name}", "owner", cause=cause) as span:
+            made = self._rehearse(stack)
+            span.text = f"it makes {counted(len(made.tables()), 'table')}"
+            return made
+
+    def _rehearse(self, stack: Target) -> Catalog:
         if self.check_models() is None:
             command = " ".join(self.settings.migrate)
             self._boot.console.note(f"{self.name}: whether `{command}` knows every model is not looked at")
         target = self.target(stack)
         before = _read(target)
-        with scratch_database(target, self.name) as scratch:
-            self.prepare(scratch)
+        with self.scratch(target, self.name) as scratch:
             for other in self._before():
                 other.run(other.settings.migrate, scratch)
             done = self.run(self.settings.migrate, scratch)
@@ -164,7 +181,11 @@ class Owner:
         check = self.migrator.check_models
         if not check:
             return []
-        return check(self.name, self.settings.migrate, lambda command: self.run(command, _NO_DATABASE))
+
+        def run(command: Sequence[str]) -> Completed:
+            return self.run(command, _NO_DATABASE, name=f"look for the models of {self.name}")
+
+        return check(self.name, self.settings.migrate, run)
 
     def rehearsal(self, stack: Target) -> Catalog:
         """What the tool makes; rehearsed now, under the lock, when nobody has since its sources changed."""
@@ -187,7 +208,20 @@ class Owner:
         add(self.place)
         return [owner for owner in self._boot.owners if owner.name in needed]
 
-    def prepare(self, scratch: Target) -> None:
+    @contextlib.contextmanager
+    def scratch(self, target: Target, purpose: str, *, clone: bool = False) -> Iterator[Target]:
+        """A scratch database, see `scratch_database`, in which this owner's tool can work."""
+        with contextlib.ExitStack() as held:
+            with self._boot.timeline.span("clone the database" if clone else "make a database", "database"):
+                scratch = held.enter_context(scratch_database(target, purpose, clone=clone))
+            try:
+                self._prepare(scratch)
+                yield scratch
+            finally:
+                with self._boot.timeline.span("drop the database", "database"):
+                    held.close()
+
+    def _prepare(self, scratch: Target) -> None:
         """The schemas, rights and search paths of the stack's own database, which no copy of it has."""
         places = self._boot.places.values()
         here = [place for place in places if place.database == self.place.database]

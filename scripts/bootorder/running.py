@@ -16,8 +16,10 @@ from .lock import exclusive
 from .opening import ENDING, look_elsewhere, looking, prepare
 from .outcome import Outcome
 from .probes import Ready
-from .showing import print_plan, print_status, show_plan
-from .stages import Record, Stage, named, plan, run_plan
+from .showing import TIMELINE, print_plan, print_status, show_plan
+from .stages import Stage, named, plan, run_plan
+from .timeline.critical import told
+from .timeline.telemetry import send
 
 
 def run_guard(boot: Boot, *, assign: bool, move_to: str, dry: bool) -> None:
@@ -39,7 +41,6 @@ def run_stages(
     instead: Callable[[Boot], Outcome] | None = None,
 ) -> None:
     """Single stages, as tasks of their own; `instead`: what is run in their place."""
-    records: list[Record] = []
     stages = [replace(stage, run=instead or stage.run) for stage in named(*names)]
     if dry:
         print_plan(boot.console.answering(), stages)
@@ -51,9 +52,12 @@ def run_stages(
             prepare(boot)
         until_done.enter_context(exclusive(boot.state_folder, " ".join(names)))
         look_elsewhere(boot, names)
-        run_plan(boot, stages, records)
+        try:
+            run_plan(boot, stages)
+        finally:
+            send(boot.timeline.recording(_about(boot)), " ".join(names), boot.console.note)
     if as_json:
-        boot.console.data(_report(records))
+        boot.console.data(_report(boot))
 
 
 def start_stack(boot: Boot, *, with_clean: bool, until: str, as_json: bool, dry: bool) -> None:
@@ -61,26 +65,46 @@ def start_stack(boot: Boot, *, with_clean: bool, until: str, as_json: bool, dry:
     if dry:
         show_plan(boot.console, with_clean=with_clean, quick=boot.quick, until=until, as_json=as_json)
         return
-    records: list[Record] = []
     try:
         stages = plan(with_clean=with_clean, quick=boot.quick, until=until)
-        prepare(boot, with_clean=with_clean)
-        with exclusive(boot.state_folder, "start"):
-            look_elsewhere(boot, ["start"])
-            boot.runtime.check_ports(_to_start(boot, stages))
-            _refuse_another_layout(boot, stages)
-            run_plan(boot, stages, records)
+        with contextlib.ExitStack() as until_done:
+            with boot.timeline.span("prepare", "check", cause="what would fail later is to fail before a stop"):
+                prepare(boot, with_clean=with_clean)
+                until_done.enter_context(exclusive(boot.state_folder, "start"))
+                look_elsewhere(boot, ["start"])
+                boot.runtime.check_ports(_to_start(boot, stages))
+                _refuse_another_layout(boot, stages)
+            try:
+                run_plan(boot, stages)
+            finally:
+                _keep_timeline(boot)
     except BootError as error:
         if as_json:
-            boot.console.data(_report(records, error=error.as_data()))
+            boot.console.data(_report(boot, error=error.as_data()))
         raise
     from .status import status
 
     found = status(boot)
     if not until:
         print_status(boot.console, found)
+        boot.console.say()
+    boot.console.say(told(boot.timeline.recording({})))
     if as_json:
-        boot.console.data(_report(records, status=found))
+        boot.console.data(_report(boot, status=found))
+
+
+def _keep_timeline(boot: Boot) -> None:
+    """For `timeline`, and for who listens; a boot that came to its end does not fail for it."""
+    recording = boot.timeline.recording(_about(boot))
+    try:
+        recording.save(boot.state_folder / TIMELINE)
+    except OSError as error:
+        boot.console.note(f"the timeline was not kept: {error}")
+    send(recording, "start", boot.console.note)
+
+
+def _about(boot: Boot) -> dict[str, str]:
+    return {"stack": boot.settings.database.name, "runtime": boot.runtime.name, "layout": boot.layout}
 
 
 def _refuse_another_layout(boot: Boot, stages: Sequence[Stage]) -> None:
@@ -102,9 +126,12 @@ def _to_start(boot: Boot, stages: Sequence[Stage]) -> list[str]:
 
 
 def _report(
-    records: Sequence[Record], *, error: Mapping[str, Any] | None = None, status: Mapping[str, Any] | None = None
+    boot: Boot, *, error: Mapping[str, Any] | None = None, status: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
-    stages = [record.as_data() for record in records]
+    stages = [
+        {"stage": span.name, "outcome": span.outcome, "text": span.text, "seconds": round(span.seconds, 3)}
+        for span in boot.timeline.stages
+    ]
     return {"ok": error is None, "stages": stages, "error": error, "status": status}
 
 

@@ -27,8 +27,9 @@ def seed(boot: Boot) -> Outcome:
     told = []
     for owner in with_seed:
         require_tables(owner, target)
-        with boot.locked(target):
+        with boot.locked(target), boot.timeline.span(f"seed {owner.name}", "owner") as span:
             told.append(_seed_owner(owner, target))
+            span.came_to(told[-1])
     if all(outcome.was_skipped for outcome in told):
         return Outcome.skipped("; ".join(outcome.text for outcome in told))
     return Outcome.done("; ".join(outcome.text for outcome in told))

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import psycopg
 
 from .boot import Boot
 from .console import Console
-from .errors import BootError, GuardError, MachineError, MigrationError, SettingsError, command
+from .errors import BootError, GuardError, MachineError, MigrationError, NotReadyError, SettingsError, command
 from .lock import exclusive
 from .opening import look_elsewhere, looking, prepare
 from .settings import unknown
 from .stages import Stage, as_boot_error, plan
 from .terminal import counted
+from .timeline.spans import Recording
 
 
 def show_plan(console: Console, *, with_clean: bool, quick: bool, until: str, as_json: bool) -> None:
@@ -214,6 +218,61 @@ def follow_logs(boot: Boot, names: Sequence[str] = (), *, tail: int = 20, follow
                 raise unknown("service", name, declared)
         for service, line in boot.runtime.logs(names, tail=tail, follow=follow):
             boot.console.log_line(service, line, declared.index(service) if service in declared else 0)
+
+
+TIMELINE = "timeline.json"  # in the folder of the state: the last boot's
+_PICTURES = ("svg", "html")
+
+
+def show_timeline(console: Console, folder: Path, *, wanted: str, output: str) -> None:
+    """The last boot as a picture, a trace or data: in files, whose paths are told, or data on stdout."""
+    from .timeline.critical import told
+
+    formats = _formats(wanted, output)
+    recording = _last_boot(folder / TIMELINE)
+    if formats == ["json"] and not output:
+        console.data(asdict(recording) | {"critical_path": told(recording)})
+        return
+    for name in formats:
+        path = Path(output) if output else folder / f"timeline.{'trace.json' if name == 'trace' else name}"
+        try:
+            path.write_text(_as_text(recording, name), encoding="utf-8")
+        except OSError as error:
+            raise MachineError(
+                f"cannot write {path}", seen=str(error), hint="give another path: --output PATH"
+            ) from None
+        console.answering().say(str(path))
+
+
+def _formats(wanted: str, output: str) -> Sequence[str]:
+    wanted = wanted or Path(output).suffix.removeprefix(".")
+    if not wanted and not output:
+        return _PICTURES
+    known = [*_PICTURES, "trace", "json"]
+    if wanted not in known:
+        raise unknown("format", wanted, known)
+    return [wanted]
+
+
+def _as_text(recording: Recording, wanted: str) -> str:
+    from .timeline import drawing, trace
+
+    if wanted == "svg":
+        return drawing.svg(recording)
+    if wanted == "html":
+        return drawing.html(recording)
+    return json.dumps(asdict(recording) if wanted == "json" else trace.trace(recording)) + "\n"
+
+
+def _last_boot(path: Path) -> Recording:
+    hint = f"boot it once: {command('start')}"
+    try:
+        return Recording.load(path)
+    except FileNotFoundError:
+        raise NotReadyError("this stack was never booted here", seen=f"no {path.name}", hint=hint) from None
+    except ValueError as error:
+        seen = " ".join(str(error).split())
+        raise NotReadyError(f"{path.name} is not what a start writes", seen=seen, hint=hint) from None
 
 
 def show_doctor(boot: Boot, *, as_json: bool) -> None:

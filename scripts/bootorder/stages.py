@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import shlex
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import psycopg
 
@@ -50,19 +50,6 @@ _TAKES = {
 }
 
 
-@dataclass(frozen=True)
-class Record:
-    """What became of one stage; `outcome` is done, skipped or failed."""
-
-    stage: str
-    outcome: str
-    text: str
-    seconds: float
-
-    def as_data(self) -> dict[str, object]:
-        return asdict(self)
-
-
 def plan(*, with_clean: bool = False, quick: bool = False, until: str = "") -> Sequence[Stage]:
     """The stages of a `start`. A quick one keeps running what runs; `until` is the last stage wanted."""
     left_out = {*(() if with_clean else ("clean",)), *(("stop",) if quick and not with_clean else ())}
@@ -80,18 +67,14 @@ def named(*names: str) -> Sequence[Stage]:
     return [stage for stage in STAGES if stage.name in names]
 
 
-def run_plan(boot: Boot, stages: Sequence[Stage], records: list[Record]) -> None:
-    """Run the stages in order, telling each; `records` is filled as they end, also the one that failed."""
+def run_plan(boot: Boot, stages: Sequence[Stage]) -> None:
+    """Run the stages in order, telling each; the timeline has what became of them, also of the one that failed."""
     for position, stage in enumerate(stages):
-        begun = boot.clock.now()
         boot.console.begin(position + 1, len(stages), stage.name)
-
-        def record(outcome: str, text: str, begun: float = begun, stage: Stage = stage) -> Record:
-            records.append(Record(stage.name, outcome, text, round(boot.clock.now() - begun, 3)))
-            return records[-1]
-
         try:
-            outcome = stage.run(boot)
+            with boot.timeline.span(stage.name, "stage", cause=stage.cause) as span:
+                outcome = stage.run(boot)
+                span.came_to(outcome)
         except (BootError, KeyboardInterrupt, OSError, psycopg.Error) as cause:
             error = as_boot_error(cause)
             if isinstance(cause, psycopg.Error):
@@ -101,15 +84,14 @@ def run_plan(boot: Boot, stages: Sequence[Stage], records: list[Record]) -> None
             if error.goes_on:
                 left = [*error.first, *(stage.name for stage in stages[position:])]
                 error.go_on = command(" ".join(_with_flags(name, boot) for name in dict.fromkeys(left)))
-            record("failed", error.message)
+            span.text = error.message
             boot.console.error(error, stage.name)
             error.shown = True
             raise error from cause
         finally:
             boot.console.settle()
-        ended = record("skipped" if outcome.was_skipped else "done", outcome.text)
         boot.console.step(
-            position + 1, len(stages), stage.name, outcome.text, ended.seconds, skipped=outcome.was_skipped
+            position + 1, len(stages), stage.name, outcome.text, span.seconds, skipped=outcome.was_skipped
         )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from . import catalog
 from .boot import Boot
-from .database import Target, scratch_database
+from .database import Target
 from .errors import MigrationError, NotReadyError, command
 from .guard.snapshots import Snapshot, foreign_losses, own_losses
 from .guard.stage import require_guard
@@ -27,8 +27,7 @@ class Trial:
 
     @classmethod
     def run(cls, owner: Owner, target: Target) -> Trial:
-        with scratch_database(target, f"trial of {owner.name}", clone=True) as clone:
-            owner.prepare(clone)
+        with owner.scratch(target, f"trial of {owner.name}", clone=True) as clone:
             before = Snapshot.take(clone, owner.place.role)
             done = owner.run(owner.migrator.forced(owner.settings.migrate), clone)
             return cls(before, Snapshot.take(clone, owner.place.role), done)

@@ -62,7 +62,8 @@ def wait_apps(boot: Boot) -> Outcome:
         f"{name} {'healthy' if app.health or boot.runtime.services()[name].health else 'running'}"
         for name, app in boot.apps.items()
     ]
-    made = verify_created_at_start(boot)
+    with boot.timeline.span("verify tables", "verify"):
+        made = verify_created_at_start(boot)
     return Outcome.done(", ".join(counts) + (f"; {made}" if made else ""))
 
 
@@ -76,15 +77,20 @@ def _wait_with_log(
         return found
 
     try:
-        return wait_for(
-            look,
-            what=name,
-            limit=limit,
-            clock=boot.clock,
-            hint=f"look at its log: {command(f'logs --service {name}')}",
-            given_up=given_up,
-        )
+        with boot.timeline.span(name, "wait", cause="started is not ready", needs=[name]) as span:
+            ready = wait_for(
+                look,
+                what=name,
+                limit=limit,
+                clock=boot.clock,
+                hint=f"look at its log: {command(f'logs --service {name}')}",
+                given_up=given_up,
+            )
+            span.text = ready.seen
+            return ready
     except NotReadyError as error:
+        if given_up():
+            span.came_to(Outcome.skipped("given up, as another app failed"))
         if error.log is None:
             error.log = boot.runtime.log_tail(name)
         raise

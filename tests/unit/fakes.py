@@ -29,6 +29,7 @@ from scripts.bootorder.errors import BootError, LogTail
 from scripts.bootorder.processes import Completed
 from scripts.bootorder.runtimes.base import Address, Service
 from scripts.bootorder.settings import Settings, parse, unknown
+from scripts.bootorder.timeline.spans import Timeline
 
 PASSWORD = "c0rrect-horse"
 # What a server keeps of it, hashed once.
@@ -585,6 +586,7 @@ class FakeStack:
             quick=quick,
             asked_for=asked_for,
             elsewhere=lambda: self.elsewhere,
+            timeline=Timeline(self.clock),
         )
 
     @property

@@ -393,7 +393,9 @@ def test_a_start_ends_with_a_table_of_services_and_what_each_owner_has(running: 
 def test_a_start_until_a_stage_ends_there_without_a_table(running: FakeStack) -> None:
     start(running, until="wait-db", boot=running.boot(quick=True))
 
-    assert [line.split()[1] for line in running.said.splitlines()] == ["db-up", "wait-db"]
+    *stages, path = running.said.splitlines()
+    assert [line.split()[1] for line in stages] == ["db-up", "wait-db"]
+    assert path.startswith("critical path ")
 
 
 def test_a_start_as_json_is_one_object_on_stdout(running: FakeStack) -> None:

@@ -306,7 +306,7 @@ def test_the_command_that_goes_on_is_read_by_a_shell_as_it_was_meant(services: l
         flags={"--with": services, "--layout": [layout] if layout else []},
     )
     with pytest.raises(SettingsError) as caught:
-        run_plan(boot, [Stage("apps-up", "starts", "why not", fails)], [])
+        run_plan(boot, [Stage("apps-up", "starts", "why not", fails)])
 
     given_again = [part for service in services for part in ("--with", service)]
     flags = [*given_again, *(["--layout", layout] if layout else [])]

@@ -20,7 +20,8 @@ from scripts.bootorder.errors import (
     UserInterruptError,
 )
 from scripts.bootorder.outcome import Outcome
-from scripts.bootorder.stages import STAGES, Record, Stage, named, plan, run_plan
+from scripts.bootorder.stages import STAGES, Stage, named, plan, run_plan
+from scripts.bootorder.timeline.spans import Span
 
 from .fakes import FakeStack, create_all
 
@@ -96,37 +97,42 @@ def stage(name: str, run: Callable[[Boot], Outcome] | BaseException | None = Non
     return Stage(name, "does it", "because", run if callable(run) else default)
 
 
-def failing(stack: FakeStack, cause: BaseException) -> tuple[BootError, list[Record]]:
+def ran(boot: Boot, stages: Sequence[Stage]) -> Sequence[Span]:
+    """What was recorded of the stages."""
+    run_plan(boot, stages)
+    return boot.timeline.stages
+
+
+def failing(stack: FakeStack, cause: BaseException) -> tuple[BootError, Sequence[Span]]:
     """The second of three stages fails."""
-    records: list[Record] = []
+    boot = stack.boot()
     with pytest.raises(BootError) as caught:
-        run_plan(stack.boot(), [stage("one"), stage("two", cause), stage("three")], records)
-    return caught.value, records
+        run_plan(boot, [stage("one"), stage("two", cause), stage("three")])
+    return caught.value, boot.timeline.stages
 
 
 def test_stages_run_in_order_and_each_is_told_and_recorded(stack: FakeStack) -> None:
-    records: list[Record] = []
     nothing = stage("two", lambda _: Outcome.skipped("nothing was running"))
 
-    run_plan(stack.boot(), [stage("one"), nothing], records)
+    spans = ran(stack.boot(), [stage("one"), nothing])
 
     assert stack.said.splitlines() == [
         "[1/2] one  one done  1.3 s",
         "[2/2] two  skipped (nothing was running)  0.0 s",
     ]
-    assert [record.as_data() for record in records] == [
-        {"stage": "one", "outcome": "done", "text": "one done", "seconds": 1.26},
-        {"stage": "two", "outcome": "skipped", "text": "nothing was running", "seconds": 0},
+    assert [(span.name, span.outcome, span.text, span.seconds, span.cause) for span in spans] == [
+        ("one", "done", "one done", 1.26, "because"),
+        ("two", "skipped", "nothing was running", 0, "because"),
     ]
 
 
 def test_the_first_failure_ends_the_plan_and_is_recorded(stack: FakeStack) -> None:
-    error, records = failing(stack, MigrationError("sso: drizzle did not finish", hint="correct it"))
+    error, spans = failing(stack, MigrationError("sso: drizzle did not finish", hint="correct it"))
 
     assert error.exit_code == 5
-    assert [(record.stage, record.outcome) for record in records] == [("one", "done"), ("two", "failed")]
-    assert records[-1].text == "sso: drizzle did not finish"
-    assert records[-1].seconds == 1.26
+    assert [(span.name, span.outcome) for span in spans] == [("one", "done"), ("two", "failed")]
+    assert spans[-1].text == "sso: drizzle did not finish"
+    assert spans[-1].seconds == 1.26
 
 
 def test_a_failure_names_its_stage_and_the_command_that_goes_on_from_there(stack: FakeStack) -> None:
@@ -145,7 +151,7 @@ def test_the_command_that_goes_on_keeps_the_flags_that_were_given(stack: FakeSta
     stack.server.refusal = "FATAL:  password authentication failed"
 
     with pytest.raises(BootError) as caught:
-        run_plan(boot, named("wait-db", "migrate", "apps-up"), [])
+        run_plan(boot, named("wait-db", "migrate", "apps-up"))
 
     assert caught.value.go_on == (
         "inv wait-db --runtime embedded migrate --runtime embedded --layout schemas"
@@ -161,12 +167,12 @@ def test_a_failure_is_shown_once(stack: FakeStack) -> None:
 
 
 def test_ctrl_c_ends_the_plan_with_130_and_the_command_that_goes_on(stack: FakeStack) -> None:
-    error, records = failing(stack, KeyboardInterrupt())
+    error, spans = failing(stack, KeyboardInterrupt())
 
     assert isinstance(error, UserInterruptError)
     assert error.exit_code == 130
     assert error.go_on == "inv two three"
-    assert records[-1].outcome == "failed"
+    assert (spans[-1].outcome, spans[-1].text) == ("failed", "interrupted")
 
 
 def test_a_full_disk_is_passed_on_in_its_own_words(stack: FakeStack) -> None:
@@ -207,7 +213,7 @@ def test_an_engine_that_is_gone_too_does_not_hide_that_the_database_broke_off(
 
 def test_a_mistake_of_ours_is_not_dressed_up_as_a_failure_of_the_world(stack: FakeStack) -> None:
     with pytest.raises(ZeroDivisionError):
-        run_plan(stack.boot(), [stage("one", ZeroDivisionError())], [])
+        run_plan(stack.boot(), [stage("one", ZeroDivisionError())])
 
 
 @pytest.mark.parametrize(
@@ -221,7 +227,7 @@ def test_every_failure_has_a_hint_that_starts_with_a_verb(stack: FakeStack, caus
 
 
 def test_an_empty_plan_does_nothing(stack: FakeStack) -> None:
-    run_plan(stack.boot(), [], [])
+    run_plan(stack.boot(), [])
 
     assert stack.said == ""
 
@@ -244,37 +250,33 @@ def stack_that_works(stack: FakeStack, monkeypatch: pytest.MonkeyPatch) -> FakeS
 
 
 def test_a_first_start_does_every_stage(stack_that_works: FakeStack) -> None:
-    records: list[Record] = []
+    spans = ran(stack_that_works.boot(), plan(with_clean=True))
 
-    run_plan(stack_that_works.boot(), plan(with_clean=True), records)
-
-    assert [record.stage for record in records] == ORDER
-    assert {record.stage for record in records[2:] if record.outcome != "done"} == {"guard"}, "it is in place"
+    assert [span.name for span in spans] == ORDER
+    assert {span.name for span in spans[2:] if span.outcome != "done"} == {"guard"}, "it is in place"
     assert stack_that_works.database.tables == {"user", "session", "worker", "task"}
 
 
 def test_a_second_start_keeps_every_row_and_seeds_nothing(stack_that_works: FakeStack) -> None:
-    run_plan(stack_that_works.boot(), plan(), [])
+    run_plan(stack_that_works.boot(), plan())
     stack_that_works.database.rows.update(worker=3, task=41)
-    records: list[Record] = []
 
-    run_plan(stack_that_works.boot(), plan(), records)
+    spans = ran(stack_that_works.boot(), plan())
 
     assert stack_that_works.database.rows == {"user": 1, "session": 0, "worker": 3, "task": 41}
-    assert {record.stage: record.outcome for record in records}["seed"] == "skipped"
+    assert {span.name: span.outcome for span in spans}["seed"] == "skipped"
 
 
 def test_a_quick_start_of_a_running_stack_skips_all_but_the_waits(stack_that_works: FakeStack) -> None:
-    run_plan(stack_that_works.boot(), plan(), [])
-    records: list[Record] = []
+    run_plan(stack_that_works.boot(), plan())
 
-    run_plan(stack_that_works.boot(quick=True), plan(quick=True), records)
+    spans = ran(stack_that_works.boot(quick=True), plan(quick=True))
 
-    assert {record.stage for record in records if record.outcome == "done"} == {"wait-db", "wait-apps"}
+    assert {span.name for span in spans if span.outcome == "done"} == {"wait-db", "wait-apps"}
 
 
 def test_a_start_prints_no_secret_not_even_with_verbose(stack_that_works: FakeStack) -> None:
-    run_plan(stack_that_works.boot(verbose=True), plan(), [])
+    run_plan(stack_that_works.boot(verbose=True), plan())
 
     assert "c0rrect-horse" not in stack_that_works.said
 
@@ -286,7 +288,7 @@ def test_a_stage_that_comes_too_early_names_the_one_to_run_first_and_changes_not
     stack.server.refusal = "Connection refused"
 
     with pytest.raises(NotReadyError) as caught:
-        run_plan(stack.boot(), named(first), [])
+        run_plan(stack.boot(), named(first))
 
     assert "inv db-up wait-db" in caught.value.hint
     assert stack.runtime.ran == []

@@ -20,7 +20,7 @@ from scripts.bootorder.stages import STAGES, _with_flags
 from .fakes import FakeStack
 
 ALL: dict[str, Task[Any]] = dict(tasks.ns.tasks)
-BESIDE = {"start", "plan", "check-models", "status", "tables", "url", "psql", "logs", "doctor", "test"}
+BESIDE = {"start", "plan", "check-models", "status", "tables", "url", "psql", "logs", "timeline", "doctor", "test"}
 
 
 class Recorder:
