@@ -113,6 +113,7 @@ class OwnEngine:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._group = f"bootorder-{folder.name}"
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -124,7 +125,7 @@ class OwnEngine:
         flags = [f"--{flag}={self._folder / name}" for flag, name in places.items()]
         with (self._folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
-                ["dockerd", *flags, f"--host={self.address}", "--cgroup-parent=/bootorder-faults"],
+                ["dockerd", *flags, f"--host={self.address}", f"--cgroup-parent=/{self._group}"],
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
@@ -140,6 +141,14 @@ class OwnEngine:
         (self._process.terminate if politely else self._process.kill)()
         self._process.wait()
         (self._folder / "pid").unlink(missing_ok=True)
+
+    def forget(self) -> None:
+        """The control groups of its containers, which it leaves: one in each hierarchy, or a single one."""
+        top = Path("/sys/fs/cgroup")
+        for group in (*top.glob(self._group), *top.glob(f"*/{self._group}")):
+            for folder in sorted((group, *group.rglob("*/")), reverse=True):
+                if folder.is_dir():
+                    folder.rmdir()
 
     def load(self, images: Sequence[str]) -> None:
         with subprocess.Popen(["docker", "save", *images], stdout=subprocess.PIPE) as saved:
@@ -202,6 +211,7 @@ def main(folder: Path, project: str, seed: int) -> None:
                 print(json.dumps(asdict(tried(world, one))), flush=True)
     finally:
         engine.end(politely=True)
+        engine.forget()
 
 
 if __name__ == "__main__":
