@@ -196,5 +196,11 @@ def test_listing_the_tasks_imports_nothing_heavy() -> None:
     assert outside - set(sys.stdlib_module_names) <= {"invoke", "colorama"}
 
 
+def test_what_draws_a_boot_is_imported_where_it_is_asked_for_only() -> None:
+    drawing = {"timeline.drawing", "timeline.trace"}
+
+    assert not [name for name in MODULES for found in imports(name) if found.at_top and found.module in drawing]
+
+
 def test_the_package_itself_imports_nothing() -> None:
     assert imports("") == []

@@ -36,10 +36,14 @@ def own_seconds(recording: Recording) -> float:
 
 
 def critical_path(recording: Recording) -> Sequence[Span]:
-    """From what ended last back to what it came after, again and again; in the order of time."""
+    """From what ended last back to what it came after, again and again; in the order of time.
+
+    Where a stage failed, from what failed in it: what was given up for that ended later.
+    """
     work = list(outside(recording))
     path: list[Span] = []
-    last = max(work, key=_ended, default=None)
+    failed = [span for span in work if all(around.outcome == "failed" for around in recording.lineage(span))]
+    last = max(failed or work, key=_ended, default=None)
     while last:
         path.append(last)
         work.remove(last)

@@ -15,10 +15,10 @@ from ..terminal import plain
 from .critical import critical_path, outside, told
 from .spans import Recording, Span
 
-_WIDTH, _MARGIN, _LABELS, _TIMES = 960, 20, 190, 90
+_WIDTH, _MARGIN, _LABELS, _TIMES = 960, 20, 205, 90
 _LEFT, _RIGHT = _MARGIN + _LABELS, _WIDTH - _MARGIN - _TIMES
 _ROW, _BAR = 22, 12
-_LETTERS = 27  # that fit into the labels
+_LETTERS = 26  # that fit into the labels
 _LINE = 140  # letters of a line over the whole width
 # What took less than this share of the boot is in the table only, unless it failed.
 _DRAWN = 0.004
