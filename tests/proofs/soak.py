@@ -31,8 +31,8 @@ from tests.stack import STACKS, ComposeStack, EmbeddedStack, Stack, listed, run,
 WAYS: Sequence[Sequence[str]] = (
     ["start"],
     ["start"],
-    ["start --quick"],
     ["stop db-up wait-db", "migrate --plan", "start"],  # the plan tries on clones of the database
+    ["start --quick"],
     ["stop", "start --quick"],
     ["migrate", "start"],
 )
