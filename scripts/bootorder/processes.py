@@ -21,7 +21,7 @@ _GRACE_SECONDS = 10.0
 _LEFT_OVER_SECONDS = 5.0
 # As shells and containers tell that a signal was the end.
 _BY_SIGNAL = 128
-_FROM_OUTSIDE = {2: "SIGINT", 9: "SIGKILL", 15: "SIGTERM"}
+_FROM_OUTSIDE = {1: "SIGHUP", 2: "SIGINT", 9: "SIGKILL", 15: "SIGTERM"}
 _KILL = getattr(signal, "SIGKILL", signal.SIGTERM)
 
 
