@@ -14,6 +14,7 @@ import urllib.request
 from collections.abc import Callable, Mapping
 from http.client import HTTPException
 from typing import Any
+from urllib.error import URLError
 from urllib.parse import unquote
 
 from .critical import critical_path
@@ -42,7 +43,8 @@ def send(recording: Recording, command: str, say: Callable[[str], None]) -> None
             with urllib.request.urlopen(urllib.request.Request(url, body, headers), timeout=_SECONDS):  # noqa: S310
                 answers.append("")
         except (OSError, HTTPException) as error:
-            answers.append(" ".join(str(error).split()))
+            seen = error.reason if type(error) is URLError else error
+            answers.append(" ".join(str(seen).split()))
         except ValueError:  # whose words may have a header in them, and in it a key
             answers.append("its address or its headers cannot be")
 
