@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,6 @@ from .boot import Boot
 from .errors import BootError, SettingsError
 from .lock import exclusive
 from .opening import ENDING, look_elsewhere, looking, prepare
-from .outcome import Outcome
 from .probes import Ready
 from .showing import TIMELINE, print_plan, print_status, show_plan
 from .stages import Stage, named, plan, run_plan
@@ -28,7 +27,11 @@ def run_guard(boot: Boot, *, assign: bool, move_to: str, dry: bool) -> None:
 
     if assign and move_to:
         raise SettingsError("--assign and --move-to at once", hint="assign first, then move")
-    instead = stage.assign if assign else (lambda boot: layout.move(boot, move_to)) if move_to else None
+    [plain], instead = named("guard"), None
+    if assign:
+        instead = replace(plain, run=stage.assign, flags=["--assign"])
+    elif move_to:
+        instead = replace(plain, run=lambda boot: layout.move(boot, move_to), flags=["--move-to", move_to])
     run_stages(boot, ["guard"], dry=dry, instead=instead)
 
 
@@ -38,10 +41,10 @@ def run_stages(
     *,
     dry: bool,
     as_json: bool = False,
-    instead: Callable[[Boot], Outcome] | None = None,
+    instead: Stage | None = None,
 ) -> None:
     """Single stages, as tasks of their own; `instead`: what is run in their place."""
-    stages = [replace(stage, run=instead or stage.run) for stage in named(*names)]
+    stages = [instead] if instead else named(*names)
     if dry:
         print_plan(boot.console.answering(), stages)
         return

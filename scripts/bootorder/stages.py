@@ -28,6 +28,12 @@ class Stage:
     does: str
     cause: str
     run: Callable[[Boot], Outcome]
+    flags: Sequence[str] = ()  # of its own, e.g. `guard --assign`
+
+    @property
+    def typed(self) -> str:
+        """As a person calls it."""
+        return shlex.join([self.name, *self.flags])
 
 
 STAGES: Sequence[Stage] = (
@@ -82,7 +88,7 @@ def run_plan(boot: Boot, stages: Sequence[Stage]) -> None:
                 with contextlib.suppress(BootError):
                     error.log = boot.runtime.log_tail(boot.settings.database.service)
             if error.goes_on:
-                left = [*error.first, *(stage.name for stage in stages[position:])]
+                left = [*error.first, *(stage.typed for stage in stages[position:])]
                 error.go_on = command(" ".join(_with_flags(name, boot) for name in dict.fromkeys(left)))
             span.text = error.message
             boot.console.error(error, stage.name)
@@ -97,7 +103,7 @@ def run_plan(boot: Boot, stages: Sequence[Stage]) -> None:
 
 def _with_flags(stage: str, boot: Boot) -> str:
     """The task of a stage as the person would have called it: Invoke's flags are those of the task before them."""
-    task, *flags = stage.split()  # some need a flag of their own, e.g. `guard --assign`
+    task, *flags = shlex.split(stage)
     taken = {name: values for name, values in boot.flags.items() if task in _TAKES.get(name, {task})}
     return shlex.join(
         [task, *flags, *(part for name, values in taken.items() for value in values for part in (name, value))]

@@ -159,6 +159,16 @@ def test_the_command_that_goes_on_keeps_the_flags_that_were_given(stack: FakeSta
     )
 
 
+def test_the_command_that_goes_on_keeps_what_the_guard_was_asked_for(stack: FakeStack) -> None:
+    stack.server.refusal = "FATAL:  password authentication failed"
+    [guard] = named("guard")
+
+    with pytest.raises(BootError) as caught:
+        run_plan(replace(stack.boot(), flags=FLAGS), [replace(guard, flags=["--move-to", "schemas"])])
+
+    assert caught.value.go_on == "inv guard --move-to schemas --runtime embedded --layout schemas"
+
+
 def test_a_failure_is_shown_once(stack: FakeStack) -> None:
     error, _ = failing(stack, MigrationError("sso: drizzle did not finish", hint="correct it"))
 

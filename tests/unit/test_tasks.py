@@ -105,8 +105,8 @@ def test_instead_of_the_guard_tables_can_be_assigned_or_moved(called: Recorder) 
     run("guard", move_to="schemas")
 
     [assign, move] = [options["instead"] for name, _, options in called.calls if name == "run_stages"]
-    assert assign is guard_stage.assign
-    assert move is not None
+    assert assign.run is guard_stage.assign
+    assert [assign.typed, move.typed] == ["guard --assign", "guard --move-to schemas"]
 
 
 def test_tables_are_not_assigned_and_moved_at_once(called: Recorder) -> None:
