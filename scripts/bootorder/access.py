@@ -27,7 +27,10 @@ _TABLES = """
 
 @dataclass(frozen=True)
 class Table:
-    """`state`: `missing` where an owner's tool makes it and it is not there, `nobody's` where no owner has it."""
+    """`state`: `missing` where an owner's tool makes it and it is not there, `nobody's` where no owner has it.
+
+    Where another layout has it: `is in public`.
+    """
 
     owner: str | None
     database: str
@@ -94,12 +97,16 @@ def tables(boot: Boot) -> list[Table]:
             rows_in_it = counts[str(schema), str(name)]
             state = "" if owner else "nobody's"
             found.append(Table(owner, database, str(schema), str(name), rows_in_it, int(str(size)), state))
-    there = {(table.owner, table.schema, table.name) for table in found}
+    there = {(table.owner, table.name): table for table in found}
+    at_home = {(table.owner, table.database, table.schema, table.name) for table in found}
     for one in boot.owners:
-        expected = one.rehearsed()
+        expected, database = one.rehearsed(), one.place.database
         for schema, name in expected.tables() if expected else []:
-            if (one.name, schema, name) not in there:
-                found.append(Table(one.name, one.place.database, schema, name, None, None, "missing"))
+            if (one.name, database, schema, name) not in at_home:
+                its = there.get((one.name, name))
+                where = its and (its.schema if its.database == database else f"{its.database}.{its.schema}")
+                state = f"is in {where}" if where else "missing"
+                found.append(Table(one.name, database, schema, name, None, None, state))
     order = {name: position for position, name in enumerate(boot.places)}
     return sorted(found, key=lambda table: (order.get(table.owner or "", len(order)), table.schema, table.name))
 
