@@ -21,6 +21,7 @@ from scripts.bootorder.runtimes.embedded import wheels
 from tests.conftest import unavailable
 from tests.postgres import throwaway
 
+from .guarded import LAYOUTS, Guarded, guarded
 from .tiny import EmbeddedTiny, ignore
 
 
@@ -117,3 +118,27 @@ def odd_database(server: Target) -> Iterator[Target]:
     """One whose name must be quoted wherever it is written."""
     with _own_database(server, f"we\"ird dä/t'a?%{secrets.token_hex(4)}") as target:
         yield target
+
+
+@pytest.fixture
+def stack(tmp_path: Path, database: Target) -> Iterator[Guarded]:
+    """Two owners that share everything; nothing was guarded yet."""
+    made = guarded(tmp_path, database)
+    yield made
+    made.drop()
+
+
+@pytest.fixture(params=LAYOUTS)
+def any_stack(request: pytest.FixtureRequest, stack: Guarded) -> Guarded:
+    """The same in each layout."""
+    stack.layout = request.param
+    return stack
+
+
+@pytest.fixture
+def settled(stack: Guarded) -> Guarded:
+    """Guarded, and both have tables and rows."""
+    stack.guard()
+    stack.migrate()
+    assert stack.guard().was_skipped
+    return stack

@@ -19,45 +19,24 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from scripts.bootorder.access import tables
 from scripts.bootorder.database import Target
-from scripts.bootorder.errors import GuardError, NotReadyError, SettingsError
+from scripts.bootorder.errors import GuardError, MigrationError, NotReadyError, SettingsError
 from scripts.bootorder.guard.layout import move
 from scripts.bootorder.guard.snapshots import Snapshot, foreign_losses
 from scripts.bootorder.guard.stage import assign, guard
 from scripts.bootorder.migrate import migrate
 from scripts.bootorder.probes import SystemClock, wait_for
+from scripts.bootorder.processes import Completed
 from scripts.bootorder.settings import LayoutName
 from tests.conftest import unavailable
 from tests.contract.hand import by_hand
 from tests.stack import free_ports
 
 from .guarded import API, LAYOUTS, ROWS_API, ROWS_SSO, SSO, Guarded, guarded, makes, owner
+from .owners import says
 
 Refused = psycopg.errors.InsufficientPrivilege
-
-
-@pytest.fixture
-def stack(tmp_path: Path, database: Target) -> Iterator[Guarded]:
-    """Two owners that share everything; nothing was guarded yet."""
-    made = guarded(tmp_path, database)
-    yield made
-    made.drop()
-
-
-@pytest.fixture(params=LAYOUTS)
-def any_stack(request: pytest.FixtureRequest, stack: Guarded) -> Guarded:
-    """The same in each layout."""
-    stack.layout = request.param
-    return stack
-
-
-@pytest.fixture
-def settled(stack: Guarded) -> Guarded:
-    """Guarded, and both have tables and rows."""
-    stack.guard()
-    stack.migrate()
-    assert stack.guard().was_skipped
-    return stack
 
 
 # -- from nothing -----------------------------------------------------------------------------------------------------
@@ -406,12 +385,6 @@ def test_who_reads_may_also_refer(stack: Guarded) -> None:
         stack.query("select from account", by="api")
 
 
-def test_what_was_granted_by_hand_is_left(settled: Guarded) -> None:
-    settled.send(f'grant insert on account to "{settled.role("api")}"', by="sso")
-    assert settled.guard().was_skipped
-    assert settled.query("select has_table_privilege('account', 'insert')", by="api") == [(True,)]
-
-
 # -- an old volume ----------------------------------------------------------------------------------------------------
 
 OF_NOBODY = """
@@ -472,19 +445,21 @@ def test_what_belongs_to_nobody_is_listed_and_left(old: Guarded) -> None:
     assert "belong to no owner" in caught.value.message
     assert "guard --assign" in caught.value.hint
     details = "\n".join(caught.value.details)
+    assert f"table public.account of the role boot -> sso (role {old.role('sso')})" in details
     for line in (
-        "table public.account of boot -> sso",
-        "type public.level of boot -> sso",
-        "table public.task of boot -> api",
-        "view public.open_task of boot -> api",
-        "materialized view public.busy of boot -> api",
-        "sequence public.ticket of boot -> api",
-        "domain public.title of boot -> api",
-        "function public.touch() of boot -> api",
-        "table public.event of boot -> api",
-        "table public.event_2026 of boot -> api",
+        "table public.account of the role boot -> sso",
+        "type public.level of the role boot -> sso",
+        "table public.task of the role boot -> api",
+        "view public.open_task of the role boot -> api",
+        "materialized view public.busy of the role boot -> api",
+        "sequence public.ticket of the role boot -> api",
+        "domain public.title of the role boot -> api",
+        "function public.touch() of the role boot -> api",
+        "table public.event of the role boot -> api",
+        "table public.event_2026 of the role boot -> api",
     ):
         assert line in details
+    assert caught.value.seen == "they belong to boot, which is no owner's role: nothing was assigned"
     assert (rows(old), owners_of(old)) == (before, whose)
 
 
@@ -544,6 +519,61 @@ def test_what_an_old_volume_has_is_found_in_a_new_layout(old: Guarded, layout: L
     assert rows(old) == before
 
 
+def fails(_: psycopg.Connection[tuple[object, ...]]) -> Completed:
+    return says("error: a model is wrong", 1)
+
+
+def test_a_table_of_nobody_starts_no_tool_where_the_owners_have_theirs(settled: Guarded) -> None:
+    settled.send(OF_NOBODY)
+    settled.tools["sso"] = fails
+    boot = settled.boot()
+
+    assert guard(boot).was_skipped
+
+    assert boot.runtime.runs == []  # type: ignore[attr-defined]
+    assert "no owner has public.notes: left alone; inv guard --assign asks every tool" in settled.talk.getvalue()
+    with pytest.raises(MigrationError, match="failed on an empty database"):
+        assign(settled.boot())
+
+
+def test_a_tool_that_fails_is_no_matter_of_the_guard(stack: Guarded) -> None:
+    stack.send(OF_NOBODY)
+    stack.tools["api"] = fails
+
+    assert not stack.guard().was_skipped
+
+    said = stack.talk.getvalue()
+    assert "what belongs to no owner is not known: api: command failed on an empty database" in said
+    assert "no owner has public.notes: left alone" in said
+    assert stack.guard().was_skipped
+    with pytest.raises(MigrationError, match="api: command failed on an empty database"):
+        migrate(stack.boot())
+
+
+def test_the_role_that_an_owner_had_before_is_named_until_it_is_gone(settled: Guarded) -> None:
+    old, new = settled.role("sso"), f"new_{settled.tag}"
+    settled.owners["sso"]["role"] = new
+    before = rows(settled)
+
+    with pytest.raises(GuardError, match="belong to no owner") as caught:
+        settled.guard()
+    assert f"table public.account of the role {old} -> sso (role {new})" in caught.value.details
+    note = f"{old} is no owner's role any more, and may still connect; "
+    assert f"{note}it has tables or other things of its own" in settled.talk.getvalue()
+
+    assign(settled.boot())
+
+    remove = f'drop owned by "{old}"; drop role "{old}"'
+    assert f"{note}to remove it: {remove}" in settled.talk.getvalue()
+    settled.send(remove)
+    assert rows(settled) == before
+    settled.talk.truncate(0)
+    assert settled.guard().was_skipped
+    settled.send(f'grant insert on account to "{settled.role("api")}"', by="sso")
+    settled.guard()
+    assert old not in settled.talk.getvalue()
+
+
 def test_what_two_owners_may_have_made_is_assigned_to_neither(stack: Guarded) -> None:
     stack.layout = "schemas"
     stack.tools["api"] = makes("create table account (id int)", "api.account")
@@ -570,7 +600,7 @@ create collation plain (locale = 'C');
 alter table task add column status status default 'open', add column two pair, add column span span;
 create index of_low on task (lower(title::text));
 comment on table task is 'all of it';
-grant select on worker to public;
+grant select on worker to pg_monitor;
 """
 
 
@@ -663,10 +693,24 @@ def test_everything_moves_to_schemas_and_back(related: Guarded) -> None:
     ]
 
 
+def test_tables_of_another_layout_are_not_told_as_missing(stack: Guarded) -> None:
+    stack.guard()
+    migrate(stack.boot())
+    stack.send("drop table session", by="sso")
+
+    move(stack.boot(), "schemas")
+
+    found = {(table.owner, table.schema, table.name): table.state for table in tables(stack.boot())}
+    assert found["sso", "sso", "account"] == ""
+    assert found["sso", "public", "account"] == "is in sso"
+    assert found["sso", "public", "session"] == "missing"
+
+
 def test_nothing_moves_while_an_owner_is_connected(settled: Guarded) -> None:
     with settled.connected("api"), pytest.raises(NotReadyError, match="apps are connected") as caught:
         move(settled.boot(), "schemas")
     assert settled.role("api") in caught.value.seen
+    assert caught.value.first == ("stop", "db-up", "wait-db")
     assert settled.guard().was_skipped
 
 
@@ -906,10 +950,16 @@ def test_a_refusal_names_what_would_be_lost(bait: Guarded) -> None:
     assert caught.value.diag.message_primary == (
         f"bootorder refused DROP TABLE: {bait.target.user} does not own what it would change"
     )
-    details = str(caught.value.diag.message_detail)
-    assert f"table public.account of {bait.role('sso')}" in details
-    assert f"view public.emails of {bait.role('sso')}" in details
-    assert f"table constraint session_account_id_fkey on public.session of {bait.role('sso')}" in details
+    # the table and what leans on it, not its own keys, indexes and defaults
+    assert str(caught.value.diag.message_detail).splitlines() == [
+        f"{what} of {bait.role('sso')}"
+        for what in (
+            "table public.account",
+            "view public.emails",
+            "materialized view public.counted",
+            "table constraint session_account_id_fkey on public.session",
+        )
+    ]
     assert "select bootorder.allow()" in str(caught.value.diag.message_hint)
 
 
@@ -930,7 +980,7 @@ SHARED_THINGS = {
         "drop type common cascade",
     ),
     "a domain of one in a column of another": (
-        "create domain common as int",
+        "create domain common as int; grant usage on type common to public",
         "create table mine (id int, its common)",
         "drop domain common cascade",
     ),
@@ -1165,7 +1215,7 @@ def test_a_table_given_by_a_superuser_is_guarded_next_time(settled: Guarded) -> 
     settled.send("create table given (id int)")
     settled.send("alter table given owner to {api}", api=settled.role("api"))
 
-    assert "1 tables guarded against TRUNCATE" in settled.guard().text
+    assert "tables and views guarded: 1" in settled.guard().text
     assert settled.guard().was_skipped
 
 
@@ -1279,7 +1329,7 @@ def test_ten_thousand_tables_are_guarded_and_seen(stack: Guarded) -> None:
 
     stack.guard()
 
-    assert "10000 tables guarded against TRUNCATE" in stack.talk.getvalue()
+    assert "tables and views guarded: 10000" in stack.talk.getvalue()
     assert stack.guard().was_skipped
     assert stack.query("select count(*) from many_9999", by="api") == [(0,)]
     before = Snapshot.take(stack.target, role)

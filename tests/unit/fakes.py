@@ -279,6 +279,7 @@ class FakeConnection:
         answers: Mapping[str, list[tuple[Any, ...]]] = {
             "select rolsuper": [(True,)],
             "from pg_authid": [(role, True, False, VERIFIER, [], True) for role in roles],
+            "from pg_shdepend o": [],  # roles that owners had before
             "obj_description": [(self._database.guarded,)],
             "from bootorder.owner o": [(role,) for role in roles],
             "from bootorder.uncovered": [(False,)],

@@ -10,30 +10,106 @@ with place as materialized (
 ),
 owner as materialized (select r.oid, r.rolname::text as role from pg_roles r where r.rolname = any (%(owners)s)),
 here as materialized (
-    select d.oid, d.datdba, d.datname::text as name from pg_database d where d.datname = current_database()
+    select d.oid, d.datdba, d.datacl, d.datname::text as name from pg_database d where d.datname = current_database()
 ),
+verb (privilege, verb) as (
+    values ('select', 'read'), ('references', 'refer to'), ('insert', 'insert into'), ('delete', 'delete from'),
+           ('trigger', 'put triggers on'), ('usage', 'use'), ('create', 'create in'), ('execute', 'call')
+),
+-- who may do something with another's tables may have columns of its types, too
 wish as materialized (
-    select g.*, case g.privilege when 'select' then 'read' else 'refer to' end as verb,
-           o.oid as owner_id, r.oid as reader_id, n.oid as schema_id
-    from jsonb_to_recordset(%(grants)s) g(reader text, owner text, schema text, privilege text)
+    select g.*, v.verb, o.oid as owner_id, r.oid as reader_id, n.oid as schema_id
+    from (
+        select reader, owner, schema, privilege, 'table' as kind
+        from jsonb_to_recordset(%(grants)s) g(reader text, owner text, schema text, privilege text)
+        union
+        select reader, owner, schema, 'usage', 'type'
+        from jsonb_to_recordset(%(grants)s) g(reader text, owner text, schema text)
+    ) g
+    join verb v using (privilege)
     join owner o on o.role = g.owner
     join owner r on r.role = g.reader
     left join pg_namespace n on n.nspname = g.schema
 ),
--- what new tables of an owner come with, for another one
+mine as materialized (
+    select s.classid, s.objid, o.oid as owner_id, o.role as owner
+    from pg_shdepend s
+    join owner o on s.refclassid = 'pg_authid'::regclass and s.refobjid = o.oid
+    join here h on h.oid = s.dbid
+    where s.deptype = 'o'
+),
+-- what the owners have that rights are given on; those on columns stand with their table
+thing as materialized (
+    select case c.relkind when 'S' then 'sequence' else 'table' end as kind, c.oid, '' as columns, c.relacl as acl,
+           m.owner_id, m.owner
+    from mine m join pg_class c on m.classid = 'pg_class'::regclass and c.oid = m.objid
+    where c.relpersistence <> 't'
+    union all
+    select 'table', a.attrelid, format(' (%%I)', a.attname), a.attacl, m.owner_id, m.owner
+    from mine m join pg_attribute a on m.classid = 'pg_class'::regclass and a.attrelid = m.objid
+    where a.attacl is not null
+    union all
+    -- none of a table's rows: those are seen to by the triggers
+    select 'type', t.oid, '', coalesce(t.typacl, acldefault('T', t.typowner)), m.owner_id, m.owner
+    from mine m join pg_type t on m.classid = 'pg_type'::regclass and t.oid = m.objid
+    union all
+    select 'routine', p.oid, '', p.proacl, m.owner_id, m.owner
+    from mine m join pg_proc p on m.classid = 'pg_proc'::regclass and p.oid = m.objid
+    union all
+    select 'schema', n.oid, '', n.nspacl, m.owner_id, m.owner
+    from mine m join pg_namespace n on m.classid = 'pg_namespace'::regclass and n.oid = m.objid
+    where n.nspname <> 'public'
+),
+-- what everybody (0) and each owner may do with another's things
+has as materialized (
+    select t.*, a.grantor, a.grantee, r.role as reader, lower(a.privilege_type) as privilege, a.is_grantable
+    from thing t
+    cross join lateral aclexplode(t.acl) a
+    left join owner r on r.oid = a.grantee
+    where a.grantee <> t.owner_id and (a.grantee = 0 or r.oid is not null)
+      -- PostgreSQL's own rule
+      and not (t.kind = 'routine' and a.grantee = 0)
+),
+-- and will with new ones; without a schema: with all
 given as materialized (
-    select o.role as owner, o.oid as owner_id, r.role as reader, r.oid as reader_id, n.nspname::text as schema,
-           lower(a.privilege_type) as privilege,
-           case a.privilege_type when 'SELECT' then 'read' when 'REFERENCES' then 'refer to'
-                                 else lower(a.privilege_type) end as verb
+    select case d.defaclobjtype when 'r' then 'table' when 'S' then 'sequence' when 'f' then 'routine' when 'T' then 'type'
+                                when 'n' then 'schema' else 'large object' end as kind,
+           o.role as owner, o.oid as owner_id, a.grantee, r.role as reader, n.nspname::text as schema,
+           lower(a.privilege_type) as privilege, a.is_grantable
     from pg_default_acl d
     cross join lateral aclexplode(d.defaclacl) a
     join owner o on o.oid = d.defaclrole
-    join owner r on r.oid = a.grantee and r.oid <> o.oid
-    join pg_namespace n on n.oid = d.defaclnamespace
-    where d.defaclobjtype = 'r'
+    left join owner r on r.oid = a.grantee
+    left join pg_namespace n on n.oid = d.defaclnamespace
+    where a.grantee <> o.oid and (a.grantee = 0 or r.oid is not null)
+      and not (d.defaclobjtype = 'f' and a.grantee = 0)
+),
+-- what of both nobody wished, or was given so that it can be passed on
+excess as (
+    select f.*, coalesce(quote_ident(f.reader), 'public') as whom,
+           case when f.wished then 'grant option for ' else '' end || f.privilege as "right",
+           format(case when f.wished then '%%s may not let others %%s %%ss of %%s'
+                       else '%%s may not %%s %%ss of %%s any more' end,
+                  coalesce(f.reader, 'PUBLIC'), coalesce(v.verb, f.privilege), f.kind, f.owner) as what
+    from (
+        select h.kind, h.oid, h.columns, h.owner, h.owner_id, h.reader, h.grantor, h.privilege, h.is_grantable,
+               null as schema,
+               exists (select from wish w
+                       where w.reader_id = h.grantee
+                         and ((w.kind, w.owner_id, w.privilege) = (h.kind, h.owner_id, h.privilege)
+                              or (h.kind, h.oid, h.privilege) = ('schema', w.schema_id, 'usage'))) as wished
+        from has h
+        union all
+        select g.kind, null, null, g.owner, g.owner_id, g.reader, null, g.privilege, g.is_grantable, g.schema,
+               exists (select from wish w
+                       where (w.reader_id, w.kind, w.owner_id, w.privilege, w.schema)
+                             = (g.grantee, g.kind, g.owner_id, g.privilege, g.schema))
+        from given g
+    ) f
+    left join verb v using (privilege)
+    where f.is_grantable or not f.wished
 )
-select what, statement
+select what, string_agg(statement, '; ' order by step)
 from (
     select 1, format('the database belongs to %%s', current_user), format('alter database %%I owner to %%I', name, current_user)
     from here where datdba in (select oid from owner)
@@ -54,6 +130,11 @@ from (
                 and (has_database_privilege('public', oid, 'connect')
                      or has_database_privilege('public', oid, 'temporary'))
     union all
+    select distinct 3, format('%%s may not use the database', o.role),
+           format('revoke all on database %%I from %%I', h.name, o.role)
+    from here h cross join lateral aclexplode(h.datacl) a join owner o on o.oid = a.grantee
+    where o.oid not in (select oid from place)
+    union all
     select 4, 'no owner owns the schema public', 'alter schema public owner to pg_database_owner'
     from pg_namespace where nspname = 'public' and nspowner in (select oid from owner)
     union all
@@ -70,8 +151,9 @@ from (
     select 8, format('%%s may create in the schema public', p.role), format('grant usage, create on schema public to %%I', p.role)
     from place p join pg_namespace n on n.nspname = 'public'
     where p.schema = 'public'
-      and not (has_schema_privilege(p.oid, n.oid, 'usage') and has_schema_privilege(p.oid, n.oid, 'create')
-               and n.nspowner <> p.oid)
+      and not (has_schema_privilege(p.oid, n.oid, 'usage') and n.nspowner <> p.oid
+               -- of its own, not as everybody
+               and exists (select from aclexplode(n.nspacl) a where a.grantee = p.oid and a.privilege_type = 'CREATE'))
     union all
     select 9, format('%%s may not create in the schema public', p.role), format('revoke create on schema public from %%I', p.role)
     from place p join pg_namespace n on n.nspname = 'public'
@@ -95,35 +177,44 @@ from (
     union all
     select 11, format('%%s may look into the schema %%s', reader, schema), format('grant usage on schema %%I to %%I', schema, reader)
     from (select distinct reader, reader_id, schema, schema_id from wish) w
-    where schema_id is null or not has_schema_privilege(reader_id, schema_id, 'usage')
+    left join pg_namespace n on n.oid = w.schema_id
+    where not exists (select from aclexplode(n.nspacl) a where a.grantee = w.reader_id and a.privilege_type = 'USAGE')
+      and (w.reader, w.schema) not in (select role, schema from place)
     union all
-    select 12, format('%%s may %%s tables of %%s', w.reader, w.verb, w.owner),
-           format('alter default privileges for role %%I in schema %%I grant %%s on tables to %%I',
-                  w.owner, w.schema, w.privilege, w.reader)
+    select 12, format('%%s may %%s %%ss of %%s', w.reader, w.verb, w.kind, w.owner),
+           format('alter default privileges for role %%I in schema %%I grant %%s on %%ss to %%I',
+                  w.owner, w.schema, w.privilege, w.kind, w.reader)
     from wish w
     where not exists (select from given g
-                      where (g.reader, g.owner, g.schema, g.privilege) = (w.reader, w.owner, w.schema, w.privilege))
+                      where (g.grantee, g.kind, g.owner_id, g.privilege, g.schema)
+                            = (w.reader_id, w.kind, w.owner_id, w.privilege, w.schema))
     union all
-    select 13, format('%%s may %%s tables of %%s', w.reader, w.verb, w.owner),
-           format('grant %%s on %%s to %%I', w.privilege, string_agg(c.oid::regclass::text, ', '), w.reader)
+    select 13, format('%%s may %%s %%ss of %%s', w.reader, w.verb, w.kind, w.owner),
+           format('grant %%s on %%s %%s to %%I', w.privilege, w.kind,
+                  string_agg(case w.kind when 'type' then t.oid::regtype::text else t.oid::regclass::text end, ', '),
+                  w.reader)
     from wish w
-    join pg_class c on c.relowner = w.owner_id and c.relkind in ('r', 'p', 'v', 'm', 'f')
-    where not has_table_privilege(w.reader_id, c.oid, w.privilege)
-    group by w.reader, w.privilege, w.verb, w.owner
+    join thing t on (t.owner_id, t.kind, t.columns) = (w.owner_id, w.kind, '')
+    where not exists (select from has h
+                      where (h.grantee, h.kind, h.oid, h.columns, h.privilege)
+                            = (w.reader_id, t.kind, t.oid, t.columns, w.privilege))
+    group by w.reader, w.privilege, w.kind, w.verb, w.owner
     union all
-    select 14, format('%%s may not %%s tables of %%s any more', g.reader, g.verb, g.owner),
-           format('alter default privileges for role %%I in schema %%I revoke %%s on tables from %%I',
-                  g.owner, g.schema, g.privilege, g.reader)
-           || coalesce('; revoke ' || g.privilege || ' on ' || string_agg(c.oid::regclass::text, ', ')
-                       || format(' from %%I', g.reader), '')
-    from given g
-    left join pg_class c on c.relowner = g.owner_id and c.relkind in ('r', 'p', 'v', 'm', 'f')
-                        and has_table_privilege(g.reader_id, c.oid, g.privilege)
-                        -- not where only the schema is another one than before
-                        and not exists (select from wish w
-                                        where (w.reader, w.owner, w.privilege) = (g.reader, g.owner, g.privilege))
-    where not exists (select from wish w
-                      where (g.reader, g.owner, g.schema, g.privilege) = (w.reader, w.owner, w.schema, w.privilege))
-    group by g.reader, g.privilege, g.verb, g.owner, g.schema
+    select 14, what, format('alter default privileges for role %%I%%s revoke %%s on %%ss from %%s',
+                            owner, ' in schema ' || quote_ident(schema), "right", kind, whom)
+    from excess where oid is null
+    union all
+    -- a superuser takes back in the name of the owner; what somebody passed on, only that one
+    select 15, what,
+           format(case when grantor = owner_id then '%%2$s' else 'set local role %%1$s; %%2$s; set local role none' end,
+                  grantor::regrole,
+                  format('revoke %%s%%s on %%s %%s from %%s cascade', "right", columns, kind, string_agg(name, ', '), whom))
+    from (
+        select *, case kind when 'type' then oid::regtype::text when 'routine' then oid::regprocedure::text
+                            when 'schema' then oid::regnamespace::text else oid::regclass::text end as name
+        from excess where oid is not null
+    ) taken
+    group by what, grantor, owner_id, "right", columns, kind, whom
 ) as repair (step, what, statement)
-order by step, what
+group by what
+order by min(step), what

@@ -107,11 +107,15 @@ begin atomic
     end;
 end;
 
+-- Nothing where there is nothing that would be changed.
 create or replace function bootorder.refuse(command text, things text[]) returns void
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 declare
     more int := cardinality(things) - 20;
 begin
+    if things is null then
+        return;
+    end if;
     raise insufficient_privilege using
         message = format('bootorder refused %s: %I does not own what it would change', command, current_user),
         detail = array_to_string(things[:20], e'\n') || case when more > 0 then format(e'\n... and %s more', more) else '' end,
@@ -128,23 +132,39 @@ begin
     if bootorder.is_allowed() then
         return;
     end if;
-    -- The guard itself, and what it remembers: to a tool that looks into every schema these are foreign tables, too.
+    -- The guard itself, and what it remembers: to a tool that looks into every schema these are foreign tables, too. And
+    -- what keeps a table from TRUNCATE, where the table stays.
     select array_agg(format('%s %s of the guard', object_type, object_identity))
     into things
-    from pg_event_trigger_dropped_objects() where schema_name = 'bootorder' and original;
-    if things is not null then
-        perform bootorder.refuse(tg_tag, things);
-    end if;
+    from pg_event_trigger_dropped_objects()
+    where original
+      and (schema_name = 'bootorder'
+           or classid = 'pg_trigger'::regclass
+              and exists (select from pg_trigger t where t.oid = objid and t.tgfoid = 'bootorder.refuse_truncate'::regproc));
+    perform bootorder.refuse(tg_tag, things);
     others := bootorder.others();
-    select array_agg(format('%s %s of %s', d.object_type, d.object_identity, o.owner::regrole)
+    if not exists (select from pg_event_trigger_dropped_objects() d
+                   where not d.is_temporary and bootorder.owner_before(d.classid, d.objid) = any (others)) then
+        return;
+    end if;
+    with dropped as materialized (
+        select d.*, o.owner
+        from pg_event_trigger_dropped_objects() d,
+             lateral (select bootorder.owner_before(d.classid, d.objid) as owner) o
+        where not d.is_temporary and o.owner = any (others)
+    )
+    select array_agg(format('%s %s of %s', d.object_type, d.object_identity, d.owner::regrole)
                      order by d.object_type not in ('table', 'view'), d.object_identity)
     into things
-    from pg_event_trigger_dropped_objects() d,
-         lateral (select bootorder.owner_before(d.classid, d.objid) as owner) o
-    where not d.is_temporary and o.owner = any (others);
-    if things is not null then
-        perform bootorder.refuse(tg_tag, things);
-    end if;
+    from dropped d
+    -- not the parts of what is named itself: indexes, keys, defaults, sequences of columns
+    where d.object_type in ('table', 'foreign table', 'view', 'materialized view')
+       or not exists (select from pg_depend p
+                      join dropped w on (w.classid, w.objid) = (p.refclassid, p.refobjid)
+                                    and w.objsubid in (0, p.refobjsubid)
+                      where (p.classid, p.objid, p.objsubid) = (d.classid, d.objid, d.objsubid)
+                        and p.deptype in ('a', 'i'));
+    perform bootorder.refuse(tg_tag, things);
 end
 $$;
 
@@ -164,9 +184,7 @@ begin
     join pg_namespace n on n.oid = g.relnamespace and n.nspname = 'bootorder'
     -- it was renamed, or moved
     where c.object_identity <> format('bootorder.%I', g.relname);
-    if things is not null then
-        perform bootorder.refuse(tg_tag, things);
-    end if;
+    perform bootorder.refuse(tg_tag, things);
     others := bootorder.others();
     select array_agg(distinct format('%s %s of %s', c.object_type, c.object_identity, o.owner::regrole))
     into things
@@ -182,18 +200,21 @@ begin
            -- a schema that is nobody's, e.g. public, with something of theirs in it
            or c.classid = 'pg_namespace'::regclass
               and exists (select from pg_class t where t.relnamespace = c.objid and t.relowner = any (others)));
-    if things is not null then
-        perform bootorder.refuse(tg_tag, things);
-    end if;
+    perform bootorder.refuse(tg_tag, things);
 end
 $$;
 
--- Dropping the schema takes the triggers with it before they look: all that can be read is the command itself.
-create or replace function bootorder.refuse_end() returns event_trigger
+-- What cannot be undone when the others look: dropping the schema takes the triggers with it, and what is done
+-- CONCURRENTLY is half committed by then. All that can be read before is the command itself.
+create or replace function bootorder.refuse_start() returns event_trigger
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 begin
-    if current_query() ~* '\mbootorder\M' and not bootorder.is_allowed() then
+    if tg_tag in ('DROP SCHEMA', 'ALTER SCHEMA') and current_query() ~* '\mbootorder\M' and not bootorder.is_allowed() then
         perform bootorder.refuse(tg_tag, array['the schema bootorder: the guard']);
+    elsif tg_tag in ('DROP INDEX', 'ALTER TABLE') and current_query() ~* '\mconcurrently\M'
+          -- whoever is none is refused by PostgreSQL what is not its own
+          and (select rolsuper from pg_roles where rolname = current_user) then
+        perform bootorder.refuse(tg_tag, array['CONCURRENTLY, by a superuser: do it without, or as the owner (set role)']);
     end if;
 end
 $$;
@@ -211,40 +232,69 @@ begin
 end
 $$;
 
+-- What could be truncated by accident, or has a type that is everybody's: PostgreSQL lets all roles use types, and a column of
+-- another owner would keep one as it is for ever. (Default privileges say nothing of the types of rows.)
+create or replace view bootorder.uncovered as
+    select c.oid::regclass as relation
+    from pg_class c
+    join bootorder.owner o on o.role = c.relowner
+    where c.relkind in ('r', 'p', 'v', 'm', 'f') and c.relpersistence <> 't'
+      and (has_type_privilege('public', c.reltype, 'usage')
+           or c.relkind in ('r', 'p')
+              and not exists (select from pg_trigger t
+                              where t.tgrelid = c.oid and t.tgname = 'bootorder' and t.tgenabled = 'A'
+                                and t.tgfoid = 'bootorder.refuse_truncate'::regproc));
+grant select on bootorder.uncovered to public;
+
 create or replace function bootorder.cover(relation regclass) returns void
 language plpgsql volatile set search_path = pg_catalog, pg_temp as $$
+declare
+    c pg_class := (select c from pg_class c where oid = relation);
 begin
-    execute format('create or replace trigger bootorder before truncate on %s'
-                   ' execute function bootorder.refuse_truncate()', relation);
+    if has_type_privilege('public', c.reltype, 'usage') then
+        execute format('revoke usage on type %s from public', c.reltype::regtype);
+    end if;
+    if c.relkind not in ('r', 'p') then
+        return;
+    end if;
+    if not exists (select from pg_trigger where tgrelid = relation and tgname = 'bootorder'
+                                            and tgfoid = 'bootorder.refuse_truncate'::regproc) then
+        execute format('create or replace trigger bootorder before truncate on %s'
+                       ' execute function bootorder.refuse_truncate()', relation);
+    end if;
     -- also for a session that plays a replica, as restores do
     execute format('alter table %s enable always trigger bootorder', relation);
 end
 $$;
 
-create or replace view bootorder.uncovered as
-    select c.oid::regclass as relation
-    from pg_class c
-    join bootorder.owner o on o.role = c.relowner
-    where c.relkind in ('r', 'p') and c.relpersistence <> 't'
-      and not exists (select from pg_trigger t
-                      where t.tgrelid = c.oid and t.tgname = 'bootorder' and t.tgenabled = 'A'
-                        and t.tgfoid = 'bootorder.refuse_truncate'::regproc);
-grant select on bootorder.uncovered to public;
-
+-- What an owner makes, and what it takes the trigger off.
 create or replace function bootorder.cover_new() returns event_trigger
 language plpgsql volatile set search_path = pg_catalog, pg_temp as $$
 declare
-    made oid;
+    made record;
 begin
     -- one with an identity column is listed twice
-    for made in select distinct objid from pg_event_trigger_ddl_commands() where classid = 'pg_class'::regclass loop
-        perform bootorder.cover(relation) from bootorder.uncovered where relation = made;
+    for made in
+        select distinct coalesce(t.tgrelid, d.objid) as id, d.classid = 'pg_type'::regclass as is_type
+        from pg_event_trigger_ddl_commands() d
+        left join pg_trigger t on d.classid = 'pg_trigger'::regclass and t.oid = d.objid
+        where d.classid in ('pg_class'::regclass, 'pg_type'::regclass)
+           or t.tgname <> 'bootorder' or t.tgfoid <> 'bootorder.refuse_truncate'::regproc
+    loop
+        if made.is_type then
+            if exists (select from pg_type t join bootorder.owner o on o.role = t.typowner where t.oid = made.id) then
+                execute format('revoke usage on type %s from public', made.id::regtype);
+            end if;
+        elsif exists (select from bootorder.uncovered where relation = made.id) and not bootorder.is_allowed() then
+            -- not what a superuser gives away: that is his, until the guard looks again
+            perform bootorder.cover(c.oid) from pg_class c where c.oid = made.id and c.relowner <> all (bootorder.others());
+        end if;
     end loop;
 end
 $$;
 
 create event trigger bootorder_start on ddl_command_start
-    when tag in ('DROP SCHEMA', 'ALTER SCHEMA') execute function bootorder.refuse_end();
+    when tag in ('DROP SCHEMA', 'ALTER SCHEMA', 'DROP INDEX', 'ALTER TABLE') execute function bootorder.refuse_start();
 alter event trigger bootorder_start enable always;
 
 create event trigger bootorder_drop on sql_drop execute function bootorder.refuse_drop();
@@ -254,5 +304,7 @@ create event trigger bootorder_change on ddl_command_end execute function bootor
 alter event trigger bootorder_change enable always;
 
 create event trigger bootorder_cover on ddl_command_end
-    when tag in ('CREATE TABLE', 'CREATE TABLE AS', 'SELECT INTO', 'CREATE SCHEMA') execute function bootorder.cover_new();
+    when tag in ('CREATE TABLE', 'CREATE TABLE AS', 'SELECT INTO', 'CREATE SCHEMA', 'CREATE FOREIGN TABLE', 'CREATE VIEW',
+                 'CREATE MATERIALIZED VIEW', 'CREATE TYPE', 'CREATE DOMAIN', 'CREATE TRIGGER', 'ALTER TRIGGER', 'ALTER TABLE')
+    execute function bootorder.cover_new();
 alter event trigger bootorder_cover enable always;

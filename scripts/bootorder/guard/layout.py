@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
@@ -154,8 +155,9 @@ def move(boot: Boot, wanted: str) -> Outcome:
         )
     target = boot.require_database()
     new = places(boot.settings, to)
-    with boot.locked(target), target.connect() as connection:
+    with target.connect() as connection, contextlib.ExitStack() as held:
         require_superuser(connection)
+        held.enter_context(boot.locked(target))
         _require_silence(connection, new.values())
         homes = _homes(connection)  # before they are set anew
         apply(connection, trigger_repairs(connection, [place.role for place in new.values()]))
@@ -217,5 +219,5 @@ def _require_silence(connection: Connection, owners: Iterable[Place]) -> None:
             expected="nobody who would look for the tables where they were",
             seen=f"connections of {', '.join(talking)}",
             hint=f"stop the apps first: {command('stop db-up wait-db')}; then move again",
-            goes_on=False,
+            first=("stop", "db-up", "wait-db"),
         )

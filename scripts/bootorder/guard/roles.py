@@ -22,6 +22,7 @@ from ..places import Place
 Connection = psycopg.Connection[tuple[Any, ...]]
 
 _DRIFT = Path(__file__).with_name("drift.sql").read_text(encoding="utf-8")
+_SERVER = Path(__file__).with_name("server.sql").read_text(encoding="utf-8")
 _MARK = "bootorder"  # in the comment of a role that was made here
 _ROLES = """
     select a.rolname::text,
@@ -36,6 +37,20 @@ _ROLES = """
                  where m.member = a.oid order by 1),
            coalesce(shobj_description(a.oid, 'pg_authid'), '') like %s
     from pg_authid a where a.rolname = any (%s)
+"""
+
+# The roles that were made here, have rights in these databases, and are no owner's; and whether they own something.
+_FORMER = """
+    select r.rolname::text,
+           exists (select from pg_shdepend o
+                   where (o.refclassid, o.refobjid, o.deptype) = ('pg_authid'::regclass, r.oid, 'o'))
+    from pg_roles r
+    where r.rolname <> all (%(owners)s) and shobj_description(r.oid, 'pg_authid') like %(mark)s
+      and exists (select from pg_shdepend s
+                  join pg_database d on d.datname = any (%(databases)s)
+                                    and (s.dbid = d.oid or (s.classid, s.objid) = ('pg_database'::regclass, d.oid))
+                  where (s.refclassid, s.refobjid) = ('pg_authid'::regclass, r.oid))
+    order by 1
 """
 
 
@@ -112,7 +127,18 @@ def role_repairs(connection: Connection, places: Iterable[Place], passwords: Map
                 hint=f"put its password into .env as {place.password}, or set `owners.{place.owner}.role`",
             )
         repairs += found
-    return repairs
+    return repairs + _repairs(connection, _SERVER, _names(places))
+
+
+def former_owners(connection: Connection, places: Iterable[Place]) -> Sequence[tuple[str, bool]]:
+    """The roles of owners that have another one now, or are no more; and whether they still own something."""
+    rows = connection.execute(_FORMER, {**_names(places), "mark": f"{_MARK}: the owner %"})
+    return [(role, has_things) for role, has_things in rows]
+
+
+def _names(places: Iterable[Place]) -> dict[str, object]:
+    pairs = [(place.role, place.database) for place in places]
+    return {"owners": [role for role, _ in pairs], "databases": [database for _, database in pairs]}
 
 
 def grant_repairs(connection: Connection, here: Sequence[Place], everyone: Iterable[Place]) -> list[Repair]:
@@ -123,15 +149,16 @@ def grant_repairs(connection: Connection, here: Sequence[Place], everyone: Itera
         for privilege, others in (("select", place.reads), ("references", place.references))
         for other in others
     }
-    rows = connection.execute(
-        _DRIFT.encode(),
-        {
-            "places": json.dumps([{"role": place.role, "schema": place.schema} for place in here]),
-            "owners": [place.role for place in everyone],
-            "grants": json.dumps([dict(zip(_WISH, wish, strict=True)) for wish in sorted(wishes)]),
-        },
-    )
-    return [Repair(what, sql.SQL(statement)) for what, statement in rows]
+    names = {
+        "places": json.dumps([{"role": place.role, "schema": place.schema} for place in here]),
+        "owners": [place.role for place in everyone],
+        "grants": json.dumps([dict(zip(_WISH, wish, strict=True)) for wish in sorted(wishes)]),
+    }
+    return _repairs(connection, _DRIFT, names)
+
+
+def _repairs(connection: Connection, query: str, names: Mapping[str, object]) -> list[Repair]:
+    return [Repair(what, sql.SQL(statement)) for what, statement in connection.execute(query.encode(), names)]
 
 
 _WISH = ("reader", "owner", "schema", "privilege")

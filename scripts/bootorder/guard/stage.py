@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import psycopg
@@ -14,16 +14,17 @@ from .. import catalog
 from ..boot import Boot
 from ..database import Target, refuse_pooler
 from ..env_file import secret
-from ..errors import GuardError, NotReadyError, command
+from ..errors import BuildError, GuardError, MigrationError, NotReadyError, command
 from ..outcome import Outcome
 from ..places import Place
 from . import strays
 from .layout import refuse_another_layout
-from .roles import Connection, Repair, apply, grant_repairs, require_superuser, role_repairs
+from .roles import Connection, Repair, apply, former_owners, grant_repairs, require_superuser, role_repairs
 from .triggers import cover, is_installed, trigger_repairs, uncovered
 
 _TOLD = 4  # things done that fit into a line
 _NAMED = 5  # of what is left alone
+_ALL_ASSIGNED = "every table that an owner's tool makes belongs to its owner"
 
 
 def guard(boot: Boot) -> Outcome:
@@ -36,6 +37,8 @@ def guard(boot: Boot) -> Outcome:
         refuse_pooler(connection)
         refuse_another_layout(boot, target, connection)
         told = _settle(boot, target, connection)
+        if told:
+            _note_former_owners(boot, connection)
         _refuse_strays(boot, target, connection)
     if told:
         return Outcome.done(_summary(boot, told))
@@ -84,9 +87,9 @@ def _pass(boot: Boot, target: Target, connection: Connection, *, repair: bool) -
                 told += _run(its, grant_repairs(its, here, places), repair=repair)
             if repair:
                 covered = cover(its)
-                told += [f"{covered} tables guarded against TRUNCATE"] if covered else []
+                told += [f"tables and views guarded: {covered}"] if covered else []
             elif not told and uncovered(its):
-                told.append("tables are not guarded against TRUNCATE")
+                told.append("tables are not guarded")
     return told
 
 
@@ -149,29 +152,44 @@ def _exists(target: Target, name: str) -> bool:
 
 def _refuse_strays(boot: Boot, target: Target, connection: Connection) -> None:
     found = _strays(boot, target, connection)
-    proposal = {stray: owner for stray, owner in found.items() if owner}
+    if not found:
+        return
+    rehearsals = _rehearsals(boot, target, {role for role, _ in found.owned}, everyone=False)
+    proposal = strays.claimed(found.nobodys, rehearsals, boot.places, found.owned)
     lost = {stray: owner for stray, owner in proposal.items() if boot.places[owner].database != stray.database}
     if lost:
         raise GuardError(
             f"tables in the database {target.name} belong to no owner, and the layout `databases` does not look there",
             expected="the rows of an owner in its own database: a tool would make the tables anew there, and empty",
             seen="nothing was touched",
-            details=catalog.shortened([f"{stray} -> {owner}" for stray, owner in lost.items()]),
+            details=catalog.shortened(_told(boot, lost)),
             hint=f"give them to their owners first: {command('guard --assign --layout shared')}",
         )
     if proposal:
+        roles = ", ".join(sorted({stray.role for stray in proposal}))
         raise GuardError(
             f"{len(proposal)} tables, types and functions belong to no owner",
             expected="tables that belong to the role of the owner whose tool makes them",
-            seen=f"they belong to {', '.join(sorted({stray.role for stray in proposal}))}: nothing was assigned",
-            details=catalog.shortened([f"{stray} -> {owner}" for stray, owner in proposal.items()]),
+            seen=f"they belong to {roles}, which is no owner's role: nothing was assigned",
+            details=catalog.shortened(_told(boot, proposal)),
             hint=f"look at the list, then assign them as it says: {command('guard --assign')}",
             first=("guard --assign",),
         )
-    left = [f"{stray.schema}.{stray.name}" for stray in found if stray.kind not in strays.ROUTINES]
+    left = [f"{stray.schema}.{stray.name}" for stray in found.nobodys if stray.kind not in strays.ROUTINES]
     if left:
         more = f" and {len(left) - _NAMED} more" if len(left) > _NAMED else ""
-        boot.console.note(f"no owner's tool makes {', '.join(left[:_NAMED])}{more}: left alone")
+        names = f"{', '.join(left[:_NAMED])}{more}"
+        if len(rehearsals) == len(boot.places):
+            boot.console.note(f"no owner's tool makes {names}: left alone")
+        else:
+            boot.console.note(
+                f"no owner has {names}: left alone; {command('guard --assign')} asks every tool whether it makes them"
+            )
+
+
+def _told(boot: Boot, proposal: Mapping[strays.Stray, str]) -> list[str]:
+    roles = {owner: "" if place.role == owner else f" (role {place.role})" for owner, place in boot.places.items()}
+    return [f"{stray} -> {owner}{roles[owner]}" for stray, owner in proposal.items()]
 
 
 def assign(boot: Boot) -> Outcome:
@@ -181,9 +199,13 @@ def assign(boot: Boot) -> Outcome:
         require_superuser(connection)
         _settle(boot, target, connection)
         found = _strays(boot, target, connection)
-        repairs = strays.assignments(found, boot.places)
+        if not found:
+            return Outcome.skipped(_ALL_ASSIGNED)
+        rehearsals = _rehearsals(boot, target, (), everyone=True)
+        proposal = strays.claimed(found.nobodys, rehearsals, boot.places, found.owned)
+        repairs = strays.assignments(proposal, boot.places)
         if not repairs:
-            return Outcome.skipped("every table that an owner's tool makes belongs to its owner")
+            return Outcome.skipped(_ALL_ASSIGNED)
         with boot.locked(target):
             for name, its_repairs in repairs.items():
                 with _connected(target, name, connection) as its:
@@ -191,25 +213,57 @@ def assign(boot: Boot) -> Outcome:
                         boot.console.detail(line)
                     cover(its)
         _settle(boot, target, connection)
-    counts = Counter(owner for stray, owner in found.items() if owner)
+        _note_former_owners(boot, connection)
+    counts = Counter(proposal.values())
     return Outcome.done(", ".join(f"{count} things given to {owner}" for owner, count in counts.items()))
 
 
-def _strays(boot: Boot, target: Target, connection: Connection) -> Mapping[strays.Stray, str]:
-    """What is nobody's in the databases of the owners, and in the stack's own, with the owner or nothing."""
+def _strays(boot: Boot, target: Target, connection: Connection) -> strays.Found | None:
+    """What is nobody's in the databases of the owners, and in the stack's own."""
     places = list(boot.places.values())
     names = [target.name, *(name for name in by_database(places) if name != target.name)]
-    found: list[strays.Stray] = []
+    nobodys: list[strays.Stray] = []
     for name in names:
         with _connected(target, name, connection) as its:
-            found += strays.find(its, places)
-    if not found:
-        return {}
-    there: set[tuple[str, str]] = set()
+            nobodys += strays.find(its, places)
+    if not nobodys:
+        return None
+    owned: set[tuple[str, str]] = set()
     for name in names:
         with _connected(target, name, connection) as its:
-            there |= strays.owned(its, places)
-    boot.build([owner.settings.service for owner in boot.owners])
-    rehearsals = {owner.name: owner.rehearsal(target) for owner in boot.owners}
-    proposal = strays.claimed(found, rehearsals, boot.places, there)
-    return {stray: proposal.get(stray, "") for stray in found}
+            owned |= strays.owned(its, places)
+    return strays.Found(nobodys, owned)
+
+
+def _rehearsals(
+    boot: Boot, target: Target, settled: Collection[str], *, everyone: bool
+) -> Mapping[str, catalog.Catalog]:
+    """What the owners' tools make, by owner: of those that have nothing yet, or are known; or of everyone.
+
+    `settled`: the roles that have something. A tool that fails is told by `migrate`, and is no matter of the guard.
+    """
+    found = {owner.name: known for owner in boot.owners if (known := owner.rehearsed())}
+    asked = [owner for owner in boot.owners if everyone or owner.place.role not in settled]
+    try:
+        boot.build([owner.settings.service for owner in asked])
+        for owner in asked:
+            found[owner.name] = owner.rehearsal(target)
+    except (BuildError, MigrationError) as error:
+        if everyone:
+            raise
+        boot.console.note(f"whose tool makes what belongs to no owner is not known: {error.message}")
+    return found
+
+
+def _note_former_owners(boot: Boot, connection: Connection) -> None:
+    places = boot.places.values()
+    for role, has_things in former_owners(connection, places):
+        name, several = sql.Identifier(role).as_string(), len(by_database(list(places))) > 1
+        boot.console.note(
+            f"{role} is no owner's role any more, and may still connect"
+            + (
+                "; it has tables or other things of its own"
+                if has_things
+                else f"; to remove it: drop owned by {name}{' (in each database)' if several else ''}; drop role {name}"
+            )
+        )

@@ -63,7 +63,15 @@ class Stray:
     arguments: str = ""  # with their brackets, as the name ends with them
 
     def __str__(self) -> str:
-        return f"{self.kind} {self.schema}.{self.name} of {self.role}"
+        return f"{self.kind} {self.schema}.{self.name} of the role {self.role}"
+
+
+@dataclass(frozen=True)
+class Found:
+    """What belongs to no owner, and the role and name of everything that an owner has."""
+
+    nobodys: Sequence[Stray]
+    owned: Collection[tuple[str, str]]
 
 
 def find(connection: Connection, owners: Iterable[Place]) -> list[Stray]:

@@ -61,7 +61,7 @@ def _guarded(connection: Connection) -> set[str]:
 
 
 def cover(connection: Connection) -> int:
-    """Guard the owners' tables against TRUNCATE, those that are not yet. Returns how many."""
+    """Guard the owners' tables against TRUNCATE, and their types, those that are not yet. Returns how many."""
     total = 0
     while True:
         with connection.transaction():
@@ -74,5 +74,5 @@ def cover(connection: Connection) -> int:
 
 
 def uncovered(connection: Connection) -> bool:
-    """Whether a table of an owner could be truncated by accident."""
+    """Whether a table of an owner could be truncated by accident, or its type be used by others."""
     return connection.execute("select exists (select from bootorder.uncovered)").fetchone() == (True,)
