@@ -132,12 +132,18 @@ class SqlAttack:
 
 _BOTH: Collection[Who] = ("sso", "api", "superuser")
 _KIND: Sequence[tuple[Who, str]] = (
-    ("sso", "create type {sso}.kind as enum ('a')"),
+    ("sso", "create type {sso}.kind as enum ('a')"),  # the API may, as it refers to the SSO
     ("api", "alter table {api}.task add kind {sso}.kind"),
 )
 _STAMP: Sequence[tuple[Who, str]] = (
     ("sso", "create function {sso}.stamp() returns trigger language plpgsql as 'begin return new; end'"),
     ("api", "create trigger stamped before update on {api}.task for each row execute function {sso}.stamp()"),
+)
+
+
+_PARTED: Sequence[tuple[Who, str]] = (
+    ("api", "create table {api}.parted (id int) partition by list (id)"),
+    ("api", "create table {api}.part partition of {api}.parted for values in (1); insert into {api}.parted values (1)"),
 )
 
 
@@ -160,6 +166,14 @@ SQL = [
     SqlAttack("`ALTER TABLE … DISABLE TRIGGER`", "alter table {child} disable trigger bootorder", by=_BOTH),
     SqlAttack("`ALTER SCHEMA … RENAME TO`", "alter schema {schema} rename to renamed", by=_BOTH),
     SqlAttack("`DROP INDEX`", "drop index {index}", by=_BOTH),
+    SqlAttack("`DROP INDEX CONCURRENTLY`", "drop index concurrently {index}", by=_BOTH),
+    SqlAttack("`REINDEX TABLE`", "reindex table {child}", by=_BOTH),
+    SqlAttack("`ALTER TABLE … DETACH PARTITION`", "alter table {api}.parted detach partition {api}.part", _PARTED),
+    SqlAttack(
+        "`ALTER TABLE … DETACH PARTITION CONCURRENTLY`",
+        "alter table {api}.parted detach partition {api}.part concurrently",
+        _PARTED,
+    ),
     SqlAttack("`DROP SEQUENCE`", "drop sequence {api}.ticket"),
     SqlAttack("`ALTER SEQUENCE … RESTART`", "alter sequence {api}.ticket restart"),
     SqlAttack("`DROP TYPE … CASCADE`", "drop type {api}.status cascade"),
@@ -329,6 +343,8 @@ def _run_statement(attack: SqlAttack, world: World, untouched: Fingerprint, who:
     statement = attack.statement.format(**names)
     for owner, preparation in attack.first:
         _send(world.target("api", owner if world.layout else "superuser"), preparation.format(**names))
+    if attack.first:
+        world = world.as_it_is()
     before = world.fingerprint() if attack.first else untouched
     target = world.target("sso" if who == "api" else "api", who)
     error: psycopg.Error | None = None

@@ -56,8 +56,8 @@ _TAIL = """
 ## What is possible, on purpose
 
 - `DELETE` across a foreign key that the **other** owner declared `ON DELETE CASCADE`: it asked for that.
-- `DELETE`, `UPDATE` and `DROP DATABASE` by a superuser: no event trigger sees them. None sees what `REASSIGN OWNED` is
-  about. No tool above sends any of these.
+- `DELETE`, `UPDATE`, `DROP DATABASE` and `REASSIGN OWNED` by a superuser: no event trigger sees them. No tool above
+  sends any of these. What was reassigned has its rows, and `guard --assign` gives it back.
 - What a superuser does after `SET ROLE`, after `bootorder.allow()`, or after switching an event trigger off. `migrate`
   refuses to run while one is off, and `guard` switches it on again.
 """

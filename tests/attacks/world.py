@@ -77,7 +77,7 @@ create view watched as select id, email from "user";
 _LEANS_ROWS = "update task set owner = 'u1' where id < 4"
 _MADE_BY: Mapping[Owner, Collection[str]] = {
     "sso": ["user", "session"],
-    "api": ["worker", "task", "watched", "status", "ticket"],
+    "api": ["worker", "task", "watched", "status", "ticket", "parted", "part"],
 }
 
 
@@ -96,6 +96,10 @@ class World:
         if who == "superuser":
             return there
         return replace(there, user=who, password=PASSWORDS[who])
+
+    def as_it_is(self) -> World:
+        """With everything that the owners have by now."""
+        return replace(self, relations={owner: _relations(self, owner) for owner in OWNERS})
 
     def fingerprint(self) -> Fingerprint:
         """Every object of both owners with its definition, what the rows are, and whether the guard is whole."""
@@ -116,6 +120,10 @@ class World:
         for table in seen.tables():
             query = "select count(*), md5(string_agg(t::text, e'\n' order by t::text)) from {} t"
             yield f"rows of {'.'.join(table)}", _one(connection, query, table)
+            for name, valid in connection.execute(_VALID, [table[0], table[1]]):
+                yield f"index {name}", f"valid {valid}"
+            for name, pending in connection.execute(_PARTITIONS, [table[0], table[1]]):
+                yield f"partition {name}", f"leaving {pending}"
         role = self.places[owner].role if self.layout else self.server.user
         for name, definition in connection.execute(_FUNCTIONS, [role, self.places[owner].schema]):
             yield f"function {name}", str(definition)
@@ -126,6 +134,14 @@ class World:
             yield "the guard", "whole" if whole else "broken"
 
 
+_VALID = """
+    select i.indexrelid::regclass::text, i.indisvalid and i.indislive
+    from pg_index i where i.indrelid = format('%%I.%%I', %s::text, %s::text)::regclass
+"""
+_PARTITIONS = """
+    select inhrelid::regclass::text, inhdetachpending
+    from pg_inherits where inhparent = format('%%I.%%I', %s::text, %s::text)::regclass
+"""
 _FUNCTIONS = """
     select p.oid::regprocedure::text, pg_get_functiondef(p.oid) from pg_proc p
     where pg_get_userbyid(p.proowner) = %s and p.prokind = 'f' and p.pronamespace = to_regnamespace(%s)
@@ -177,7 +193,7 @@ class Worlds:
             # what an earlier push to the wrong database left there
             with by_hand(world.target("api", "superuser")) as connection:
                 connection.execute(_SSO.encode())
-        return replace(world, relations={owner: _relations(world, owner) for owner in OWNERS})
+        return world.as_it_is()
 
     def drop(self, world: World) -> None:
         for name in {place.database for place in world.places.values()}:
