@@ -127,7 +127,7 @@ def test_with_any_names_the_guard_is_made_once_and_the_owners_migrate(
 
     assert not first.was_skipped
     assert second.was_skipped, stack.talk.getvalue()
-    assert "sso migrated, 1 tables verified" in text
+    assert "sso migrated, 1 table verified" in text
     assert third.was_skipped, third.text
     assert tables == [(place.schema, its["table"], place.role)]
 
@@ -188,7 +188,7 @@ def test_with_any_names_what_is_nobody_s_is_given_to_whose_tool_makes_it(server:
         )
 
     assert text == "4 things given to sso"
-    assert "sso unchanged, 1 tables verified" in migrated
+    assert "sso unchanged, 1 table verified" in migrated
     assert left == []
 
 
