@@ -32,7 +32,7 @@ CALLED = {USED: ["start"], GIVEN_UP: ["start", "--clean"], NOTHING: ["start", "-
 # The README's, of what a fault outside of the tasks may end in.
 CLEAR = {3, 4, 5}
 _SERVICES = {"postgres", "sso", "api", "web"}
-_SCRATCH = "select datname from pg_database where datname like 'bootorder%%'"
+_SCRATCH = "select datname from pg_database where datname like 'bootorder%'"
 _LOCKS = "select count(*) from pg_locks where locktype = 'advisory'"
 
 
@@ -213,7 +213,7 @@ class EmbeddedWorld(World):
             with suppress(psutil.NoSuchProcess):
                 if supervisors.keys().isdisjoint({process.pid, *(parent.pid for parent in process.parents())}):
                     left.append(f"{process.name()} of {service} runs, and nobody keeps it")
-        made = [*self._state.rglob("*.new"), *self.stack.data.parent.glob("*.new"), *self._state.glob("holder.json")]
+        made = [*self._state.rglob("*.new"), *self.stack.data.parent.glob("data.*"), *self._state.glob("holder.json")]
         return [*left, *(f"{path.name} was left" for path in made)]
 
     def kill_database(self, how: str) -> None:

@@ -23,7 +23,7 @@ import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
-from itertools import chain
+from itertools import chain, cycle, islice
 from pathlib import Path
 from random import Random
 
@@ -57,16 +57,15 @@ MOMENTS = 20  # within each stage
 
 
 def kills(world: World, random: Random, moments: int) -> Iterator[Fault]:
-    """At every boundary, and at random moments within each stage: in turn in the pasts where it has work to do."""
+    """At every boundary, and at random moments within each stage: by turns in the pasts where it has work to do."""
     for past in (USED, NOTHING):
         for stage in stages(past):
             yield kill(world, random, past, stage)
     pasts = {"stop": [USED], "clean": [GIVEN_UP]}
     for stage in stages(GIVEN_UP):
-        for past in pasts.get(stage, [USED, NOTHING]):
-            first = past == USED and len(pasts.get(stage, "")) != 1
-            for _ in range(moments if stage in pasts else (moments + first) // 2):
-                yield kill(world, random, past, stage, random.random())
+        by_turns = islice(cycle(pasts.get(stage, [USED, NOTHING])), moments)
+        for past in sorted(by_turns):  # it takes time to go from one to the other
+            yield kill(world, random, past, stage, random.random())
 
 
 def boundaries(world: World, random: Random) -> Iterator[Fault]:
