@@ -310,7 +310,8 @@ def embedded(kinds: Collection[str], random: Random, moments: int) -> Iterator[O
         }
         for kind in kinds:
             yield from (tried(world, one) for one in faults[kind]())
-        print(f"{world.struck[True]} of the random moments fell into their stage")
+        if "kill" in kinds:
+            print(f"{world.struck[True]} of the random moments fell into their stage")
         world.crash()  # the last one may have left anything; what `clean` does about that is another proof
 
 
