@@ -181,13 +181,15 @@ def main() -> None:
             soak, wrong = Soak(stack, temporary), list[str]()
             for number in range(1, asked.boots + 1):
                 soak.boot(number)
-                wrong += [f"boot {number}: {line}" for line in soak.look(number)]
-                print(f"boot {number}: {', '.join(WAYS[(number - 1) % len(WAYS)])}: {soak.expected.total()} things")
+                leaks = [f"boot {number}: {line}" for line in soak.look(number)]
+                wrong += leaks
+                way = ", ".join(WAYS[(number - 1) % len(WAYS)])
+                print(*leaks, f"boot {number}: {way}: {soak.expected.total()} things", sep="\n")
                 soak.write(number)
                 made.counts = {"boots": number, "rows written": soak.rows, "things counted": soak.expected.total()}
                 made.counts["leaks"] = len(wrong)
         if wrong:
-            raise SystemExit("\n".join(wrong))
+            raise SystemExit(f"{len(wrong)} things were left, or are missing")
 
 
 if __name__ == "__main__":
