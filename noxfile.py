@@ -5,11 +5,15 @@ from __future__ import annotations
 import contextlib
 import os
 import platform
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import nox
+
+# For what sessions import of ours: `python -m nox` looks here, the `nox` command does not.
+sys.path.insert(0, str(Path(__file__).parent))
 
 nox.needs_version = ">=2025.5.1"
 nox.options.tags = ["quick"]
