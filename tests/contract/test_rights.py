@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import psycopg
 import pytest
@@ -90,12 +89,6 @@ GRANTS = {
         "parameter 'session_replication_role' set",
     ),
     "a parameter to everybody": ("", "grant all on parameter work_mem to public", "parameter 'work_mem' alter system"),
-    "the tasks' database": ("", "grant connect on database postgres to {api}", "database 'postgres' connect"),
-    "the tasks' database to everybody": (
-        "",
-        "grant connect on database postgres to public",
-        "database 'postgres' connect",
-    ),
 }
 
 
@@ -370,14 +363,3 @@ def test_what_was_reassigned_is_given_back(settled: Guarded) -> None:
     assert settled.query("select count(*) from task", by="api") == [(7,)]
     with pytest.raises(Refused, match="bootorder refused TRUNCATE"):
         settled.send("truncate task")
-
-
-# -- the lock ---------------------------------------------------------------------------------------------------------
-
-
-def test_the_database_of_the_tasks_lock_is_theirs(any_stack: Guarded) -> None:
-    any_stack.guard()
-    for name in ("sso", "api"):
-        url = any_stack.url(replace(any_stack.place(name), database="postgres"))
-        with pytest.raises(psycopg.OperationalError, match="permission denied for database"):
-            psycopg.connect(url)

@@ -19,11 +19,3 @@ left join pg_database d on d.oid = s.setdatabase
 left join owner o on o.oid = s.setrole
 where setting.name in ('event_triggers', 'session_replication_role', 'role')
   and (o.oid is not null or s.setrole = 0 and (d.oid is null or d.datname = any (%(databases)s)))
-union all
--- who is connected there could hold the lock that migrations wait for
-select distinct format('%%s does not connect to the database postgres', coalesce(o.role, 'PUBLIC')),
-       format('revoke all on database postgres from %%s', coalesce(quote_ident(o.role), 'public'))
-from pg_database d
-cross join lateral aclexplode(coalesce(d.datacl, acldefault('d', d.datdba))) a
-left join owner o on o.oid = a.grantee
-where d.datname = 'postgres' and d.datname <> all (%(databases)s) and (a.grantee = 0 or o.oid is not null)
