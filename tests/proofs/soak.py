@@ -165,7 +165,7 @@ def _commands(container: Mapping[str, Any]) -> Iterator[str]:
         first = pid
         while commands.get(first, ("",))[0] in commands:
             first = commands[first][0]
-        if first == str(container["State"]["Pid"]) and not command.startswith("postgres: "):
+        if first == str(container["State"]["Pid"]) and not command.startswith(("postgres: ", "[postgres]")):
             yield command
 
 
