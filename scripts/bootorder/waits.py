@@ -147,9 +147,10 @@ def _http_look(address: Address | None, path: str) -> Ready | NotYet:
     try:
         with _OPENER.open(url, timeout=_HTTP_SECONDS) as answer:
             return Ready(f"{url} answered {answer.status}")
-    except urllib.error.HTTPError as error:
-        body = error.read(300).decode(errors="replace").strip()
-        return NotYet(f"{url} answered {error.code} {body}")
+    except urllib.error.HTTPError as answer:
+        with answer:  # it holds the connection
+            body = answer.read(300).decode(errors="replace").strip()
+        return NotYet(f"{url} answered {answer.code} {body}")
     except (OSError, ValueError, http.client.HTTPException) as error:
         return NotYet(f"{url}: {error}")
 

@@ -49,7 +49,7 @@ def test_the_first_use_makes_its_environment_and_the_second_uses_it(folder: Path
 
 
 def test_hints_name_the_command_as_it_was_typed(folder: Path) -> None:
-    ran = wrapper(folder, "start", "--until", "nonsense")
+    ran = wrapper(folder, "start", "--nonsense")
 
     assert ran.code == 2
     assert f"see {folder}/inv --list" in ran.err

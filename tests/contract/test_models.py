@@ -424,7 +424,7 @@ def test_tables_as_the_models_have_them_are_verified(app: App) -> None:
     app.starts()
 
     migrate(app.boot())
-    assert verify_created_at_start(app.boot()) == "1 tables of api verified"
+    assert verify_created_at_start(app.boot()) == "1 table of api verified"
 
 
 def test_a_column_that_a_model_gained_is_told_by_migrate_before_the_apps_start(app: App) -> None:

@@ -14,7 +14,7 @@ import urllib.request
 from collections.abc import Callable, Mapping
 from http.client import HTTPException
 from typing import Any
-from urllib.error import URLError
+from urllib.error import HTTPError, URLError
 from urllib.parse import unquote
 
 from .critical import critical_path
@@ -42,6 +42,9 @@ def send(recording: Recording, command: str, say: Callable[[str], None]) -> None
             headers = {"Content-Type": "application/json", **_pairs("OTEL_EXPORTER_OTLP_HEADERS")}
             with urllib.request.urlopen(urllib.request.Request(url, body, headers), timeout=_SECONDS):  # noqa: S310
                 answers.append("")
+        except HTTPError as answer:
+            with answer:  # it holds the connection
+                answers.append(str(answer))
         except (OSError, HTTPException) as error:
             seen = error.reason if type(error) is URLError else error
             answers.append(" ".join(str(seen).split()))
