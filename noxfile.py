@@ -15,8 +15,9 @@ import nox
 # For what sessions import of ours: `python -m nox` looks here, the `nox` command does not.
 sys.path.insert(0, str(Path(__file__).parent))
 
-nox.needs_version = ">=2025.5.1"
+nox.needs_version = ">=2026.10.20"
 nox.options.tags = ["quick"]
+nox.options.allow_parallel = True  # for `nox -j 2`; what one leaves is nobody else's
 nox.options.default_venv_backend = "uv|virtualenv"
 nox.options.error_on_missing_interpreters = "CI" in os.environ
 
@@ -186,7 +187,7 @@ def faults(session: nox.Session) -> None:
     session.run("python", "-m", "tests.proofs.faults", *session.posargs)
 
 
-@nox.session
+@nox.session(allow_parallel=False)
 def bench(session: nox.Session) -> None:
     """Speed, as ratios measured in one run: a start against the sum of its parts, `inv --list` against an empty one."""
     prepare(session)
