@@ -52,6 +52,7 @@ def test_a_quick_start_of_what_runs_does_nothing(stack: Stack) -> None:
 
 
 @pytest.mark.only("compose")
+@pytest.mark.only("shared", "schemas")  # by hand it is the database that compose.yaml names
 def test_compose_up_by_hand_works_and_is_harmless(compose_stack: ComposeStack) -> None:
     before = compose_stack.fingerprint()
     assert compose_stack.inv("stop").code == 0
