@@ -46,7 +46,7 @@ class Ran:
 
 
 # compose.yaml makes roles with the server; databases of their own the guard makes.
-_CAN_BE_ASKED = "select from pg_roles, pg_database where rolname = %s and datname = %s"
+_CAN_BE_ASKED = "select 1 from pg_roles, pg_database where rolname = %s and datname = %s"
 
 
 @dataclass
