@@ -137,15 +137,17 @@ class Stack(ABC):
     def database(self, owner: str) -> str:
         return f"taskflow_{owner}" if owner and self.layout == "databases" else "taskflow"
 
-    def connect(self, owner: str = "") -> psycopg.Connection[tuple[Any, ...]]:
-        """As an owner where its tables are, or as the admin, over TCP."""
+    def connect(
+        self, owner: str = "", *, database: str = "", autocommit: bool = True
+    ) -> psycopg.Connection[tuple[Any, ...]]:
+        """As an owner where its tables are, or as the admin, over TCP; or to another database."""
         return psycopg.connect(
             host="127.0.0.1",
             port=self.ports["POSTGRES_PORT"],
-            dbname=self.database(owner),
+            dbname=database or self.database(owner),
             user=owner or "taskflow",
             password=self.secret(f"{owner.upper()}_DB_PASSWORD" if owner else "POSTGRES_PASSWORD"),
-            autocommit=True,
+            autocommit=autocommit,
         )
 
     def query(self, statement: str, *values: object, owner: str = "") -> list[tuple[Any, ...]]:

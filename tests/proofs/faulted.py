@@ -302,18 +302,9 @@ def until(happens: Callable[[], object], what: str, task: Task | None = None) ->
         time.sleep(0.005)
 
 
-@contextmanager
-def server_connection(stack: Stack) -> Iterator[psycopg.Connection[tuple[Any, ...]]]:
+def server_connection(stack: Stack) -> psycopg.Connection[tuple[Any, ...]]:
     """To no database of the stack: one that somebody is connected to cannot be cloned."""
-    with psycopg.connect(
-        host="127.0.0.1",
-        port=stack.ports["POSTGRES_PORT"],
-        dbname="postgres",
-        user="taskflow",
-        password=stack.secret("POSTGRES_PASSWORD"),
-        autocommit=True,
-    ) as connection:
-        yield connection
+    return stack.connect(database="postgres")
 
 
 def failed_clearly(ran: Ran, codes: Collection[int] = CLEAR) -> None:

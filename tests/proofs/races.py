@@ -215,13 +215,7 @@ def test_start_on_full_tables_while_a_push_by_hand_is_under_way(
 @contextmanager
 def held(stack: Stack) -> Iterator[Callable[[subprocess.Popen[str], int], None]]:
     """For as long as the block lasts whoever makes the table waits for a transaction that may yet make it."""
-    with psycopg.connect(
-        host="127.0.0.1",
-        port=stack.ports["POSTGRES_PORT"],
-        dbname="taskflow",
-        user="sso",
-        password=stack.secret("SSO_DB_PASSWORD"),
-    ) as connection:
+    with stack.connect("sso", autocommit=False) as connection:
         connection.execute(f"create table {HELD} (id int)".encode())
 
         def waiting(hand: subprocess.Popen[str], number: int) -> None:
