@@ -189,9 +189,10 @@ def faults(session: nox.Session) -> None:
 
 @nox.session(allow_parallel=False)
 def bench(session: nox.Session) -> None:
-    """Speed, as ratios measured in one run: a start against the sum of its parts, `inv --list` against an empty one."""
+    """Speed, in pairs: a start against a script by hand, `up --wait` and its own parts; writes docs/performance.md."""
     prepare(session)
-    session.run("python", "-m", "tests.bench", *session.posargs)
+    # Ctrl-C: its containers are removed first.
+    session.run("python", "-m", "tests.bench", *session.posargs, interrupt_timeout=120, terminate_timeout=60)
 
 
 def skip_without_engine(session: nox.Session, runtime: str) -> None:

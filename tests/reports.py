@@ -7,22 +7,27 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from tests.stack import ROOT
 
 
 @dataclass
 class Report:
-    """Of one run. `counts`: how many of what; `seed`: what repeats its random choices. Making it begins it."""
+    """Of one run. `counts`: how many of what; `seed`: what repeats its random choices. Making it begins it.
+
+    `figures`: what was measured, asked at the end.
+    """
 
     session: str
     seed: int | None = None
     ok: bool = False
     counts: dict[str, int] = field(default_factory=dict)
+    figures: Callable[[], Mapping[str, Any]] | None = None
     begun: float = field(default_factory=time.monotonic)
 
     def __post_init__(self) -> None:
@@ -36,6 +41,7 @@ class Report:
         """Write the file. Returns the line."""
         seconds = round(time.monotonic() - self.begun, 1)
         made = {"session": self.session, "ok": self.ok, "seconds": seconds, "counts": self.counts, "seed": self.seed}
+        made |= {"figures": self.figures()} if self.figures else {}
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self.path.write_text(json.dumps(made, indent=2) + "\n", encoding="utf-8")
         told = [f"{count} {what}" for what, count in self.counts.items()]

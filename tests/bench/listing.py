@@ -1,0 +1,37 @@
+"""`inv --list` against that of an Invoke collection with one empty task, in turn."""
+
+from __future__ import annotations
+
+import statistics
+import sys
+from pathlib import Path
+
+from tests.stack import ROOT
+
+from .figures import Figures
+from .measure import call, timed
+
+_EMPTY = """
+from invoke import task
+
+@task
+def nothing(c):
+    pass
+"""
+_ROUNDS = 20
+
+
+def measure(folder: Path, _rounds: int, figures: Figures) -> None:
+    folder.mkdir()
+    (folder / "tasks.py").write_text(_EMPTY, encoding="utf-8")
+    for command in ([str(ROOT / "tasks.py")], ["-m", "invoke"]):
+        _list(command, folder)  # what is not compiled yet is now
+    pairs = [(_list([str(ROOT / "tasks.py")], ROOT), _list(["-m", "invoke"], folder)) for _ in range(_ROUNDS)]
+    figures.add_single("`inv --list`", statistics.median(ours for ours, _ in pairs) * 1000, "ms")
+    figures.add_single("`inv --list` of one empty task", statistics.median(empty for _, empty in pairs) * 1000, "ms")
+    ratio = statistics.median(ours / empty for ours, empty in pairs)
+    figures.add_single("`inv --list` against that of one empty task", ratio, "times", 1.15)
+
+
+def _list(command: list[str], root: Path) -> float:
+    return timed(lambda: call([sys.executable, *command, "--list"], root))
