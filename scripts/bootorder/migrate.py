@@ -158,7 +158,7 @@ def own_part(owner: Owner, stack: Target, expected: Catalog) -> Catalog:
 def require_tables(owner: Owner, target: Target) -> None:
     """Raises NotReadyError when a table of this owner is missing, and names the stage that makes it."""
     expected = owner.rehearsal(target)
-    there = own_part(owner, target, expected).tables()
+    there = set(own_part(owner, target, expected).tables())
     missing = [".".join(table) for table in expected.tables() if table not in there]
     if missing:
         raise NotReadyError(
