@@ -101,7 +101,7 @@ def _growth_rounds(figures: Figures) -> int:
 def _summary(figures: Figures) -> str:
     checks, misses = figures.checks(), figures.misses()
     lines = [f"**{len(checks) - len(misses)} of {len(checks)} targets are met.**"]
-    lines += [f"- missed: {miss.what}: {_number(miss)}, wanted at most {miss.wanted:g}" for miss in misses]
+    lines += [f"- missed: {miss}" for miss in misses]
     lines += [f"- failed, and not in the figures: {what}" for what in figures.failed]
     return "\n".join(lines[:1] + ([""] if lines[1:] else []) + lines[1:])
 
@@ -153,12 +153,8 @@ def _singles(figures: Figures) -> str:
 
 
 def _checks(checks: Sequence[Check], unit: str) -> str:
-    rows = [[check.what, _number(check), f"{check.wanted:.2f}", _met(check)] for check in checks]
+    rows = [[check.what, check.told, f"{check.wanted:.2f}", _met(check)] for check in checks]
     return _table(["", unit, "at most", ""], rows)
-
-
-def _number(check: Check) -> str:
-    return f"{check.value:.3g} {check.unit}" if check.unit else f"{check.value:.2f}"
 
 
 def _met(check: Check) -> str:

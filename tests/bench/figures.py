@@ -72,6 +72,13 @@ class Check:
     def is_met(self) -> bool:
         return self.value <= self.wanted
 
+    @property
+    def told(self) -> str:
+        return f"{self.value:.3g} {self.unit}" if self.unit else f"{self.value:.2f}"
+
+    def __str__(self) -> str:
+        return f"{self.what}: {self.told}, wanted at most {self.wanted:g}"
+
 
 TARGETS: Sequence[Target] = (
     Target("compose", "cold", "parts", 1.10),

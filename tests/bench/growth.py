@@ -97,6 +97,7 @@ def _give_tables(stack: EmbeddedStack, tables: int) -> None:
         stack.empty()
     give_owners(stack, {"data": tables})
     inv(stack, "start")
+    stack.query("checkpoint")
 
 
 def _give_rows(stack: EmbeddedStack, megabytes: int) -> None:
