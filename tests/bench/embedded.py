@@ -13,11 +13,12 @@ from scripts.bootorder.opening import open_boot
 from tests.stack import EmbeddedStack
 
 from .figures import CPU_WANTED, Figures
-from .measure import APPS, fill, healthy, inv, inv_with_cpu, poll, require, timed
+from .measure import APPS, compile_tasks, fill, healthy, inv, inv_with_cpu, poll, require, timed
 
 
 def measure(folder: Path, rounds: int, figures: Figures) -> None:
     with EmbeddedStack(folder / "taskflow") as stack:
+        compile_tasks(stack)
         inv(stack, "start")  # installs, builds and rehearses
         for number in range(1, rounds + 1):
             with figures.trying(f"embedded, round {number}, parts"):

@@ -14,7 +14,7 @@ from tests.stack import ComposeStack, EmbeddedStack
 
 from .figures import OURS, WAITED, Figures
 from .generated import give_owners, give_services
-from .measure import call, inv, timed
+from .measure import call, compile_tasks, inv, timed
 
 SERVICES: Sequence[int] = (1, 10, 25, 50)
 OWNERS: Sequence[int] = (1, 3, 6, 12)
@@ -31,6 +31,7 @@ _ROW = 1024  # bytes, with what PostgreSQL adds to each
 
 def services(folder: Path, rounds: int, figures: Figures, points: int | None) -> None:
     with ComposeStack(folder / "taskflow") as stack:
+        compile_tasks(stack)
         for count in SERVICES[:points]:
             give_services(stack, count)
             for number in range(1, rounds + 1):
@@ -61,6 +62,7 @@ def _in_turn(sides: Sequence[str], number: int) -> Sequence[str]:
 
 def owners(folder: Path, rounds: int, figures: Figures, points: int | None) -> None:
     with EmbeddedStack(folder / "taskflow") as stack:
+        compile_tasks(stack)
         for count in OWNERS[:points]:
             give_owners(stack, {f"owner{number}": 3 for number in range(1, count + 1)})
             inv(stack, "start")  # installs PostgreSQL, or makes the passwords of more owners
@@ -79,6 +81,7 @@ def owners(folder: Path, rounds: int, figures: Figures, points: int | None) -> N
 
 def data(folder: Path, rounds: int, figures: Figures, points: int | None) -> None:
     with EmbeddedStack(folder / "taskflow") as stack:
+        compile_tasks(stack)
         for tables in TABLES[:points]:
             with figures.trying(f"{tables} tables"):
                 _give_tables(stack, tables)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import compileall
 import subprocess
 import sys
 import tempfile
@@ -43,6 +44,12 @@ def call(argv: Sequence[str], cwd: Path, env: Mapping[str, str] | None = None) -
     if done.returncode:
         last = "\n".join(done.stdout.splitlines()[-30:])
         raise AssertionError(f"{' '.join(argv)} ended with {done.returncode}:\n{last}")
+
+
+def compile_tasks(stack: Stack) -> None:
+    """As after the first use of a checkout; a stack of a test keeps no bytecode of its own."""
+    compileall.compile_dir(stack.folder / "scripts", quiet=1)
+    compileall.compile_file(stack.folder / "tasks.py", quiet=1)
 
 
 def inv(stack: Stack, *arguments: str) -> None:

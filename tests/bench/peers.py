@@ -15,7 +15,7 @@ from tests.stack import ComposeStack
 
 from .figures import CPU_WANTED, Figures
 from .machine import engine_version
-from .measure import APPS, answers, call, fill, healthy, inv, inv_with_cpu, poll, require, timed
+from .measure import APPS, answers, call, compile_tasks, fill, healthy, inv, inv_with_cpu, poll, require, timed
 
 _HERE = Path(__file__).parent
 _STAGED = str(_HERE / "staged.sh")
@@ -36,6 +36,7 @@ class Side:
 
 def measure(folder: Path, rounds: int, figures: Figures) -> None:
     with ComposeStack(folder / "taskflow") as stack:
+        compile_tasks(stack)
         inv(stack, "start")  # builds, rehearses, makes .env
         for number in range(1, rounds + 1):
             for side in _in_turn([None, *_sides(stack, figures)], number):
