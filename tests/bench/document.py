@@ -35,9 +35,11 @@ dashboard.
 
 *Cold*: images are built, there are no data, and the tools were rehearsed before; *very first*: they were not.
 *Second boot*: all is up, with rows, is stopped and boots again. *`--quick`*: nothing has changed; all is
-stopped, or all is up. `up --wait` runs its one-off, push and seed, each time, also where all is up. The script
-has nothing for that case. After every boot each app was asked over HTTP, and every row counted: a boot that
-left one of them out is no figure here."""
+stopped, or all is up. `up --wait` runs its one-off, push and seed, each time, also where all is up; *with
+`--no-deps`* and every service by name it does not, which is no way to boot. The script does everything again.
+
+After every boot each app was asked over HTTP, and every row counted: a boot that left one of them out is no
+figure here."""
 
 _EMBEDDED = """\
 ### Without Docker

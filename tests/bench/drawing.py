@@ -9,7 +9,7 @@ from xml.etree import ElementTree as ET
 from scripts.bootorder.timeline.drawing import _add as add
 from scripts.bootorder.timeline.drawing import _nice as nice
 
-from .figures import CASES, SIDES, Figures, Values, medians
+from .figures import CASES, RUNTIMES, SIDES, Figures, Values, medians
 
 _WIDTH, _MARGIN, _LABELS = 960, 20, 190
 _ROW, _BAR = 22, 13
@@ -31,8 +31,7 @@ _STYLE = """
     for number in range(4)
 )
 # One colour means one thing in both pictures' legends: ours is always the first.
-_COLOURS = {"ours": 0, "waited": 1, "staged": 2, "parts": 3, "steps": 3}
-_RUNTIMES = {"compose": "Docker Compose", "embedded": "without Docker"}
+_COLOURS = {"ours": 0, "waited": 1, "named": 1, "staged": 2, "parts": 3, "steps": 3}
 PANELS: Mapping[str, str] = {
     "services": "services, on Docker",
     "owners": "owners of three tables, without Docker",
@@ -75,7 +74,7 @@ def _rows(figures: Figures) -> Iterator[tuple[str, Values, int]]:
         for case, name in cases.items():
             sides = figures.peers.get(runtime, {}).get(case, {})
             if sides:
-                yield f"{_plain(name)}, {_RUNTIMES[runtime]}", {}, 0
+                yield f"{_plain(name)}, {RUNTIMES[runtime]}", {}, 0
             for side, label in SIDES.items():
                 if values := sides.get(side):
                     yield _plain(label), values, _COLOURS[side]

@@ -12,7 +12,7 @@ from scripts.bootorder.console import Console
 from scripts.bootorder.opening import open_boot
 from tests.stack import EmbeddedStack
 
-from .figures import CPU_WANTED, Figures
+from .figures import Figures
 from .measure import APPS, compile_tasks, fill, healthy, inv, inv_with_cpu, poll, require, timed
 
 
@@ -49,8 +49,7 @@ def _parts(stack: EmbeddedStack, number: int, figures: Figures) -> None:
 
 def _starts(stack: EmbeddedStack, number: int, figures: Figures) -> None:
     def start(case: str, *flags: str) -> None:
-        own = f"own CPU of a start without Docker, {case}"
-        seconds = timed(lambda: figures.add_single(own, inv_with_cpu(stack, "start", *flags), "s", CPU_WANTED))
+        seconds = timed(lambda: figures.add_cpu("embedded", case, inv_with_cpu(stack, "start", *flags)))
         if rows:
             require(stack, rows)
         else:

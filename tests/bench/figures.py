@@ -19,6 +19,7 @@ _NOISE = 0.1
 LINEAR = 1.2
 
 
+RUNTIMES: Mapping[str, str] = {"compose": "Docker Compose", "embedded": "without Docker"}
 # By runtime; a case begins with what the one before it left.
 CASES: Mapping[str, Mapping[str, str]] = {
     "compose": {
@@ -38,6 +39,7 @@ CASES: Mapping[str, Mapping[str, str]] = {
 SIDES: Mapping[str, str] = {
     "ours": "`inv start`",
     "waited": "`up --wait`",
+    "named": "`up --wait --no-deps`",
     "staged": "staged script",
     "parts": "its parts",
     "steps": "push, seed, app",
@@ -137,6 +139,10 @@ class Figures:
     def add_single(self, what: str, value: float, unit: str, wanted: float | None = None) -> None:
         self.singles.setdefault(what, Single(unit, wanted)).values.append(value)
         say(f"{what}: {value:.3g} {unit}")
+
+    def add_cpu(self, runtime: str, case: str, seconds: float) -> None:
+        """Of our own process in one boot."""
+        self.add_single(f"own CPU, {RUNTIMES[runtime]}: {CASES[runtime][case]}", seconds, "s", CPU_WANTED)
 
     @contextmanager
     def trying(self, what: str) -> Iterator[None]:

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from tests.stack import ComposeStack
 
-from .figures import CPU_WANTED, Figures
+from .figures import Figures
 from .machine import engine_version
 from .measure import APPS, answers, call, compile_tasks, fill, healthy, inv, inv_with_cpu, poll, require, timed
 
@@ -31,37 +32,26 @@ class Side:
     boot: Callable[[], object]
     again: Callable[[], object]
     quick: Callable[[], object]
-    nothing: Callable[[], object] | None
+    nothing: Mapping[str, Callable[[], object]]  # by what it is called
 
 
 def measure(folder: Path, rounds: int, figures: Figures) -> None:
     with ComposeStack(folder / "taskflow") as stack:
         compile_tasks(stack)
         inv(stack, "start")  # builds, rehearses, makes .env
+        turns = [
+            ("parts", partial(_parts, stack, figures)),
+            *((side.name, partial(_cases, stack, side, figures)) for side in _sides(stack, figures)),
+        ]
         for number in range(1, rounds + 1):
-            for side in _in_turn([None, *_sides(stack, figures)], number):
-                with figures.trying(f"compose, round {number}, {side.name if side else 'parts'}"):
+            first = number % len(turns)  # another one each time
+            for name, turn in (*turns[first:], *turns[:first]):
+                with figures.trying(f"compose, round {number}, {name}"):
                     stack.empty()
-                    if side:
-                        _cases(stack, side, number, figures)
-                    else:
-                        seconds = time_parts(stack)
-                        for name, value in seconds.items():
-                            figures.add_peer("compose", "parts", name, number, value)
-                        figures.add_peer("compose", "cold", "parts", number, sum(seconds.values()))
-
-
-def _in_turn(sides: Sequence[Side | None], number: int) -> Sequence[Side | None]:
-    """Another one is first each time."""
-    first = number % len(sides)
-    return [*sides[first:], *sides[:first]]
+                    turn(number)
 
 
 def _sides(stack: ComposeStack, figures: Figures) -> Sequence[Side]:
-    def start(case: str, *flags: str) -> None:
-        cpu = inv_with_cpu(stack, "start", *flags)
-        figures.add_single(f"own CPU of a start, {case}", cpu, "s", CPU_WANTED)
-
     staged = compose_with(stack, "staged.yaml")
     old = ["old-engine.yaml"] if engine_version() < _START_INTERVAL else []
     waited = compose_with(stack, "waited.yaml", *old)
@@ -79,13 +69,17 @@ def _sides(stack: ComposeStack, figures: Figures) -> Sequence[Side]:
 
         return run
 
-    def ours(case: str, *flags: str) -> Callable[[], None]:
-        return lambda: start(case, *flags)
+    def up_without_one_off() -> None:
+        waited("docker", "compose", "up", "--detach", "--wait", "--no-deps", "postgres", "pgadmin", *APPS)
 
+    def ours(case: str, *flags: str) -> Callable[[], None]:
+        return lambda: figures.add_cpu("compose", case, inv_with_cpu(stack, "start", *flags))
+
+    quick = ours("quick", "--quick")
     return [
-        Side("ours", ours("cold"), ours("second"), ours("quick", "--quick"), ours("nothing to do", "--quick")),
-        Side("staged", script, after_stop(script), script, None),  # it knows no nothing to do
-        Side("waited", up, after_stop(up), up, up),
+        Side("ours", ours("cold"), ours("second"), quick, {"ours": ours("nothing", "--quick")}),
+        Side("staged", script, after_stop(script), script, {}),  # it does everything again
+        Side("waited", up, after_stop(up), up, {"waited": up, "named": up_without_one_off}),
     ]
 
 
@@ -99,22 +93,22 @@ def compose_with(stack: ComposeStack, *files: str) -> Callable[..., None]:
     return run
 
 
-def _cases(stack: ComposeStack, side: Side, number: int, figures: Figures) -> None:
-    def case(name: str, boot: Callable[[], object]) -> None:
+def _cases(stack: ComposeStack, side: Side, figures: Figures, number: int) -> None:
+    def case(name: str, boot: Callable[[], object], called: str = side.name) -> None:
         seconds = timed(boot)
         if rows:
             require(stack, rows)
         else:
             rows.update(fill(stack))
-        figures.add_peer("compose", name, side.name, number, seconds)
+        figures.add_peer("compose", name, called, number, seconds)
 
     rows: dict[str, int] = {}
     case("cold", side.boot)
     case("second", side.again)
     call(["docker", "compose", "stop"], stack.folder, stack.environment)
     case("quick", side.quick)
-    if side.nothing:
-        case("nothing", side.nothing)
+    for called, boot in side.nothing.items():
+        case("nothing", boot, called)
     if side.name == "ours":
         stack.empty()
         shutil.rmtree(stack.folder / ".bootorder" / "rehearsals")
@@ -122,8 +116,8 @@ def _cases(stack: ComposeStack, side: Side, number: int, figures: Figures) -> No
         case("first", lambda: inv(stack, "start"))
 
 
-def time_parts(stack: ComposeStack) -> dict[str, float]:
-    """Each part alone, by hand, in seconds; pgAdmin starts beside the database as it does in `start`."""
+def _parts(stack: ComposeStack, figures: Figures, number: int) -> None:
+    """Each part alone, by hand; pgAdmin starts beside the database as it does in `start`."""
 
     def compose(*arguments: str) -> None:
         call(["docker", "compose", *arguments], stack.folder, stack.environment)
@@ -144,4 +138,6 @@ def time_parts(stack: ComposeStack) -> dict[str, float]:
         "apps": timed(apps),
     }
     fill(stack)
-    return seconds
+    for name, value in seconds.items():
+        figures.add_peer("compose", "parts", name, number, value)
+    figures.add_peer("compose", "cold", "parts", number, sum(seconds.values()))
