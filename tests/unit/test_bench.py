@@ -9,9 +9,10 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
+from tests.bench import drawing
 from tests.bench.__main__ import _parts
 from tests.bench.document import pages
-from tests.bench.figures import OURS, TARGETS, WAITED, Figures, Target, exponent, medians, paired
+from tests.bench.figures import OURS, SIDES, TARGETS, WAITED, Figures, Target, exponent, medians, paired
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -26,7 +27,7 @@ def figures(capsys: pytest.CaptureFixture[str]) -> Figures:
         figures.add_peer("compose", "cold", "waited", number, 11.0 + number)
         figures.add_peer("compose", "parts", "push", number, 2.0)
         figures.add_peer("embedded", "cold", "ours", number, 5.0)
-        figures.add_single("own CPU of a start, cold", 0.3, "s", 0.4)
+        figures.add_cpu("compose", "cold", 0.3)
         for size in (1, 10, 25):
             figures.add_growth("services", OURS, size, number, 1.0 + size)
             figures.add_growth("services", WAITED, size, number, 2.0 + size)
@@ -96,7 +97,7 @@ def test_only_what_was_measured_is_judged(figures: Figures) -> None:
         f"25 services against {WAITED}": (0.96, True),
         f"services, {OURS}: exponent of the last step": (1.0, True),
         "owners, cold: exponent of the last step": (1.0, True),
-        "own CPU of a start, cold": (0.3, True),
+        "own CPU, Docker Compose: cold": (0.3, True),
     }
     assert [miss.what for miss in figures.misses()] == ["cold against `up --wait`"]
 
@@ -131,7 +132,7 @@ def test_the_report_can_be_written(figures: Figures) -> None:
     data = json.loads(json.dumps(figures.as_data()))
 
     assert data["peers"]["compose"]["cold"]["ours"] == {"1": 11.0, "2": 12.0, "3": 13.0}
-    assert data["singles"]["own CPU of a start, cold"]["values"] == [0.3, 0.3, 0.3]
+    assert data["singles"]["own CPU, Docker Compose: cold"]["values"] == [0.3, 0.3, 0.3]
     assert [check["met"] for check in data["checks"]].count(False) == 1
     assert data["failed"] == figures.failed
 
@@ -146,7 +147,7 @@ def test_the_document_has_every_median_with_its_range_and_ratio(figures: Figures
     assert "| cold against staged script | 0.30 | 0.40 | met |" in text
     assert "| cold against `up --wait` | 0.92 | 0.75 | **missed** |" in text
     assert "| 25 | 26.0 (26.0 to 26.0) | 27.0 (27.0 to 27.0) | 0.96 |" in text
-    assert "| own CPU of a start, cold | 0.3 s | 0.4 s | met |" in text
+    assert "| own CPU, Docker Compose: cold | 0.3 s | 0.4 s | met |" in text
     assert "| processor | a fast one |" in text
 
 
@@ -212,6 +213,11 @@ def test_what_is_drawn_lies_in_the_picture(figures: Figures) -> None:
             ys = [float(shape.attrib[key]) for key in ("y", "y1", "y2", "cy") if key in shape.attrib]
             assert all(0 <= x <= width for x in xs), shape.attrib
             assert all(0 <= y <= height for y in ys), shape.attrib
+
+
+def test_every_side_and_every_thing_that_grows_can_be_drawn(figures: Figures) -> None:
+    assert set(drawing._COLOURS) == set(SIDES)
+    assert set(figures.growth) <= set(drawing.PANELS)
 
 
 def test_plots_are_light_and_dark(figures: Figures) -> None:
