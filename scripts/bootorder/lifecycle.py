@@ -30,7 +30,32 @@ def clean(boot: Boot) -> Outcome:
 
 def db_up(boot: Boot) -> Outcome:
     """Start the database and what stands beside it."""
-    return _start(boot, [boot.settings.database.service, *boot.beside])
+    return start(boot, [boot.settings.database.service, *boot.beside])
+
+
+def build_owners(boot: Boot) -> Outcome:
+    """Build what the owners' commands run in."""
+    return _build(boot, [owner.settings.service for owner in boot.owners])
+
+
+def build_apps(boot: Boot) -> Outcome:
+    return _build(boot, list(boot.apps))
+
+
+def _build(boot: Boot, names: Sequence[str]) -> Outcome:
+    boot.build(names)
+    return Outcome.done(f"{_list(names)} built") if names else Outcome.skipped("there is nothing to build")
+
+
+def create_apps(boot: Boot) -> Outcome:
+    """Make what the start of the apps would make first."""
+    if boot.quick:
+        return Outcome.skipped("what runs is kept until its turn has come")
+    if not boot.apps:
+        return Outcome.skipped("there are no apps")
+    with boot.timeline.span("create containers", "start"):
+        boot.runtime.create(list(boot.apps), boot.console.detail)
+    return Outcome.done(f"{_list(list(boot.apps))} created")
 
 
 def apps_up(boot: Boot) -> Outcome:
@@ -42,10 +67,11 @@ def apps_up(boot: Boot) -> Outcome:
     boot.build([*names, *(owner.settings.service for owner in first)])
     for owner in first:
         require_tables(owner, target)
-    return _start(boot, names)
+    return start(boot, names)
 
 
-def _start(boot: Boot, names: Sequence[str]) -> Outcome:
+def start(boot: Boot, names: Sequence[str]) -> Outcome:
+    """Start these services, built where they were not."""
     if not names:
         return Outcome.skipped("there is nothing to start")
     boot.build(names)

@@ -60,9 +60,31 @@ class Processes(Commands, Protocol):
 
     def stream(self, argv: Sequence[str], *, cwd: Path) -> Iterator[str]: ...
 
+    def end_all(self) -> None:
+        """End every command that runs now, whichever thread waits for it."""
+
 
 class SystemProcesses:
     """Real processes, each in a group of its own, so that Ctrl-C reaches them once, from here."""
+
+    def __init__(self) -> None:
+        self._running: set[subprocess.Popen[str]] = set()
+
+    def end_all(self) -> None:
+        for process in list(self._running):
+            _end(process)
+
+    @contextlib.contextmanager
+    def _ended(self, process: subprocess.Popen[str]) -> Iterator[subprocess.Popen[str]]:
+        """Whatever ends the block, the process has ended too."""
+        self._running.add(process)
+        try:
+            yield process
+        finally:
+            try:
+                _end(process)
+            finally:
+                self._running.discard(process)
 
     def run(
         self,
@@ -91,7 +113,7 @@ class SystemProcesses:
                             failures.append(error)
 
         given = {**(os.environ if inherit else {}), **(env or {})}
-        with _ended(_start(argv, cwd, given, stderr=subprocess.PIPE)) as process:
+        with self._ended(_start(argv, cwd, given, stderr=subprocess.PIPE)) as process:
             readers = [
                 Thread(target=read, args=(stream, keep), daemon=True)
                 for stream, keep in ((process.stdout, out), (process.stderr, None))
@@ -112,7 +134,7 @@ class SystemProcesses:
     def stream(self, argv: Sequence[str], *, cwd: Path) -> Iterator[str]:
         """The command's lines as they come; the command ends when the reader stops reading."""
         with (
-            _ended(_start(argv, cwd, os.environ, stderr=subprocess.STDOUT)) as process,
+            self._ended(_start(argv, cwd, os.environ, stderr=subprocess.STDOUT)) as process,
             process.stdout or io.StringIO() as lines,
         ):
             for line in lines:
@@ -137,21 +159,17 @@ def _start(argv: Sequence[str], cwd: Path, env: Mapping[str, str], *, stderr: in
     )
 
 
-@contextlib.contextmanager
-def _ended(process: subprocess.Popen[str]) -> Iterator[subprocess.Popen[str]]:
-    """Whatever ends the block, the process has ended too: asked first, killed after a grace period."""
-    try:
-        yield process
-    finally:
-        if process.poll() is None:
-            try:
-                _tell(process, getattr(signal, "CTRL_BREAK_EVENT", signal.SIGINT))
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    process.wait(_GRACE_SECONDS)
-            finally:
-                # Also at a second Ctrl-C, and for children that did not listen.
-                _tell(process, _KILL)
-                process.wait()
+def _end(process: subprocess.Popen[str]) -> None:
+    """Asked first, killed after a grace period."""
+    if process.poll() is None:
+        try:
+            _tell(process, getattr(signal, "CTRL_BREAK_EVENT", signal.SIGINT))
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(_GRACE_SECONDS)
+        finally:
+            # Also at a second Ctrl-C, and for children that did not listen.
+            _tell(process, _KILL)
+            process.wait()
 
 
 def _tell(process: subprocess.Popen[str], number: int) -> None:

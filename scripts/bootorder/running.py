@@ -16,7 +16,7 @@ from .lock import exclusive
 from .opening import ENDING, look_elsewhere, looking, prepare
 from .probes import Ready
 from .showing import TIMELINE, print_plan, print_status, show_plan
-from .stages import Stage, named, plan, run_plan
+from .stages import Stage, jobs, named, plan, run_plan
 from .timeline.critical import told
 from .timeline.telemetry import send
 
@@ -78,7 +78,7 @@ def start_stack(boot: Boot, *, with_clean: bool, until: str, as_json: bool, dry:
                 boot.runtime.check_ports(_to_start(boot, stages))
                 _refuse_another_layout(boot, stages)
             try:
-                run_plan(boot, stages)
+                run_plan(boot, stages, jobs(boot))
             finally:
                 _keep_timeline(boot)
     except BootError as error:

@@ -16,6 +16,7 @@ KEY = "bootorder"
 
 RuntimeName = Literal["auto", "compose", "embedded"]
 LayoutName = Literal["shared", "schemas", "databases"]
+StageName = Literal["db-up", "wait-db", "guard", "migrate", "seed"]
 MigratorName = Literal["drizzle", "sqlmodel", "command"]
 
 
@@ -134,9 +135,13 @@ class OwnerSettings(_Part):
 
 
 class AppSettings(_Part):
-    """A service with tables or pages of its own. Without `health` its container's health check decides."""
+    """A service with tables or pages of its own. Without `health` its container's health check decides.
+
+    `after`: the stage that it waits for; a later one than `seed` it may not, an earlier one where it needs no rows.
+    """
 
     health: Annotated[str, Field(pattern=_PATH)] = ""
+    after: StageName = "seed"
     wait: Seconds = 60
 
 

@@ -1,4 +1,4 @@
-"""The stages of the boot as data, the plan made of them, and running it."""
+"""The stages of the boot and the jobs beside them as data, the plan made of them, and running it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ import psycopg
 from .boot import Boot
 from .errors import BootError, MachineError, NotReadyError, UserInterruptError, command
 from .guard.stage import guard
-from .lifecycle import apps_up, clean, db_up, stop
+from .jobs import Beside, Job
+from .lifecycle import apps_up, build_apps, build_owners, clean, create_apps, db_up, start, stop
 from .migrate import migrate
 from .outcome import Outcome
 from .seed import seed
@@ -49,6 +50,44 @@ STAGES: Sequence[Stage] = (
 )
 
 
+# What takes long and needs little of what the stages do. One after another, as services may share a folder; and Compose
+# makes the network with the first service.
+JOBS: Sequence[Job] = (
+    Job(
+        *("build owners", "builds what the owners' tools run in", "it needs no database"),
+        after=["stop", "clean"],
+        before="migrate",
+        run=build_owners,
+    ),
+    Job(
+        *("build apps", "builds the other services", "it needs no database"),
+        after=["build owners"],
+        before="apps-up",
+        run=build_apps,
+    ),
+    Job(
+        *("create apps", "makes their containers", "only the start of an app needs its tables"),
+        after=["db-up", "build apps"],
+        before="apps-up",
+        run=create_apps,
+    ),
+)
+
+
+def jobs(boot: Boot) -> Sequence[Job]:
+    """Those of every stack, and the start of each app that waits for less than the seeds."""
+    return [*JOBS, *(_early(name, app.after) for name, app in boot.apps.items() if app.after != "seed")]
+
+
+def _early(name: str, after: str) -> Job:
+    return Job(
+        *(f"start {name}", f"starts {name}", f"`apps.{name}.after`: it waits for {after} only"),
+        after=[after, "create apps"],
+        before="apps-up",
+        run=lambda boot: start(boot, [name]),
+    )
+
+
 # Flags that not every stage has, as a task of its own.
 _TAKES = {
     "--with": {"db-up", "apps-up", "wait-apps"},
@@ -73,32 +112,55 @@ def named(*names: str) -> Sequence[Stage]:
     return [stage for stage in STAGES if stage.name in names]
 
 
-def run_plan(boot: Boot, stages: Sequence[Stage]) -> None:
+def run_plan(boot: Boot, stages: Sequence[Stage], jobs: Sequence[Job] = ()) -> None:
     """Run the stages in order, telling each; the timeline has what became of them, also of the one that failed."""
-    for position, stage in enumerate(stages):
-        boot.console.begin(position + 1, len(stages), stage.name)
-        try:
-            with boot.timeline.span(stage.name, "stage", cause=stage.cause) as span:
-                outcome = stage.run(boot)
-                span.came_to(outcome)
-        except (BootError, KeyboardInterrupt, OSError, psycopg.Error) as cause:
-            error = as_boot_error(cause)
-            if isinstance(cause, psycopg.Error):
-                # What it says last is often that it says more in its log. An engine that is gone has none to show.
-                with contextlib.suppress(BootError):
-                    error.log = boot.runtime.log_tail(boot.settings.database.service)
-            if error.goes_on:
-                left = [*error.first, *(stage.typed for stage in stages[position:])]
-                error.go_on = command(" ".join(_with_flags(name, boot) for name in dict.fromkeys(left)))
-            span.text = error.message
-            boot.console.error(error, stage.name)
-            error.shown = True
-            raise error from cause
-        finally:
-            boot.console.settle()
-        boot.console.step(
-            position + 1, len(stages), stage.name, outcome.text, span.seconds, skipped=outcome.was_skipped
-        )
+    names = [stage.name for stage in stages]
+    with Beside(boot, jobs, names) as beside:
+        for position, stage in enumerate(stages):
+            boot.console.begin(position + 1, len(stages), stage.name)
+            try:
+                needs = _needs(stage, names, jobs)
+                with boot.timeline.span(stage.name, "stage", cause=stage.cause, needs=needs) as span:
+                    beside.require(stage.name)
+                    outcome = stage.run(boot)
+                    span.came_to(outcome)
+            except (BootError, KeyboardInterrupt, OSError, psycopg.Error) as cause:
+                go_on = [stage.typed for stage in stages[position:]]
+                error = _told(boot, beside.failures, stage.name, cause, go_on)
+                span.text = error.message
+                raise error from cause
+            finally:
+                boot.console.settle()
+            beside.ended(stage.name)
+            boot.console.step(
+                position + 1, len(stages), stage.name, outcome.text, span.seconds, skipped=outcome.was_skipped
+            )
+
+
+def _needs(stage: Stage, names: Sequence[str], jobs: Sequence[Job]) -> Sequence[str]:
+    """The stage before it, and the jobs that it waits for."""
+    position = names.index(stage.name)
+    return [*names[max(0, position - 1) : position], *(job.name for job in jobs if job.before == stage.name)]
+
+
+def _told(
+    boot: Boot, before: Sequence[tuple[str, BaseException]], stage: str, cause: BaseException, go_on: Sequence[str]
+) -> BootError:
+    """Tell what failed, the first cause first. Returns that one as it is to be raised."""
+    failures = [*before, *([] if any(cause is other for _, other in before) else [(stage, cause)])]
+    first = as_boot_error(failures[0][1])
+    for where, failed in failures:
+        error = first if failed is failures[0][1] else as_boot_error(failed)
+        if isinstance(failed, psycopg.Error):
+            # What it says last is often that it says more in its log. An engine that is gone has none to show.
+            with contextlib.suppress(BootError):
+                error.log = boot.runtime.log_tail(boot.settings.database.service)
+        if error.goes_on and error is first:
+            left = dict.fromkeys([*error.first, *go_on])
+            error.go_on = command(" ".join(_with_flags(name, boot) for name in left))
+        boot.console.error(error, where)
+    first.shown = True
+    return first
 
 
 def _with_flags(stage: str, boot: Boot) -> str:

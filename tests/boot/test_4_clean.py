@@ -56,7 +56,7 @@ def test_clean_removes_this_stack_and_leaves_the_decoys(stack: Stack, decoys: li
 
 
 @pytest.mark.only("compose")
-@pytest.mark.only("shared", "schemas")  # by hand it is the database that compose.yaml names
+@pytest.mark.only("shared")  # by hand it is the database that compose.yaml names, and `public`
 def test_compose_up_by_hand_boots_from_nothing_too(compose_stack: ComposeStack) -> None:
     ran = compose_stack.docker_compose("up", "--detach")
 

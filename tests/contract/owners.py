@@ -96,6 +96,9 @@ class SqlRuntime:
     def build(self, names: Sequence[str], on_line: Callable[[str], None]) -> None:
         """There is nothing to build."""
 
+    def create(self, names: Sequence[str], on_line: Callable[[str], None]) -> None:
+        raise NotImplementedError
+
     def start(self, names: Sequence[str], on_line: Callable[[str], None]) -> Sequence[str]:
         raise NotImplementedError
 

@@ -104,6 +104,9 @@ class FakeProcesses:
         self.calls.append(call)
         yield from self._find(call).out.splitlines()
 
+    def end_all(self) -> None:
+        """Nothing runs on."""
+
     def lines(self) -> list[str]:
         """What was run, as a person would type it."""
         return [" ".join(call.argv) for call in self.calls]
@@ -418,6 +421,9 @@ class FakeRuntime:
 
     def build(self, names: Sequence[str], on_line: Callable[[str], None]) -> None:
         self.changed += [f"build {name}" for name in names]
+
+    def create(self, names: Sequence[str], on_line: Callable[[str], None]) -> None:
+        self.changed += [f"create {name}" for name in names]
 
     def start(self, names: Sequence[str], on_line: Callable[[str], None]) -> Sequence[str]:
         now = self.services()

@@ -461,7 +461,7 @@ def test_services_are_started_without_what_they_depend_on_and_without_building(s
 
     stage.runtime.start(["postgres", "pgadmin"], print)
 
-    assert stage.ran() == ["docker compose up --detach --no-deps --no-build postgres pgadmin"]
+    assert stage.ran() == ["docker compose up --no-deps --no-build --detach postgres pgadmin"]
 
 
 def test_a_start_tells_which_services_it_started_anew(stage: Stage) -> None:

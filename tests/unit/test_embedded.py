@@ -73,6 +73,9 @@ class FakeTable:
     def find(self) -> list[Any]:
         return list(self.left)
 
+    def left_over(self) -> list[Any]:
+        return list(self.left)
+
     def leave(self, service: str, *, one_off: bool = False, port: int = 0) -> None:
         """Something of it runs, whatever the records say."""
         self.left.append(SimpleNamespace(service=service, one_off=one_off, listens_on=lambda wanted: wanted == port))

@@ -75,6 +75,9 @@ class Runtime(Protocol):
     def build(self, names: Sequence[str], on_line: Callable[[str], None]) -> None:
         """Make what these services run, if sources changed. Raises MachineError with the tool's last lines."""
 
+    def create(self, names: Sequence[str], on_line: Callable[[str], None]) -> None:
+        """Make what a start of these services would make first; what was made so is left alone."""
+
     def start(self, names: Sequence[str], on_line: Callable[[str], None]) -> Sequence[str]:
         """Start these services and nothing they depend on; what runs as declared is left alone.
 

@@ -7,6 +7,7 @@ import json
 import secrets
 import sys
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,7 @@ class ComposeRuntime:
         self._instead = instead
         self._processes = processes
         self._variables = variables or {}
+        self._created: set[str] = set()  # in this run, from what compose.yaml says
 
     # -- what is declared ------------------------------------------------------------------------------------------
 
@@ -146,7 +148,7 @@ class ComposeRuntime:
             found = self.engine.containers({"label": f"{_FOLDER}={self._root.resolve()}"})
         except MachineError:
             return []
-        return [container["Labels"].get(_SERVICE, "") for container in found if container["State"] in _ALIVE]
+        return [_service_of(container) for container in found if container["State"] in _ALIVE]
 
     def _is_ours(self, folder: Path) -> bool:
         """This folder or one in it; or, for a checkout that was renamed, one that is gone, if .env gives its name.
@@ -160,7 +162,7 @@ class ComposeRuntime:
 
     def services(self) -> Mapping[str, Service]:
         found = {
-            container["Labels"].get(_SERVICE, ""): container
+            _service_of(container): container
             for container in self._containers()
             if container["Labels"].get(_ONE_OFF) != "True"
         }
@@ -215,7 +217,7 @@ class ComposeRuntime:
         flags = ["logs", "--no-color", f"--tail={tail}", *(["--follow"] if follow else [])]
         # Lines begin with the container's name; without the project, unless the name was given in compose.yaml.
         services = {
-            label: container["Labels"].get(_SERVICE, "")
+            label: _service_of(container)
             for container in self._containers()
             for label in (_name(container), _name(container).removeprefix(f"{self.project}-"))
         }
@@ -229,7 +231,7 @@ class ComposeRuntime:
     def log_tail(self, name: str) -> LogTail:
         for container in self._containers():
             labels = container["Labels"]
-            if labels.get(_SERVICE) == name and labels.get(_ONE_OFF) != "True":
+            if _service_of(container) == name and labels.get(_ONE_OFF) != "True":
                 return LogTail.of(name, self.engine.log(container["Id"], LogTail.KEPT))
         return LogTail(name, ())
 
@@ -249,21 +251,38 @@ class ComposeRuntime:
                 hint="correct what it says (a first build needs a network), then start again",
             )
 
+    def create(self, names: Sequence[str], on_line: Callable[[str], None]) -> None:
+        self._up(["--no-start", *names], f"Compose could not create {', '.join(names)}", on_line)
+        self._created.update(names)
+
     def start(self, names: Sequence[str], on_line: Callable[[str], None]) -> Sequence[str]:
         if not names:
             return []  # `up` without a name would start everything
         self.check_ports(names)
         before = self.services()
-        done = self._compose(["up", "--detach", "--no-deps", "--no-build", *names], on_line=on_line)
+        # What Compose has just made it need not look at again; where it does more than to start, it does all.
+        if self._created.issuperset(names) and not any(_is_prepared(self._service_config(name)) for name in names):
+            self._start_created(names)
+        else:
+            self._up(["--detach", *names], f"Compose could not start {', '.join(names)}", on_line)
+        after = self.services()
+        return [name for name in names if after[name].instance != before[name].instance]
+
+    def _up(self, arguments: Sequence[str], message: str, on_line: Callable[[str], None]) -> None:
+        done = self._compose(["up", "--no-deps", "--no-build", *arguments], on_line=on_line)
         if done.code:
             raise MachineError(
-                f"Compose could not start {', '.join(names)}",
+                message,
                 seen=_last_words(done.text),
                 log=LogTail.of("docker compose up", done.text),
                 hint=f"see what the machine lacks: {command('doctor')}",
             )
-        after = self.services()
-        return [name for name in names if after[name].instance != before[name].instance]
+
+    def _start_created(self, names: Sequence[str]) -> None:
+        """All at once."""
+        ids = [container["Id"] for container in self._containers() if _service_of(container) in names]
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(self.engine.start, ids))
 
     def check_ports(self, names: Sequence[str]) -> None:
         refuse_taken_ports(
@@ -294,7 +313,7 @@ class ComposeRuntime:
                 seen=", ".join(left) or _last_words(done.text),
                 hint=f"see what holds it: {command('logs')}",
             )
-        return sorted({container["Labels"].get(_SERVICE, "") for container in running})
+        return sorted({_service_of(container) for container in running})
 
     def stop_one_offs(self) -> None:
         self._stop_one_offs(_OURS, "True")
@@ -395,6 +414,15 @@ def parse_version(text: str) -> tuple[int, ...]:
     """`v2.24.1-desktop.1` -> (2, 24, 1); nothing readable -> ()."""
     numbers = text.lstrip("v").split("-")[0].split("+")[0].split(".")
     return tuple(int(number) for number in numbers if number.isdecimal())
+
+
+def _is_prepared(config: Mapping[str, Any]) -> bool:
+    """Whether Compose writes into such a container, or runs something there, whenever it starts it."""
+    return any(config.get(key) for key in ("configs", "secrets", "post_start", "models"))
+
+
+def _service_of(container: Mapping[str, Any]) -> str:
+    return str(container["Labels"].get(_SERVICE, ""))
 
 
 def _name(container: Mapping[str, Any]) -> str:

@@ -52,6 +52,9 @@ class Engine:
         kept = self._ask(self._api.logs, container, tail=tail, allow=(_GONE, _NOT_KEPT))
         return bytes(kept or b"").decode(errors="replace")
 
+    def start(self, container: str) -> None:
+        self._ask(self._api.start, container)
+
     def stop(self, container: str) -> None:
         # A one-off removes itself when it ends, so it may be gone, or going, by now.
         self._ask(self._api.stop, container, timeout=2, allow=(_GONE,))

@@ -58,11 +58,24 @@ def _before(span: Span, work: Sequence[Span], recording: Recording) -> Span | No
     """
     earlier = [(other, recording.lineage(other)) for other in work if other.end <= span.begin]
     for level in recording.lineage(span):
-        needed = [other for other, around in earlier if {its.name for its in around} & set(level.needs)]
+        needs = _needed(level, recording)
+        needed = [other for other, around in earlier if not needs.isdisjoint(its.name for its in around)]
         beside = [other for other, around in earlier if level.parent in {None, *(its.id for its in around)}]
         if needed or beside:
             return max(needed or beside, key=_ended)
     return None
+
+
+def _needed(span: Span, recording: Recording) -> set[str]:
+    """What it needs; of a stage or a job also what those need again: some do nothing that takes time."""
+    steps = {its.name: its.needs for its in recording.spans if its.kind in {"stage", "job"}}
+    needed = set(span.needs)
+    reached = list(span.needs)
+    for name in reached:
+        if span.kind in {"stage", "job"} and name in steps:
+            reached += (other for other in steps[name] if other not in needed)
+            needed.update(steps[name])
+    return needed
 
 
 def _ended(span: Span) -> tuple[float, int]:

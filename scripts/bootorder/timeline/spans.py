@@ -19,9 +19,9 @@ from ..errors import BootError
 from ..outcome import Outcome
 from ..probes import Clock, SystemClock
 
-Kind = Literal["stage", "check", "owner", "verify", "tool", "build", "start", "stop", "wait", "database"]
+Kind = Literal["stage", "job", "check", "owner", "verify", "tool", "build", "start", "stop", "wait", "database"]
 # In these our own code runs, the others within them aside: a child process, a wait, the making of a whole database.
-OURS: frozenset[Kind] = frozenset({"stage", "check", "owner", "verify"})
+OURS: frozenset[Kind] = frozenset({"stage", "job", "check", "owner", "verify"})
 
 
 @dataclass
@@ -93,7 +93,7 @@ class Timeline:
 
     def _begin(self, name: str, kind: Kind, cause: str, needs: Sequence[str]) -> Span:
         with self._lock:
-            parent = self._within.span or self._stage
+            parent = None if kind == "job" else self._within.span or self._stage  # a job is within no stage
             known = parent.id if parent else None
             span = Span(len(self._spans), known, name, kind, self._now(), cause=cause, needs=tuple(needs))
             self._spans.append(span)

@@ -292,6 +292,9 @@ class EmbeddedRuntime:
 
     # -- changing --------------------------------------------------------------------------------------------------
 
+    def create(self, names: Sequence[str], on_line: Callable[[str], None]) -> None:
+        """Nothing: a process is made when it starts."""
+
     def start(self, names: Sequence[str], on_line: Callable[[str], None]) -> Sequence[str]:
         orders = {}
         for name, seen in self.table.look(names).items():
@@ -301,7 +304,7 @@ class EmbeddedRuntime:
         if not orders:
             return []
         # What is to be started anew, and what killed runs left, which would hold its port or change its data.
-        self.table.stop([found for found in self.table.find() if found.one_off or found.service in orders])
+        self.table.stop([one for one in self.table.left_over() if one.one_off or one.service in orders])
         refuse_taken_ports(
             {name: [port] for name in orders if (port := self._port(name))},
             self.port_holder,
@@ -358,7 +361,7 @@ class EmbeddedRuntime:
             self.table.stop(left)  # started while the others ended
 
     def stop_one_offs(self) -> None:
-        self.table.stop([found for found in self.table.find() if found.one_off])
+        self.table.stop([found for found in self.table.left_over() if found.one_off])
 
     def remove(self) -> Mapping[str, Sequence[str]]:
         stopped = self.stop()

@@ -162,6 +162,12 @@ class ProcessTable:
         found.pop(os.getpid(), None)
         return list(found.values())
 
+    def left_over(self) -> list[Found]:
+        """Those that were not begun by this very task, which may do several things at once."""
+        found = self.find()
+        mine = {child.pid for child in psutil.Process().children(recursive=True)}  # asked last: it may begin more
+        return [one for one in found if one.process.pid not in mine]
+
     def _label_of(self, process: psutil.Process) -> str:
         for parts in (process.cmdline, lambda: [process.environ().get(LABEL, "")]):  # of others only the first is shown
             for part in parts():
