@@ -39,7 +39,9 @@ class Beside:
         self._to_come = {*stages, *(job.name for job in self._jobs)}
         self._given_up = False
         self._changed = threading.Condition()
-        self._threads = [threading.Thread(target=self._run, args=[job], daemon=True) for job in self._jobs]
+        self._threads = [
+            threading.Thread(target=self._run, name=job.name, args=[job], daemon=True) for job in self._jobs
+        ]
         self.failures: list[tuple[str, BaseException]] = []  # by job, in the order in which they failed
 
     def __enter__(self) -> Self:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from . import catalog
 from .boot import Boot
@@ -13,7 +14,21 @@ from .guard.stage import require_guard
 from .migrate import require_tables
 from .outcome import Outcome
 from .owners import Owner
+from .processes import Completed
 from .records import record, recorded
+from .waves import at_once, waves
+
+
+@dataclass(frozen=True)
+class _Seeding:
+    """An owner whose seed is to be run, and what there was before: its rows, their versions, and everybody else's."""
+
+    owner: Owner
+    fingerprint: str
+    tables: Sequence[tuple[str, str]]
+    rows: int
+    versions: int
+    everything: Snapshot
 
 
 def seed(boot: Boot) -> Outcome:
@@ -24,42 +39,64 @@ def seed(boot: Boot) -> Outcome:
     target = boot.require_database()
     require_guard(boot, target)
     boot.build([owner.settings.service for owner in with_seed])
-    told = []
     for owner in with_seed:
         require_tables(owner, target)
-        with boot.locked(target), boot.timeline.span(f"seed {owner.name}", "owner") as span:
-            told.append(_seed_owner(owner, target))
-            span.came_to(told[-1])
-    if all(outcome.was_skipped for outcome in told):
-        return Outcome.skipped("; ".join(outcome.text for outcome in told))
-    return Outcome.done("; ".join(outcome.text for outcome in told))
+    told: dict[str, Outcome] = {}
+    with boot.locked(target):
+        for wave in waves(with_seed):
+            told |= _seed_wave(boot, wave, target)
+    text = "; ".join(told[owner.name].text for owner in with_seed)
+    return Outcome(text, was_skipped=all(outcome.was_skipped for outcome in told.values()))
 
 
-def _seed_owner(owner: Owner, stack: Target) -> Outcome:
-    target, role = owner.target(stack), owner.place.role
-    fingerprint = owner.seed_fingerprint()
+def _seed_wave(boot: Boot, wave: Sequence[Owner], target: Target) -> Mapping[str, Outcome]:
+    """What became of each owner, by name. The seeds that are to be run are run at the same time."""
+    beside = [owner.place.role for owner in wave]
+    looked = {owner.name: _look(owner, target, beside) for owner in wave}
+    told = {name: Outcome.skipped(f"{name} already seeded") for name, seeding in looked.items() if seeding is None}
+    to_do = [seeding for seeding in looked.values() if seeding]
+    done = at_once(boot, to_do, lambda seeding: _run(boot, seeding))
+    for seeding, completed in zip(to_do, done, strict=True):
+        told[seeding.owner.name] = _verified(seeding, completed, target)
+        record(target, "seed", seeding.owner.name, seeding.fingerprint)
+    return told
+
+
+def _look(owner: Owner, stack: Target, beside: Sequence[str]) -> _Seeding | None:
+    """Nothing where it was seeded with what its seed is now."""
+    target, fingerprint = owner.target(stack), owner.seed_fingerprint()
     tables = owner.rehearse(stack).tables()
-    before, versions_before = _rows(target, tables)
+    rows, versions = _rows(target, tables)
     # A record beside empty tables is of rows that somebody removed: seed again.
-    if before and fingerprint and recorded(stack, "seed", owner.name)[0] == fingerprint:
-        return Outcome.skipped(f"{owner.name} already seeded")
-    everything = Snapshot.take(target, role)
-    done = owner.run(owner.settings.seed)
-    log = LogTail.of(" ".join(owner.settings.seed), done.text)
-    refuse_losses(f"{owner.name}: its seed", everything, Snapshot.take(target, role), log)
-    after, versions_after = _rows(target, tables)
-    if done.code or not after:
+    if rows and fingerprint and recorded(stack, "seed", owner.name)[0] == fingerprint:
+        return None
+    return _Seeding(*(owner, fingerprint, tables, rows, versions), Snapshot.take(target, owner.place.role, beside))
+
+
+def _run(boot: Boot, seeding: _Seeding) -> Completed:
+    with boot.timeline.span(f"seed {seeding.owner.name}", "owner"):
+        return seeding.owner.run(seeding.owner.settings.seed)
+
+
+def _verified(seeding: _Seeding, done: Completed, stack: Target) -> Outcome:
+    """What it came to, as the rows say. Raises GuardError for what others lost, MigrationError for what lacks."""
+    owner, before = seeding.owner, seeding.everything
+    target, log = owner.target(stack), LogTail.of(" ".join(owner.settings.seed), done.text)
+    refuse_losses(f"{owner.name}: its seed", before, Snapshot.take(target, owner.place.role, before.beside), log)
+    rows, versions = _rows(target, seeding.tables)
+    if done.code or not rows:
         raise MigrationError(
             f"{owner.name}: its seed failed",
             expected="exit code 0 and rows in its tables",
-            seen=f"exit code {done.code}, {after} rows",
+            seen=f"exit code {done.code}, {rows} rows",
             log=log,
             hint=done.hint(f"correct what the seed says, then run it again: {command('seed')}"),
         )
-    record(stack, "seed", owner.name, fingerprint)
-    if versions_after == versions_before:
+    if versions == seeding.versions:
         return Outcome.skipped(f"{owner.name} had nothing to do")
-    return Outcome.done(f"{owner.name} {after - before:+d} rows" if after != before else f"{owner.name} rows updated")
+    return Outcome.done(
+        f"{owner.name} {rows - seeding.rows:+d} rows" if rows != seeding.rows else f"{owner.name} rows updated"
+    )
 
 
 def _rows(target: Target, tables: Sequence[tuple[str, str]]) -> tuple[int, int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import psycopg
@@ -105,6 +105,19 @@ def plan(*, with_clean: bool = False, quick: bool = False, until: str = "") -> S
     if until not in names:
         raise unknown("stage", until, names)
     return stages[: names.index(until) + 1]
+
+
+def beside(stages: Sequence[Stage], jobs: Sequence[Job]) -> Mapping[str, Sequence[str]]:
+    """The jobs that may be at work while each stage is, by the stage's name."""
+    names = [stage.name for stage in stages]
+    begin: dict[str, int] = {}  # of each job: the position of the first stage that it runs beside
+    for job in jobs:
+        stages_before = [names.index(name) + 1 for name in job.after if name in names]
+        begin[job.name] = max([*stages_before, *(begin[name] for name in job.after if name in begin)], default=0)
+    return {
+        name: [job.name for job in jobs if begin[job.name] <= position < names.index(job.before)]
+        for position, name in enumerate(names)
+    }
 
 
 def named(*names: str) -> Sequence[Stage]:

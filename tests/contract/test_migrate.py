@@ -22,12 +22,14 @@ from scripts.bootorder.errors import GuardError, LockedError, MigrationError, No
 from scripts.bootorder.migrate import migrate, require_tables, verify_created_at_start
 from scripts.bootorder.outcome import Outcome
 from scripts.bootorder.processes import Completed
+from scripts.bootorder.seed import seed
 from tests.contract.hand import by_hand
 from tests.stack import free_ports
 
 from .owners import (
     API,
     BOTH,
+    OWNERS,
     SSO,
     Connection,
     Tool,
@@ -55,6 +57,84 @@ def settled(bench: Workbench) -> Workbench:
     migrate(bench.boot())
     bench.runtime.runs.clear()
     return bench
+
+
+# -- owners that need nothing of each other ---------------------------------------------------------------------------
+
+PEERS: Mapping[str, Any] = {
+    "sso": OWNERS["sso"],
+    "api": {"migrator": "command", "service": "api", "migrate": "create", "seed": "fill"},
+}
+
+
+def together(*tools: Tool) -> list[Tool]:
+    """These tools; none of them is done before the others are at work, too."""
+    meetings = {is_scratch: threading.Barrier(len(tools), timeout=20) for is_scratch in (False, True)}
+
+    def meeting(tool: Tool) -> Tool:
+        def run(connection: Connection) -> Completed:
+            meetings[on_scratch(connection)].wait()
+            done = tool(connection)
+            meetings[on_scratch(connection)].wait()
+            return done
+
+        return run
+
+    return [meeting(tool) for tool in tools]
+
+
+def create(connection: Connection) -> Completed:
+    send(connection, API)
+    return says("made")
+
+
+@pytest.fixture
+def peers(tmp_path: Path, roles: Mapping[str, str], database: Target) -> Workbench:
+    """Two owners, neither of whom has migrated."""
+    bench = workbench(tmp_path, database, roles)
+    bench.runtime.tools["push"], bench.runtime.tools["create"] = together(push(), create)
+    return bench
+
+
+def test_they_are_rehearsed_and_migrated_at_the_same_time(peers: Workbench) -> None:
+    outcome = migrate(peers.boot(owners=PEERS))
+
+    assert outcome.text == "sso migrated, 2 tables verified; api migrated, 2 tables verified"
+    assert (peers.count("session"), peers.count("worker")) == (0, 42)
+
+
+def test_what_is_nobodys_of_theirs_is_watched_while_they_migrate(peers: Workbench) -> None:
+    migrate(peers.boot(owners=PEERS))
+    peers.send("create table precious (id int); insert into precious values (1), (2)")
+
+    def takes(_: Connection) -> Completed:
+        peers.send("drop table precious")
+        return says("[i] No changes detected")
+
+    peers.runtime.tools["push"], peers.runtime.tools["create"] = together(takes, lambda _: says("made"))
+
+    with pytest.raises(GuardError, match="changed what is not its own") as refused:
+        migrate(peers.boot(owners=PEERS))
+
+    assert refused.value.details == ("- public.precious (2 rows) was dropped",)
+
+
+def test_they_are_seeded_at_the_same_time(peers: Workbench) -> None:
+    migrate(peers.boot(owners=PEERS))
+
+    def fill(statement: str) -> Tool:
+        def run(connection: Connection) -> Completed:
+            send(connection, statement)
+            return says("filled")
+
+        return run
+
+    peers.runtime.tools["seed"], peers.runtime.tools["fill"] = together(
+        fill("""insert into "user" (id, email) values ('1', 'demo@example.com')"""),
+        fill("insert into worker (name) values ('one'), ('two')"),
+    )
+
+    assert seed(peers.boot(owners=PEERS)).text == "sso +1 rows; api +2 rows"
 
 
 # -- tools that do right ----------------------------------------------------------------------------------------------

@@ -8,8 +8,10 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
@@ -217,3 +219,28 @@ def test_a_stream_that_is_read_to_its_end_ends(tmp_path: Path) -> None:
     text = "import sys; print('one'); print('two', file=sys.stderr)"
 
     assert sorted(SystemProcesses().stream(program(text), cwd=tmp_path)) == ["one", "two"]
+
+
+def test_what_other_threads_run_can_be_ended(tmp_path: Path) -> None:
+    processes, told = SystemProcesses(), threading.Event()
+    pids: list[int] = []
+    text = """
+        import subprocess, sys, time
+        child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+        print(child.pid, flush=True)
+        time.sleep(600)
+    """
+
+    def heard(line: str) -> None:
+        if line.isdecimal():
+            pids.append(int(line))
+            told.set()
+
+    with ThreadPoolExecutor() as pool:
+        running = pool.submit(processes.run, program(text), cwd=tmp_path, on_line=heard)
+        assert told.wait(LIMIT)
+        processes.end_all()
+        assert running.result(LIMIT).code != 0
+
+    assert gone(pids[0])
+    processes.end_all()  # nothing is left to be ended

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import re
+import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from copy import deepcopy
@@ -77,6 +78,7 @@ class FakeProcesses:
 
     def __init__(self) -> None:
         self.calls: list[Call] = []
+        self.ended = threading.Event()  # whether everything that runs was told to end
         self._answers: list[tuple[tuple[str, ...], Answer]] = []
 
     def answer(self, *words: str, with_: Answer | str = "", code: int = 0) -> None:
@@ -105,7 +107,7 @@ class FakeProcesses:
         yield from self._find(call).out.splitlines()
 
     def end_all(self) -> None:
-        """Nothing runs on."""
+        self.ended.set()
 
     def lines(self) -> list[str]:
         """What was run, as a person would type it."""

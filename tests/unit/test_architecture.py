@@ -21,7 +21,20 @@ WORLD |= {"runtimes", "migrators"}
 DATA = {"places", "records", "drift"}
 GUARD = {"guard.roles", "guard.triggers", "guard.strays", "guard.snapshots"}
 STACK = {"boot", "owners"}
-WORK = {"lifecycle", "waits", "seed", "migrate", "trial", "guard.stage", "guard.layout", "status", "access", "doctor"}
+WORK = {
+    "jobs",
+    "waves",
+    "lifecycle",
+    "waits",
+    "seed",
+    "migrate",
+    "trial",
+    "guard.stage",
+    "guard.layout",
+    "status",
+    "access",
+    "doctor",
+}
 LAYERS = [FOUNDATION, WORLD, DATA, GUARD, STACK, WORK]
 
 # What costs tens of milliseconds to import, and `--list` has no use for.

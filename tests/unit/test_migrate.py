@@ -309,7 +309,9 @@ def test_a_migration_that_loses_nothing_is_not_forced(at_stake: FakeStack) -> No
     at_stake.runtime.tools |= {PUSH: wider, FORCED: wider}
 
     assert migrate(at_stake.boot()).text.startswith("sso migrated")
-    assert at_stake.runtime.ran == ["pnpm db:push", "python -m tables", "pnpm db:push --force", "pnpm db:push"]
+    rehearsals, then = at_stake.runtime.ran[:2], at_stake.runtime.ran[2:]
+    assert sorted(rehearsals) == ["pnpm db:push", "python -m tables"]
+    assert then == ["pnpm db:push --force", "pnpm db:push"]
 
 
 def test_nothing_is_tried_where_there_are_no_rows(at_stake: FakeStack) -> None:
@@ -476,8 +478,8 @@ def test_a_tool_that_exits_with_a_failure_has_failed_even_if_its_tables_are_ther
     assert "means nothing" not in caught.value.seen
 
 
-def test_a_failed_owner_ends_the_stage_before_the_next_owner_runs(stack: FakeStack) -> None:
-    stack.config["owners"]["api"]["migrator"] = "command"
+def test_a_failed_owner_ends_the_stage_before_those_run_that_need_its_tables(stack: FakeStack) -> None:
+    stack.config["owners"]["api"] |= {"migrator": "command", "references": ["sso"]}
     stack.runtime.tools[PUSH] = lambda _: prints("no", code=1)
 
     with pytest.raises(MigrationError, match="sso"):

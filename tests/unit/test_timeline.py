@@ -343,13 +343,13 @@ def test_a_start_keeps_what_it_spent_its_time_on_and_ends_with_its_critical_path
     assert found["prepare", "check"].begin == 0
     assert found["rehearse sso", "owner"].text == "it makes 2 tables"
     assert found["pnpm db:push", "tool"].seconds == 2
-    assert found["migrate sso", "owner"].text == "sso migrated, 2 tables verified"
+    assert found["verify sso", "verify"].text == "sso migrated, 2 tables verified"
     assert found["seed sso", "owner"].outcome == "done"
     assert found["api", "wait"].cause
     assert kept(slow).about == {"stack": "taskflow", "runtime": "fake", "layout": "shared"}
-    assert slow.said.splitlines()[-1].startswith(
-        "critical path 6.0 s: postgres 1.0 → rehearse sso 2.0 → migrate sso 2.0 →"
-    )
+    # Of what is at work at the same time the fake clock does not tell which took how long.
+    assert slow.said.splitlines()[-1].startswith("critical path 6.0 s: ")
+    assert "rehearse sso 2.0 → migrate sso 2.0 →" in slow.said.splitlines()[-1]
 
 
 def test_what_is_kept_has_no_secret_and_is_for_its_owner_only(slow: FakeStack) -> None:

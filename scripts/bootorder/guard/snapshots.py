@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from .. import catalog
@@ -22,7 +22,8 @@ _BUSY = """
 class Snapshot:
     """One owner's part of a database and all that it must leave alone; whose a thing is says the catalog.
 
-    `busy`: the roles that were connected, whose apps change rows of their own meanwhile.
+    `busy`: the roles that were connected, whose apps change rows of their own meanwhile. `beside`: those whose tools
+    are run at the same time; their things are theirs to change, and not looked at here.
     """
 
     own: Catalog
@@ -30,12 +31,15 @@ class Snapshot:
     own_rows: Mapping[Table, int]
     foreign_rows: Mapping[Table, int]
     busy: frozenset[str] = frozenset()
+    beside: Collection[str] = ()
 
     @classmethod
-    def take(cls, target: Target, role: str) -> Snapshot:
+    def take(cls, target: Target, role: str, beside: Collection[str] = ()) -> Snapshot:
         with target.connect() as connection:
             seen = catalog.read(connection)
             own = seen.of(role)
+            for other in set(beside) - {role}:
+                seen = seen.without(seen.of(other).relations())
             foreign = seen.without(own.relations())
             rows = catalog.count_rows(connection, seen.tables())
             mine = set(own.tables())
@@ -46,6 +50,7 @@ class Snapshot:
                 {table: count for table, count in rows.items() if table in mine},
                 {table: count for table, count in rows.items() if table not in mine},
                 frozenset(str(role) for (role,) in busy),
+                beside,
             )
 
 

@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scripts.bootorder.errors import MigrationError
+from scripts.bootorder.owners import Owner
+from scripts.bootorder.waves import at_once, waves
+
+from .fakes import FakeStack
+
+LIMIT = 30.0  # seconds, for what would otherwise wait for ever
+
+
+@dataclass
+class _Place:
+    owner: str
+    needs: list[Any] = field(default_factory=list)
+
+
+@dataclass
+class _Owner:
+    name: str
+    place: _Place
+
+
+@st.composite
+def owners(draw: st.DrawFn) -> list[_Owner]:
+    """Up to twelve; each may need any of those before it."""
+    found: list[_Owner] = []
+    for number in range(draw(st.integers(0, 12))):
+        needs = draw(st.lists(st.sampled_from(found), unique_by=lambda owner: owner.name)) if found else []
+        found.append(_Owner(f"o{number}", _Place(f"o{number}", [owner.place for owner in needs])))
+    return found
+
+
+@given(owners())
+def test_each_owner_comes_after_those_that_it_needs_and_no_later_than_that(given_ones: list[_Owner]) -> None:
+    found = waves(cast("list[Owner]", given_ones))
+
+    wave_of = {owner.name: number for number, wave in enumerate(found) for owner in wave}
+    assert wave_of.keys() == {owner.name for owner in given_ones}
+    for owner in given_ones:
+        assert wave_of[owner.name] == max((wave_of[place.owner] + 1 for place in owner.place.needs), default=0)
+
+
+def test_an_owner_that_is_not_asked_for_is_not_waited_for() -> None:
+    alone = cast("Owner", _Owner("api", _Place("api", [_Place("sso")])))
+
+    assert [list(wave) for wave in waves([alone])] == [[alone]]
+
+
+def test_all_are_at_work_at_the_same_time_and_answer_in_their_order(stack: FakeStack) -> None:
+    all_there = threading.Barrier(3, timeout=LIMIT)
+
+    def work(number: int) -> int:
+        all_there.wait()
+        return number * number
+
+    assert at_once(stack.boot(), [1, 2, 3], work) == [1, 4, 9]
+
+
+def test_nothing_to_do_is_done(stack: FakeStack) -> None:
+    assert at_once(stack.boot(), [], lambda thing: thing) == []
+
+
+def test_one_that_fails_lets_the_others_end_and_its_error_is_raised(stack: FakeStack) -> None:
+    failed, ended = threading.Event(), []
+
+    def work(name: str) -> None:
+        if name == "sso":
+            failed.set()
+            raise MigrationError("sso did not finish", hint="correct it")
+        failed.wait(LIMIT)
+        ended.append(name)
+
+    with pytest.raises(MigrationError, match="sso"):
+        at_once(stack.boot(), ["api", "sso", "jobs"], work)
+
+    assert sorted(ended) == ["api", "jobs"]
