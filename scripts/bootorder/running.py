@@ -66,7 +66,7 @@ def run_stages(
 def start_stack(boot: Boot, *, with_clean: bool, until: str, as_json: bool, dry: bool) -> None:
     """The whole boot. With `as_json` one object on stdout, also when it fails."""
     if dry:
-        show_plan(boot.console, with_clean=with_clean, quick=boot.quick, until=until, as_json=as_json)
+        show_plan(boot, with_clean=with_clean, until=until, as_json=as_json)
         return
     try:
         stages = plan(with_clean=with_clean, quick=boot.quick, until=until)
@@ -78,7 +78,7 @@ def start_stack(boot: Boot, *, with_clean: bool, until: str, as_json: bool, dry:
                 boot.runtime.check_ports(_to_start(boot, stages))
                 _refuse_another_layout(boot, stages)
             try:
-                run_plan(boot, stages, jobs(boot))
+                run_plan(boot, stages, jobs(boot.apps))
             finally:
                 _keep_timeline(boot)
     except BootError as error:

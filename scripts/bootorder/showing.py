@@ -13,30 +13,53 @@ import psycopg
 from .boot import Boot
 from .console import Console
 from .errors import BootError, GuardError, MachineError, MigrationError, NotReadyError, SettingsError, command
+from .jobs import Job
 from .lock import exclusive
 from .opening import look_elsewhere, looking, prepare
 from .settings import unknown
-from .stages import Stage, as_boot_error, plan
+from .stages import Stage, as_boot_error, beside, jobs, plan
 from .terminal import counted
 from .timeline.spans import Recording
+from .waves import waves
 
 
-def show_plan(console: Console, *, with_clean: bool, quick: bool, until: str, as_json: bool) -> None:
-    """The stages of a start, without looking at anything."""
-    stages = plan(with_clean=with_clean, quick=quick, until=until)
+def show_plan(boot: Boot, *, with_clean: bool, until: str, as_json: bool) -> None:
+    """The stages of a start and what runs beside them, without looking at anything."""
+    stages, beside_them = _planned(boot, with_clean=with_clean, until=until)
     if as_json:
-        console.data(stages_as_data(stages))
+        boot.console.data(_plan_as_data(stages, beside_them))
     else:
-        print_plan(console.answering(), stages)
+        print_plan(boot.console.answering(), stages, beside_them)
 
 
-def stages_as_data(stages: Sequence[Stage]) -> list[dict[str, str]]:
-    return [{"stage": stage.name, "does": stage.does, "cause": stage.cause} for stage in stages]
+def _planned(boot: Boot, *, with_clean: bool, until: str) -> tuple[Sequence[Stage], Sequence[Job]]:
+    return plan(with_clean=with_clean, quick=boot.quick, until=until), jobs(boot.settings.apps)
 
 
-def print_plan(console: Console, stages: Sequence[Any]) -> None:
+def _plan_as_data(stages: Sequence[Stage], beside_them: Sequence[Job]) -> dict[str, Any]:
+    when = beside(stages, beside_them)
+    return {
+        "stages": [{"stage": stage.name, "does": stage.does, "cause": stage.cause} for stage in stages],
+        "jobs": [
+            {"job": job.name, "does": job.does, "cause": job.cause, "after": job.after, "beside": when[job.name]}
+            for job in beside_them
+            if job.name in when
+        ],
+    }
+
+
+def print_plan(console: Console, stages: Sequence[Stage], beside_them: Sequence[Job] = ()) -> None:
     rows = [[str(position), stage.name, stage.does, stage.cause] for position, stage in enumerate(stages, start=1)]
     console.table(["", "stage", "does", "because"], rows)
+    when = beside(stages, beside_them)
+    if when:
+        console.say()
+        rows = [
+            [job.name, when[job.name][0], when[job.name][-1], job.does, job.cause]
+            for job in beside_them
+            if job.name in when
+        ]
+        console.table(["beside them", "from", "to", "does", "because"], rows)
 
 
 def show_url(boot: Boot, owner: str) -> None:
@@ -153,7 +176,7 @@ def show_whole_plan(boot: Boot, *, with_clean: bool, until: str, as_json: bool) 
     """The stages, and what each owner's tool would change where the database can be asked."""
     from .trial import changes
 
-    stages = plan(with_clean=with_clean, quick=boot.quick, until=until)
+    stages, beside_them = _planned(boot, with_clean=with_clean, until=until)
     found, reason = None, "the rows are given up first" if with_clean else ""
     if not with_clean:
         try:
@@ -162,12 +185,15 @@ def show_whole_plan(boot: Boot, *, with_clean: bool, until: str, as_json: bool) 
         except (BootError, OSError, psycopg.Error) as cause:
             error = as_boot_error(cause)
             reason = ": ".join(filter(None, (error.message, error.seen)))
+    at_once = [[owner.name for owner in wave] for wave in waves(boot.owners)]
     if as_json:
-        boot.console.data({"stages": stages_as_data(stages), "owners": found})
+        boot.console.data({**_plan_as_data(stages, beside_them), "waves": at_once, "owners": found})
     else:
         answer = boot.console.answering()
-        print_plan(answer, stages)
+        print_plan(answer, stages, beside_them)
         answer.say()
+        if len(boot.owners) > 1:
+            answer.say(f"owners at work: {', then '.join(map(' beside '.join, at_once))}")
         if found is None:
             answer.say(f"what the owners' tools would change is not known: {reason}")
         else:

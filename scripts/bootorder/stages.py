@@ -17,7 +17,7 @@ from .lifecycle import apps_up, build_apps, build_owners, clean, create_apps, db
 from .migrate import migrate
 from .outcome import Outcome
 from .seed import seed
-from .settings import unknown
+from .settings import AppSettings, unknown
 from .waits import wait_apps, wait_db
 
 
@@ -74,9 +74,9 @@ JOBS: Sequence[Job] = (
 )
 
 
-def jobs(boot: Boot) -> Sequence[Job]:
+def jobs(apps: Mapping[str, AppSettings]) -> Sequence[Job]:
     """Those of every stack, and the start of each app that waits for less than the seeds."""
-    return [*JOBS, *(_early(name, app.after) for name, app in boot.apps.items() if app.after != "seed")]
+    return [*JOBS, *(_early(name, app.after) for name, app in apps.items() if app.after != "seed")]
 
 
 def _early(name: str, after: str) -> Job:
@@ -108,16 +108,14 @@ def plan(*, with_clean: bool = False, quick: bool = False, until: str = "") -> S
 
 
 def beside(stages: Sequence[Stage], jobs: Sequence[Job]) -> Mapping[str, Sequence[str]]:
-    """The jobs that may be at work while each stage is, by the stage's name."""
+    """The stages that each job may be at work beside, by its name; of those that the plan has."""
     names = [stage.name for stage in stages]
     begin: dict[str, int] = {}  # of each job: the position of the first stage that it runs beside
     for job in jobs:
         stages_before = [names.index(name) + 1 for name in job.after if name in names]
         begin[job.name] = max([*stages_before, *(begin[name] for name in job.after if name in begin)], default=0)
-    return {
-        name: [job.name for job in jobs if begin[job.name] <= position < names.index(job.before)]
-        for position, name in enumerate(names)
-    }
+    needed = {job.name: names.index(job.before) for job in jobs if job.before in names}
+    return {job: names[begin[job] : end] for job, end in needed.items() if begin[job] < end}
 
 
 def named(*names: str) -> Sequence[Stage]:

@@ -9,7 +9,7 @@ from scripts.bootorder.boot import Boot
 from scripts.bootorder.errors import BootError, BuildError, MigrationError
 from scripts.bootorder.jobs import Job
 from scripts.bootorder.outcome import Outcome
-from scripts.bootorder.stages import JOBS, STAGES, Stage, beside, jobs, run_plan
+from scripts.bootorder.stages import JOBS, STAGES, Stage, beside, jobs, plan, run_plan
 
 from .fakes import FakeStack
 
@@ -103,29 +103,27 @@ def test_builds_begin_when_nothing_is_removed_any_more() -> None:
 
 
 def test_an_app_starts_early_only_where_the_settings_say_so(stack: FakeStack) -> None:
-    assert list(jobs(stack.boot())) == list(JOBS)
+    assert list(jobs(stack.settings.apps)) == list(JOBS)
 
     stack.config["apps"]["web"] = {"after": "db-up"}
-    *_, early = jobs(stack.boot())
+    *_, early = jobs(stack.settings.apps)
 
     assert (early.name, early.after, early.before) == ("start web", ["db-up", "create apps"], "apps-up")
 
 
-def test_the_plan_shows_what_runs_beside_each_stage(stack: FakeStack) -> None:
+def test_the_plan_shows_which_stages_each_job_runs_beside(stack: FakeStack) -> None:
     stack.config["apps"]["web"] = {"after": "guard"}
 
-    builds, creates, starts = ["build owners", "build apps"], "create apps", "start web"
-    assert beside(STAGES, jobs(stack.boot())) == {
-        "stop": [],
-        "clean": [],
-        "db-up": builds,
-        "wait-db": [*builds, creates],
-        "guard": [*builds, creates],
-        "migrate": [builds[1], creates, starts],
-        "seed": [builds[1], creates, starts],
-        "apps-up": [],
-        "wait-apps": [],
+    assert beside(STAGES, jobs(stack.settings.apps)) == {
+        "build owners": ["db-up", "wait-db", "guard"],
+        "build apps": ["db-up", "wait-db", "guard", "migrate", "seed"],
+        "create apps": ["wait-db", "guard", "migrate", "seed"],
+        "start web": ["migrate", "seed"],
     }
+
+
+def test_a_job_whose_stage_is_not_in_the_plan_is_not_shown() -> None:
+    assert beside(plan(until="migrate"), JOBS) == {"build owners": ["db-up", "wait-db", "guard"]}
 
 
 # -- running them ------------------------------------------------------------------------------------------------------

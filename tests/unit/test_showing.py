@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import io
-import json
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -9,7 +7,6 @@ from typing import Any
 import pytest
 
 from scripts.bootorder.boot import Boot
-from scripts.bootorder.console import Console
 from scripts.bootorder.doctor import Finding
 from scripts.bootorder.errors import BootError, GuardError, MachineError, MigrationError, SettingsError
 from scripts.bootorder.running import run_stages
@@ -18,14 +15,25 @@ from scripts.bootorder.showing import follow_logs, show_changes, show_doctor, sh
 from .fakes import FakeStack
 
 
-def test_a_plan_is_a_table_of_stages_with_their_cause() -> None:
-    answer = io.StringIO()
+def test_a_plan_is_a_table_of_stages_with_their_cause_and_of_what_runs_beside_them(stack: FakeStack) -> None:
+    show_plan(stack.boot(), with_clean=False, until="apps-up", as_json=False)
 
-    show_plan(Console(io.StringIO(), answer), with_clean=False, quick=False, until="wait-db", as_json=False)
+    stages, beside_them = stack.printed.getvalue().split("\n\n")
+    rows = stages.splitlines()
+    assert [row.split()[:2] for row in rows[1:4]] == [["1", "stop"], ["2", "db-up"], ["3", "wait-db"]]
+    assert "started is not ready" in rows[3]
+    assert [" ".join(row.split()[:4]) for row in beside_them.splitlines()] == [
+        "beside them from to",
+        "build owners db-up guard",
+        "build apps db-up seed",
+        "create apps wait-db seed",
+    ]
 
-    rows = answer.getvalue().splitlines()
-    assert [row.split()[:2] for row in rows[1:]] == [["1", "stop"], ["2", "db-up"], ["3", "wait-db"]]
-    assert "started is not ready" in rows[-1]
+
+def test_a_plan_without_the_stage_that_needs_it_has_nothing_beside(stack: FakeStack) -> None:
+    show_plan(stack.boot(), with_clean=False, until="wait-db", as_json=False)
+
+    assert "beside them" not in stack.printed.getvalue()
 
 
 def whole_plan(boot: Boot, **flags: Any) -> None:
@@ -121,14 +129,30 @@ def test_a_plan_of_a_stack_that_cannot_be_asked_says_why(running: FakeStack) -> 
     assert reasons[2] == "the rows are given up first"
 
 
-def test_a_plan_as_json_is_a_list_of_stages() -> None:
-    data = io.StringIO()
+def test_a_plan_as_json_has_its_stages_and_jobs(stack: FakeStack) -> None:
+    show_plan(stack.boot(), with_clean=True, until="migrate", as_json=True)
 
-    show_plan(Console(io.StringIO(), data), with_clean=True, quick=False, until="clean", as_json=True)
+    assert [stage["stage"] for stage in stack.data["stages"]] == [
+        "stop",
+        "clean",
+        "db-up",
+        "wait-db",
+        "guard",
+        "migrate",
+    ]
+    assert {tuple(stage) for stage in stack.data["stages"]} == {("stage", "does", "cause")}
+    assert [(job["job"], job["beside"]) for job in stack.data["jobs"]] == [
+        ("build owners", ["db-up", "wait-db", "guard"])
+    ]
 
-    plan = json.loads(data.getvalue())
-    assert [stage["stage"] for stage in plan] == ["stop", "clean"]
-    assert {tuple(stage) for stage in plan} == {("stage", "does", "cause")}
+
+def test_a_whole_plan_says_which_owners_are_at_work_at_the_same_time(running: FakeStack) -> None:
+    whole_plan(running.boot())
+    assert "owners at work: sso beside api\n" in running.printed.getvalue()
+
+    running.config["owners"]["api"]["references"] = ["sso"]
+    whole_plan(running.boot())
+    assert "owners at work: sso, then api\n" in running.printed.getvalue()
 
 
 def test_a_status_names_missing_tables_and_unknown_ones(running: FakeStack) -> None:
