@@ -105,6 +105,14 @@ class Boot:
         for name in (database.service, *database.beside, *owners, *self.settings.apps):
             if name not in declared:
                 raise unknown("service in invoke.yaml", name, declared)
+        for owner in self.owners:
+            app = self.settings.apps.get(owner.settings.service, AppSettings())
+            if owner.migrator.creates_at_start and app.after != "seed":
+                raise SettingsError(
+                    f"{owner.settings.service} cannot start after {app.after}: it makes the tables of {owner.name}",
+                    expected="a start after the others have migrated",
+                    hint=f"remove `apps.{owner.settings.service}.after`",
+                )
         for name in self.asked_for:
             if name not in declared:
                 raise unknown("service to start --with", name, self.runtime.optional() or declared)

@@ -94,6 +94,22 @@ def test_remove_keeps_a_volume_that_is_declared_external(fresh: ComposeTiny) -> 
         docker("volume", "rm", name)
 
 
+def test_what_compose_writes_into_a_container_is_there_when_it_was_created_before(fresh: ComposeTiny) -> None:
+    """It writes at the start, and not when it makes the container."""
+    path = fresh.folder / "compose.yaml"
+    config = json.loads(path.read_text(encoding="utf-8"))
+    config["configs"] = {"greeting": {"content": "hello"}}
+    config["services"]["unhealthy"]["configs"] = [{"source": "greeting", "target": "/greeting"}]
+    path.write_text(json.dumps(config), encoding="utf-8")
+    runtime = ComposeTiny.open(fresh.folder)
+
+    runtime.create(["unhealthy"], ignore)
+    runtime.start(["unhealthy"], ignore)
+
+    [container] = fresh.alive()
+    assert docker("exec", container, "cat", "/greeting") == ["hello"]
+
+
 def test_remove_takes_a_volume_that_is_no_longer_declared(fresh: ComposeTiny) -> None:
     name = _label_volume(fresh)
 

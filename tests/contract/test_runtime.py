@@ -7,8 +7,10 @@ import json
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -222,6 +224,18 @@ def test_start_starts_nothing_it_depends_on(fresh: TinyStack) -> None:
     assert list(fresh.runtime.start(["unhealthy"], ignore)) == ["unhealthy"]
     states = {name: service.state for name, service in fresh.runtime.services().items()}
     assert states == {**dict.fromkeys(fresh.parts, "absent"), "unhealthy": "running"}
+
+
+def test_what_was_created_runs_when_it_is_started_and_not_before(fresh: TinyStack) -> None:
+    fresh.runtime.build(["app", "unhealthy"], ignore)
+    fresh.runtime.create(["app", "unhealthy"], ignore)
+    assert fresh.alive() == []
+
+    assert list(fresh.runtime.start(["app"], ignore)) == ["app"]
+
+    assert fresh.answer("app")
+    assert fresh.service("unhealthy").state in {"absent", "created"}
+    assert list(fresh.runtime.start(["app", "unhealthy"], ignore)) == ["unhealthy"]
 
 
 def test_starting_nothing_starts_nothing(fresh: TinyStack) -> None:
@@ -439,6 +453,20 @@ def test_one_offs_of_killed_runs_can_be_stopped_alone(running: TinyStack) -> Non
 
         running.runtime.stop_one_offs()
 
+    assert running.alive() == before
+
+
+def test_one_offs_of_this_very_run_are_not_stopped_with_them(running: TinyStack) -> None:
+    running.database()
+    before, begun = running.alive(), threading.Event()
+    command = python("import time; print('begins', flush=True); time.sleep(3); print('ends', flush=True)")
+
+    with ThreadPoolExecutor() as pool:
+        done = pool.submit(running.runtime.run_once, "tool", command, {}, lambda _: begun.set())
+        assert begun.wait(LIMIT)
+        running.runtime.stop_one_offs()
+
+    assert (done.result().code, done.result().out.split()) == (0, ["begins", "ends"])
     assert running.alive() == before
 
 

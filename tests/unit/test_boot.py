@@ -267,3 +267,13 @@ def test_state_that_may_be_deleted_is_kept_apart_from_the_secrets(stack: FakeSta
 
     assert boot.env_path == stack.root / ".env"
     assert boot.state_folder == stack.root / ".bootorder"
+
+
+def test_an_app_that_makes_tables_when_it_starts_cannot_start_early(stack: FakeStack) -> None:
+    stack.config["apps"]["api"] = {"after": "db-up"}
+
+    with pytest.raises(SettingsError) as refused:
+        stack.boot().check_names()
+
+    assert refused.value.message == "api cannot start after db-up: it makes the tables of api"
+    assert refused.value.hint == "remove `apps.api.after`"

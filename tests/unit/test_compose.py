@@ -14,7 +14,8 @@ from scripts.bootorder import ports
 from scripts.bootorder.errors import BuildError, MachineError, SettingsError
 from scripts.bootorder.processes import Completed
 from scripts.bootorder.runtimes.base import Address, Service
-from scripts.bootorder.runtimes.compose import OLDEST_COMPOSE, ComposeRuntime, find_compose, parse_version
+from scripts.bootorder.runtimes.compose import ComposeRuntime
+from scripts.bootorder.runtimes.compose_cli import OLDEST_COMPOSE, find_compose, parse_version
 from scripts.bootorder.runtimes.engine import Engine
 
 from .fakes import Call, FakeDocker, FakeProcesses, api_error, prints
@@ -693,7 +694,7 @@ def test_a_one_off_runs_beside_its_service_without_a_terminal_and_without_what_i
     [line] = stage.ran()
     assert re.fullmatch(
         r"docker compose --progress quiet run --rm --no-deps --no-TTY"
-        r" --label bootorder.one-off=True --name taskflow-sso-setup-run-[0-9a-f]+ sso-setup pnpm db:push",
+        r" --label bootorder.run=[0-9a-f]+ --name taskflow-sso-setup-run-[0-9a-f]+ sso-setup pnpm db:push",
         line,
     )
     assert done.code == 0

@@ -88,7 +88,7 @@ class Runtime(Protocol):
         """Stop everything of this stack, one-offs of killed runs too; keeps data. Returns what was stopped."""
 
     def stop_one_offs(self) -> None:
-        """End the one-offs that killed runs left behind: their locks are free, they go on."""
+        """End what killed runs left of one-offs: their locks are free, they go on. This run's own are left alone."""
 
     def remove(self) -> Mapping[str, Sequence[str]]:
         """Remove what runs, its data and what was built, of this stack only. Returns names by kind: `volume` ..."""

@@ -6,7 +6,7 @@ import contextlib
 import json
 import secrets
 import sys
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
@@ -18,16 +18,14 @@ from ..ports import refuse_taken_ports
 from ..processes import Completed, Processes
 from ..settings import unknown
 from .base import Address, Service
+from .compose_cli import OLDEST_COMPOSE, find_compose, last_words
 from .engine import Engine
-
-# The newest things asked of it: `--progress` as a global flag and inline `configs`.
-OLDEST_COMPOSE = (2, 24, 0)
 
 _PROJECT = "com.docker.compose.project"
 _SERVICE = "com.docker.compose.service"
 _ONE_OFF = "com.docker.compose.oneoff"
 _FOLDER = "com.docker.compose.project.working_dir"
-_OURS = "bootorder.one-off"  # of one-offs that a task started, and not somebody by hand
+_RUN = "bootorder.run"  # of one-offs that a task started, and not somebody by hand: which run of it
 
 # What Compose looks for, in its order.
 COMPOSE_FILES = ("compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml")
@@ -51,6 +49,7 @@ class ComposeRuntime:
         self._processes = processes
         self._variables = variables or {}
         self._created: set[str] = set()  # in this run, from what compose.yaml says
+        self._run = secrets.token_hex(8)
 
     # -- what is declared ------------------------------------------------------------------------------------------
 
@@ -86,7 +85,7 @@ class ComposeRuntime:
             raise SettingsError(
                 "Compose refuses compose.yaml",
                 expected="a file that `docker compose config` accepts",
-                seen=_last_words(done.text),
+                seen=last_words(done.text),
                 hint="correct compose.yaml or .env where it says",
             )
         config: Mapping[str, Any] = json.loads(done.out)
@@ -246,7 +245,7 @@ class ComposeRuntime:
         if done.code:
             raise BuildError(
                 f"building {', '.join(built)} failed",
-                seen=_last_words(done.text),
+                seen=last_words(done.text),
                 log=LogTail.of("the build", done.text),
                 hint="correct what it says (a first build needs a network), then start again",
             )
@@ -273,7 +272,7 @@ class ComposeRuntime:
         if done.code:
             raise MachineError(
                 message,
-                seen=_last_words(done.text),
+                seen=last_words(done.text),
                 log=LogTail.of("docker compose up", done.text),
                 hint=f"see what the machine lacks: {command('doctor')}",
             )
@@ -300,28 +299,27 @@ class ComposeRuntime:
         running = [container for container in self._containers() if container["State"] in _ALIVE]
         if not running:
             return []
-        self._stop_one_offs(_ONE_OFF, "True")  # which `stop` passes by
+        self._stop_all(one for one in running if one["Labels"].get(_ONE_OFF) == "True")  # which `stop` passes by
         done = self._compose(["--profile", "*", "stop"])
-        for container in self._containers():
-            if container["State"] in _ALIVE:
-                self.engine.stop(container["Id"])  # of a service that compose.yaml no longer names
+        # Of a service that compose.yaml no longer names.
+        self._stop_all(container for container in self._containers() if container["State"] in _ALIVE)
         left = [_name(container) for container in self._containers() if container["State"] in _ALIVE]
         if done.code or left:
             raise MachineError(
                 "the stack could not be stopped",
                 expected="no container of it runs",
-                seen=", ".join(left) or _last_words(done.text),
+                seen=", ".join(left) or last_words(done.text),
                 hint=f"see what holds it: {command('logs')}",
             )
         return sorted({_service_of(container) for container in running})
 
     def stop_one_offs(self) -> None:
-        self._stop_one_offs(_OURS, "True")
+        of_others = (one for one in self._containers() if one["Labels"].get(_RUN, self._run) != self._run)
+        self._stop_all(one for one in of_others if one["State"] in _ALIVE)
 
-    def _stop_one_offs(self, label: str, value: str) -> None:
-        for container in self._containers():
-            if container["Labels"].get(label) == value and container["State"] in _ALIVE:
-                self.engine.stop(container["Id"])
+    def _stop_all(self, containers: Iterable[Mapping[str, Any]]) -> None:
+        for container in containers:
+            self.engine.stop(container["Id"])
 
     def remove(self) -> Mapping[str, Sequence[str]]:
         mine = {"label": f"{_PROJECT}={self.project}"}
@@ -346,7 +344,7 @@ class ComposeRuntime:
             raise MachineError(
                 "not everything of the stack could be removed",
                 expected="no container and no volume of it left",
-                seen=", ".join(left) or _last_words(done.text),
+                seen=", ".join(left) or last_words(done.text),
                 log=LogTail.of("docker compose down", done.text),
                 hint="see what still uses it, then run this again",
             )
@@ -360,7 +358,7 @@ class ComposeRuntime:
         # Values travel in this process's environment, names on the command line: secrets show in no process list.
         names = [part for name in env for part in ("--env", name)]
         container = f"{self.project}-{service}-run-{secrets.token_hex(6)}"
-        flags = ["run", "--rm", "--no-deps", "--no-TTY", "--label", f"{_OURS}=True", "--name", container, *names]
+        flags = ["run", "--rm", "--no-deps", "--no-TTY", "--label", f"{_RUN}={self._run}", "--name", container, *names]
         try:
             return self._compose(["--progress", "quiet", *flags, service, *argv], env=env, on_line=on_line)
         except BaseException:
@@ -389,33 +387,6 @@ class ComposeRuntime:
         return self._processes.run([*self._cli, *arguments], cwd=self._root, env=given, on_line=on_line)
 
 
-def find_compose(processes: Processes, root: Path) -> Sequence[str]:
-    """The command of Compose: docker's plugin, else the binary of its own. Raises MachineError when too old."""
-    seen, found = [], False
-    for cli in (["docker", "compose"], ["docker-compose"]):
-        try:
-            done = processes.run([*cli, "version", "--short"], cwd=root)
-        except FileNotFoundError:
-            continue
-        version = done.out.strip().lstrip("v")
-        if done.code == 0 and parse_version(version) >= OLDEST_COMPOSE:
-            return cli
-        found |= done.code == 0
-        seen.append(f"{' '.join(cli)}: {version if done.code == 0 else _last_words(done.text)}")
-    raise MachineError(
-        "Docker Compose is too old" if found else "Docker Compose is missing",
-        expected=f"`docker compose` {'.'.join(map(str, OLDEST_COMPOSE))} or newer",
-        seen="; ".join(seen) or "neither `docker compose` nor `docker-compose`",
-        hint="install the Compose plugin of Docker",
-    )
-
-
-def parse_version(text: str) -> tuple[int, ...]:
-    """`v2.24.1-desktop.1` -> (2, 24, 1); nothing readable -> ()."""
-    numbers = text.lstrip("v").split("-")[0].split("+")[0].split(".")
-    return tuple(int(number) for number in numbers if number.isdecimal())
-
-
 def _is_prepared(config: Mapping[str, Any]) -> bool:
     """Whether Compose writes into such a container, or runs something there, whenever it starts it."""
     return any(config.get(key) for key in ("configs", "secrets", "post_start", "models"))
@@ -438,9 +409,3 @@ def _exists(folder: Path) -> bool:
         return folder.exists()
     except OSError:
         return True  # one that this user may not enter
-
-
-def _last_words(text: str) -> str:
-    """The line that says what went wrong: the last one that is not progress."""
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return lines[-1] if lines else "it said nothing"
