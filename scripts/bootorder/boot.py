@@ -176,11 +176,12 @@ class Boot:
             yield waited_for
 
     def database_service(self) -> Service:
-        return self.runtime.services()[self.settings.database.service]
+        name = self.settings.database.service
+        return self.runtime.services([name])[name]
 
     def note_stopped(self, names: Sequence[str]) -> None:
         """Remember what was stopped on purpose: its exit code looks like a crash."""
-        services = self.runtime.services()
+        services = self.runtime.services(names)
         stopped = {name: services[name].instance for name in names if name in services}
         self.state_folder.mkdir(exist_ok=True)
         self._stopped_path.write_text(json.dumps(stopped), encoding="utf-8")

@@ -60,12 +60,13 @@ def wait_for(
     clock: Clock,
     hint: str,
     given_up: Callable[[], bool] = lambda: False,
+    pause: Callable[[float], None] | None = None,
 ) -> Ready:
     """Look until ready. Raises at once what failed for good, and NotReadyError after `limit` seconds.
 
-    `given_up` lets another thread end the wait.
+    `given_up` lets another thread end the wait; `pause` waits for some seconds, or less where there is news.
     """
-    begun, pause = clock.now(), FIRST_SECONDS
+    begun, seconds = clock.now(), FIRST_SECONDS
     while True:
         look = probe()
         if isinstance(look, Ready):
@@ -80,5 +81,5 @@ def wait_for(
                 seen=look.seen,
                 hint=hint,
             )
-        clock.sleep(pause)
-        pause = min(pause * _GROWTH, LONGEST_SECONDS)
+        (pause or clock.sleep)(seconds)
+        seconds = min(seconds * _GROWTH, LONGEST_SECONDS)

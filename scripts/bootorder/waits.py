@@ -14,7 +14,7 @@ from .errors import LogTail, NotReadyError, command
 from .migrate import verify_created_at_start
 from .outcome import Outcome
 from .probes import Failed, Look, NotYet, Probe, Ready, wait_for
-from .runtimes.base import Address, Service
+from .runtimes.base import Address, Service, Watched
 from .settings import AppSettings
 
 _HTTP_SECONDS = 2.0
@@ -29,15 +29,17 @@ def wait_db(boot: Boot) -> Outcome:
     name = boot.settings.database.service
     target = boot.target()
 
-    def look() -> Look:
-        found = target.look()
-        if isinstance(found, NotYet):
-            service = boot.database_service()
-            if not service.running:
-                return Failed(_not_running(boot, service, "db-up"))
-        return found
+    with boot.runtime.watched(boot.clock.sleep) as watched:
 
-    ready = _wait_with_log(boot, name, look, boot.settings.database.wait)
+        def look() -> Look:
+            found = target.look()
+            if isinstance(found, NotYet):
+                service = watched.service(name)
+                if not service.running:
+                    return Failed(_not_running(boot, service, "db-up"))
+            return found
+
+        ready = _wait_with_log(boot, name, look, boot.settings.database.wait, watched)
     return Outcome.done(ready.seen)
 
 
@@ -47,20 +49,25 @@ def wait_apps(boot: Boot) -> Outcome:
         return Outcome.skipped("there are no apps")
     ended = threading.Event()
 
-    def wait_one(name: str, app: AppSettings) -> None:
-        _wait_with_log(boot, name, lambda: look_at_app(boot, name, app), app.wait, given_up=ended.is_set)
+    with boot.runtime.watched(boot.clock.sleep) as watched:
 
-    with ThreadPoolExecutor(max_workers=len(boot.apps)) as pool:
-        waits = {pool.submit(wait_one, name, app): name for name, app in boot.apps.items()}
-        try:
-            finished, _ = wait(waits, return_when=FIRST_EXCEPTION)
-        finally:
-            ended.set()
+        def wait_one(name: str, app: AppSettings) -> None:
+            def look() -> Look:
+                return look_at_app(boot, watched.service(name), app)
+
+            _wait_with_log(boot, name, look, app.wait, watched, given_up=ended.is_set)
+
+        with ThreadPoolExecutor(max_workers=len(boot.apps)) as pool:
+            waits = {pool.submit(wait_one, name, app): name for name, app in boot.apps.items()}
+            try:
+                finished, _ = wait(waits, return_when=FIRST_EXCEPTION)
+            finally:
+                ended.set()
     for waited in finished:
         waited.result()
+    services = boot.runtime.services(list(boot.apps))
     counts = [
-        f"{name} {'healthy' if app.health or boot.runtime.services()[name].health else 'running'}"
-        for name, app in boot.apps.items()
+        f"{name} {'healthy' if app.health or services[name].health else 'running'}" for name, app in boot.apps.items()
     ]
     with boot.timeline.span("verify tables", "verify"):
         made = verify_created_at_start(boot)
@@ -68,7 +75,13 @@ def wait_apps(boot: Boot) -> Outcome:
 
 
 def _wait_with_log(
-    boot: Boot, name: str, probe: Probe, limit: float, given_up: Callable[[], bool] = lambda: False
+    boot: Boot,
+    name: str,
+    probe: Probe,
+    limit: float,
+    watched: Watched,
+    *,
+    given_up: Callable[[], bool] = lambda: False,
 ) -> Ready:
     def look() -> Look:
         found = probe()
@@ -85,6 +98,7 @@ def _wait_with_log(
                 clock=boot.clock,
                 hint=f"look at its log: {command(f'logs --service {name}')}",
                 given_up=given_up,
+                pause=watched.wait,
             )
             span.text = ready.seen
             return ready
@@ -96,9 +110,9 @@ def _wait_with_log(
         raise
 
 
-def look_at_app(boot: Boot, name: str, app: AppSettings) -> Look:
+def look_at_app(boot: Boot, service: Service, app: AppSettings) -> Look:
     """One look at one app: its process first, then its health path, else its container's health check."""
-    service = boot.runtime.services()[name]
+    name = service.name
     if not service.running:
         return Failed(_not_running(boot, service, "apps-up"))
     answer = _http_look(service.address, app.health) if app.health else None
@@ -123,7 +137,7 @@ def look_at_app(boot: Boot, name: str, app: AppSettings) -> Look:
 
 def _still(boot: Boot, service: Service) -> Look | None:
     """Nothing where it is still there: another program on its port may have answered while it died."""
-    now = boot.runtime.services()[service.name]
+    now = boot.runtime.services([service.name])[service.name]
     if not now.running:
         return Failed(_not_running(boot, now, "apps-up"))
     return None if now.instance == service.instance else NotYet("it was started anew meanwhile")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from scripts.bootorder.errors import LogTail
 from scripts.bootorder.guard.stage import guard
 from scripts.bootorder.probes import SystemClock
 from scripts.bootorder.processes import Completed, SystemProcesses
-from scripts.bootorder.runtimes.base import Address, Service
+from scripts.bootorder.runtimes.base import Address, Service, Watched
 from scripts.bootorder.settings import parse
 from tests.contract.hand import by_hand
 
@@ -60,9 +61,12 @@ class SqlRuntime:
     def optional(self) -> Collection[str]:
         return []
 
-    def services(self) -> Mapping[str, Service]:
+    def services(self, names: Collection[str] = ()) -> Mapping[str, Service]:
         address = Address(self.target.host, self.target.port)
-        return {name: Service(name, "running", "healthy", address=address) for name in self.declared()}
+        return {name: Service(name, "running", "healthy", address=address) for name in names or self.declared()}
+
+    def watched(self, pause: Callable[[float], None]) -> AbstractContextManager[Watched]:
+        raise NotImplementedError
 
     def environment(self, service: str) -> Mapping[str, str]:
         if service not in self.roles:

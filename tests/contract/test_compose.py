@@ -9,6 +9,7 @@ import secrets
 import socket
 import stat
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ import pytest
 from scripts.bootorder.errors import BootError, MachineError, SettingsError
 from scripts.bootorder.runtimes.base import Address, Runtime
 from scripts.bootorder.runtimes.compose import ComposeRuntime
+from scripts.bootorder.runtimes.engine import Engine
 from tests.stack import free_ports
 
 from .tiny import FOLDER, LIMIT, PROJECT_LABEL, PYTHON_IMAGE, ComposeTiny, Part, docker, ignore, python
@@ -108,6 +110,27 @@ def test_what_compose_writes_into_a_container_is_there_when_it_was_created_befor
 
     [container] = fresh.alive()
     assert docker("exec", container, "cat", "/greeting") == ["hello"]
+
+
+def test_the_engine_tells_of_health_and_is_not_asked_in_between(
+    fresh: ComposeTiny, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[str] = []
+    inspect = Engine.inspect
+
+    def counted(engine: Engine, container: str) -> dict[str, Any] | None:
+        looks.append(container)
+        return inspect(engine, container)
+
+    with fresh.runtime.watched(time.sleep) as watched:
+        fresh.runtime.start(["unhealthy"], ignore)
+        monkeypatch.setattr(Engine, "inspect", counted)
+        limit = time.monotonic() + LIMIT
+        while watched.service("unhealthy").health != "unhealthy" and time.monotonic() < limit:
+            watched.wait(0.01)
+
+    assert watched.service("unhealthy").health == "unhealthy"
+    assert len(looks) <= 5
 
 
 def test_remove_takes_a_volume_that_is_no_longer_declared(fresh: ComposeTiny) -> None:

@@ -145,6 +145,21 @@ def test_health_is_what_the_check_comes_to_and_empty_where_nothing_checks(runnin
     assert (service.health, service.running) == (running.health[name], True)
 
 
+def test_a_watched_service_is_seen_as_it_becomes(fresh: TinyStack) -> None:
+    fresh.runtime.build(["dying"], ignore)
+    states = []
+    with fresh.runtime.watched(time.sleep) as watched:
+        states.append(watched.service("dying").state)
+        fresh.runtime.start(["dying"], ignore)
+        limit = time.monotonic() + LIMIT
+        while (seen := watched.service("dying")).state != "exited" and time.monotonic() < limit:
+            states.append(seen.state)
+            watched.wait(0.1)
+
+    assert states[0] == "absent"
+    assert (seen.state, seen.exit_code) == ("exited", fresh.service("dying").exit_code)
+
+
 def test_an_address_is_loopback_and_answers(running: TinyStack) -> None:
     address = running.service("app").address
 

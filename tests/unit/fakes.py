@@ -8,7 +8,7 @@ import os
 import re
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -28,7 +28,7 @@ from scripts.bootorder.console import Console
 from scripts.bootorder.database import Target, migration_lock
 from scripts.bootorder.errors import BootError, LogTail
 from scripts.bootorder.processes import Completed
-from scripts.bootorder.runtimes.base import Address, Service
+from scripts.bootorder.runtimes.base import Address, Polled, Service, Watched
 from scripts.bootorder.settings import Settings, parse, unknown
 from scripts.bootorder.timeline.spans import Timeline
 
@@ -414,12 +414,17 @@ class FakeRuntime:
     def optional(self) -> Collection[str]:
         return self.optional_ones
 
-    def services(self) -> Mapping[str, Service]:
+    def services(self, names: Collection[str] = ()) -> Mapping[str, Service]:
         now = self._clock.now()
         reached = {
-            name: [service for at, service in self._states.get(name, []) if at <= now] for name in self.environments
+            name: [service for at, service in self._states.get(name, []) if at <= now]
+            for name in names or self.environments
         }
         return {name: states[-1] if states else Service(name, "absent") for name, states in reached.items()}
+
+    @contextmanager
+    def watched(self, pause: Callable[[float], None]) -> Iterator[Watched]:
+        yield Polled(lambda name: self.services([name])[name], pause)
 
     def build(self, names: Sequence[str], on_line: Callable[[str], None]) -> None:
         self.changed += [f"build {name}" for name in names]

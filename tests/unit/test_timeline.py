@@ -397,8 +397,8 @@ def test_an_app_that_was_given_up_as_another_one_failed_has_not_failed_itself(st
     boot = stack.boot()
 
     for name, given_up in (("sso", lambda: True), ("web", lambda: False)):
-        with pytest.raises(NotReadyError):
-            _wait_with_log(boot, name, lambda: NotYet("starting"), 1, given_up=given_up)
+        with boot.runtime.watched(boot.clock.sleep) as watched, pytest.raises(NotReadyError):
+            _wait_with_log(boot, name, lambda: NotYet("starting"), 1, watched, given_up=given_up)
 
     assert {span.name: span.outcome for span in boot.timeline.recording({}).spans} == {
         "sso": "skipped",

@@ -330,7 +330,7 @@ HEALTH = AppSettings(health="/health")
 
 def look_at(stack: FakeStack, app: AppSettings = HEALTH, **more: Any) -> Ready | NotYet | Failed:
     stack.runtime.becomes("api", "running", port=8000, **more)
-    return look_at_app(stack.boot(), "api", app)
+    return look_at_app(stack.boot(), stack.runtime.services()["api"], app)
 
 
 def test_an_app_is_asked_on_its_own_address_and_path(stack: FakeStack, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -405,7 +405,7 @@ def test_an_app_that_does_not_answer_in_http_is_not_ready_yet(
 def test_an_app_with_a_path_but_no_published_port_says_so(stack: FakeStack) -> None:
     stack.runtime.becomes("api", "running")
 
-    assert look_at_app(stack.boot(), "api", HEALTH) == NotYet("it publishes no port to ask")
+    assert look_at_app(stack.boot(), stack.runtime.services()["api"], HEALTH) == NotYet("it publishes no port to ask")
 
 
 def test_an_unhealthy_app_shows_what_its_path_answers(stack: FakeStack, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -46,6 +47,24 @@ class Service:
         return self.state == "running"
 
 
+class Watched(Protocol):
+    """The services, for who waits for one of them."""
+
+    def service(self, name: str) -> Service:
+        """It as it is now."""
+
+    def wait(self, seconds: float) -> None:
+        """Until one of them may have changed, but no longer than that."""
+
+
+@dataclass(frozen=True)
+class Polled:
+    """Watched by looking each time."""
+
+    service: Callable[[str], Service]
+    wait: Callable[[float], None]
+
+
 class Runtime(Protocol):
     """Starting, stopping and looking at the services of one stack. One contract suite runs over all of them."""
 
@@ -69,8 +88,11 @@ class Runtime(Protocol):
     def optional(self) -> Collection[str]:
         """Those that are only started when they are asked for by name (`--with`)."""
 
-    def services(self) -> Mapping[str, Service]:
-        """Every declared service as it is now."""
+    def services(self, names: Collection[str] = ()) -> Mapping[str, Service]:
+        """Every declared service as it is now, or those named only."""
+
+    def watched(self, pause: Callable[[float], None]) -> AbstractContextManager[Watched]:
+        """For who looks again and again. `pause`: waits for some seconds, where nothing tells of what happens."""
 
     def build(self, names: Sequence[str], on_line: Callable[[str], None]) -> None:
         """Make what these services run, if sources changed. Raises MachineError with the tool's last lines."""

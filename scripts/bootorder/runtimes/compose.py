@@ -6,6 +6,7 @@ import contextlib
 import json
 import secrets
 import sys
+import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
@@ -17,9 +18,10 @@ from ..errors import BuildError, LogTail, MachineError, SettingsError, command
 from ..ports import refuse_taken_ports
 from ..processes import Completed, Processes
 from ..settings import unknown
-from .base import Address, Service
+from .base import Address, Service, Watched
 from .compose_cli import OLDEST_COMPOSE, find_compose, last_words
 from .engine import Engine
+from .events import ACTIONS, Told
 
 _PROJECT = "com.docker.compose.project"
 _SERVICE = "com.docker.compose.service"
@@ -159,13 +161,23 @@ class ComposeRuntime:
         named_here = env_file.written(self._root / ".env").get(env_file.PROJECT) == self.project
         return named_here and not _exists(folder)
 
-    def services(self) -> Mapping[str, Service]:
+    def services(self, names: Collection[str] = ()) -> Mapping[str, Service]:
         found = {
             _service_of(container): container
             for container in self._containers()
             if container["Labels"].get(_ONE_OFF) != "True"
         }
-        return {name: self._service(name, found.get(name)) for name in self.declared()}
+        return {name: self._service(name, found.get(name)) for name in names or self.declared()}
+
+    @contextlib.contextmanager
+    def watched(self, pause: Callable[[float], None]) -> Iterator[Watched]:  # noqa: ARG002  # the engine tells
+        def service_of(event: Mapping[str, Any]) -> str:
+            return str(event["Actor"]["Attributes"].get(_SERVICE, ""))
+
+        told = Told(lambda name: self.services([name])[name], service_of)
+        with self.engine.events({"label": f"{_PROJECT}={self.project}"}, ACTIONS) as events:
+            threading.Thread(target=told.listen, args=[events], daemon=True).start()
+            yield told
 
     def _service(self, name: str, container: dict[str, Any] | None) -> Service:
         inspected = self.engine.inspect(container["Id"]) if container else None
@@ -258,13 +270,13 @@ class ComposeRuntime:
         if not names:
             return []  # `up` without a name would start everything
         self.check_ports(names)
-        before = self.services()
+        before = self.services(names)
         # What Compose has just made it need not look at again; where it does more than to start, it does all.
         if self._created.issuperset(names) and not any(_is_prepared(self._service_config(name)) for name in names):
             self._start_created(names)
         else:
             self._up(["--detach", *names], f"Compose could not start {', '.join(names)}", on_line)
-        after = self.services()
+        after = self.services(names)
         return [name for name in names if after[name].instance != before[name].instance]
 
     def _up(self, arguments: Sequence[str], message: str, on_line: Callable[[str], None]) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ..errors import MachineError, command
@@ -46,6 +47,16 @@ class Engine:
         """The whole description, or nothing if it went away meanwhile."""
         found: dict[str, Any] | None = self._ask(self._api.inspect_container, container, allow=(_GONE,))
         return found
+
+    @contextlib.contextmanager
+    def events(self, filters: Mapping[str, str], actions: Sequence[str]) -> Iterator[Iterator[dict[str, Any]]]:
+        """What becomes of containers, from now on and as it happens, until the block is left."""
+        wanted = {**filters, "type": "container", "event": list(actions)}
+        stream = self._ask(self._api.events, filters=wanted, decode=True)
+        try:
+            yield stream
+        finally:
+            stream.close()  # which ends a reader that waits, too
 
     def log(self, container: str, tail: int) -> str:
         """Nothing where the engine keeps no log (`logging: {driver: none}`)."""

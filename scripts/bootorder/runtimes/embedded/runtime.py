@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -15,7 +16,7 @@ from ...errors import LogTail, SettingsError
 from ...ports import refuse_taken_ports
 from ...processes import Completed, Processes
 from ...settings import ProcessSettings, Settings, unknown
-from ..base import Address, Service
+from ..base import Address, Polled, Service, Watched
 from . import logs
 from .builds import Builds, Step
 from .commands import Marked
@@ -210,11 +211,15 @@ class EmbeddedRuntime:
 
     # -- looking ---------------------------------------------------------------------------------------------------
 
-    def services(self) -> Mapping[str, Service]:
+    def services(self, names: Collection[str] = ()) -> Mapping[str, Service]:
         return {
             name: Service(name, seen.state, exit_code=seen.code, instance=seen.instance, address=self._address(name))
-            for name, seen in self.table.look(self.declared()).items()
+            for name, seen in self.table.look(names or self.declared()).items()
         }
+
+    @contextlib.contextmanager
+    def watched(self, pause: Callable[[float], None]) -> Iterator[Watched]:
+        yield Polled(lambda name: self.services([name])[name], pause)
 
     def running(self) -> list[str]:
         """What of this stack runs."""
