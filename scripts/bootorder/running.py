@@ -16,7 +16,7 @@ from .lock import exclusive
 from .opening import ENDING, look_elsewhere, looking, prepare
 from .probes import Ready
 from .showing import TIMELINE, print_plan, print_status, show_plan
-from .stages import Stage, jobs, named, plan, run_plan
+from .stages import LOOKING, Stage, jobs, named, plan, run_plan
 from .timeline.critical import told
 from .timeline.telemetry import send
 
@@ -92,6 +92,8 @@ def start_stack(boot: Boot, *, with_clean: bool, until: str, as_json: bool, dry:
         print_status(boot.console, found)
         boot.console.say()
     boot.console.say(told(boot.timeline.recording({})))
+    if not until and all(span.outcome == "skipped" or span.name in LOOKING for span in boot.timeline.stages):
+        boot.console.say("nothing was changed: what is to run runs, healthy, and is what it was")
     if as_json:
         boot.console.data(_report(boot, status=found))
 

@@ -50,6 +50,8 @@ STAGES: Sequence[Stage] = (
 )
 
 
+LOOKING = {"wait-db", "wait-apps"}  # the stages that change nothing
+
 # What takes long and needs little of what the stages do. One after another, as services may share a folder; and Compose
 # makes the network with the first service.
 JOBS: Sequence[Job] = (

@@ -48,6 +48,7 @@ def test_a_quick_start_of_what_runs_does_nothing(stack: Stack) -> None:
     assert stack.instances() == before
     outcomes = {stage["stage"]: stage["outcome"] for stage in ran.json["stages"]}
     assert "stop" not in outcomes
+    assert "nothing was changed" in ran.err
     assert {outcomes[name] for name in ("db-up", "guard", "migrate", "seed", "apps-up")} == {"skipped"}
 
 

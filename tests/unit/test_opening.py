@@ -390,6 +390,14 @@ def test_a_start_ends_with_a_table_of_services_and_what_each_owner_has(running: 
     assert "sso (role sso, schema public): 2 tables" in table
 
 
+def test_a_start_with_nothing_to_do_says_so(running: FakeStack) -> None:
+    start(running, running.boot(quick=True))
+    start(running, running.boot(quick=True))
+    assert running.said.count("nothing was changed") == 1
+
+    assert running.said.splitlines()[-1].startswith("nothing was changed: ")
+
+
 def test_a_start_until_a_stage_ends_there_without_a_table(running: FakeStack) -> None:
     start(running, until="wait-db", boot=running.boot(quick=True))
 
