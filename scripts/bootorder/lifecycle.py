@@ -65,8 +65,7 @@ def apps_up(boot: Boot) -> Outcome:
     target = boot.require_database()
     require_guard(boot, target)
     boot.build([*names, *(owner.settings.service for owner in first)])
-    for owner in first:
-        require_tables(owner, target)
+    require_tables(first, target)
     return start(boot, names)
 
 

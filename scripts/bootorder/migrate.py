@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from . import catalog
@@ -11,7 +11,7 @@ from .catalog import Catalog
 from .database import Target
 from .drift import refuse_drift
 from .errors import GuardError, LogTail, MigrationError, NotReadyError, command
-from .guard.snapshots import Snapshot, own_losses, refuse_losses
+from .guard.snapshots import Seen, Snapshot, own_losses, refuse_losses
 from .guard.stage import require_guard
 from .outcome import Outcome
 from .owners import Owner
@@ -21,16 +21,33 @@ from .terminal import counted
 from .trial import Trial, loses_rows
 from .waves import at_once, waves
 
+_INCOMPLETE = "its tables are to be made"
+_UNKNOWN = "its tables are there, what its tool says of them is not"
+
 
 @dataclass(frozen=True)
 class _Migration:
-    """An owner's tool, as it is to be run on what there is. `before`: what must be as it was afterwards."""
+    """An owner whose tool is to be run, what it is to come to, and why it is run."""
 
     owner: Owner
     expected: Catalog
-    before: Snapshot
-    argv: Sequence[str]
     cause: str
+
+
+class Now:
+    """What there is in the owners' databases, each looked at once, when it is first asked for."""
+
+    def __init__(self, stack: Target) -> None:
+        self.stack = stack
+        self._read: dict[str, Catalog] = {}
+
+    def own_part(self, owner: Owner, expected: Catalog) -> Catalog:
+        """What there is of what an owner makes, and is its own."""
+        name = owner.place.database
+        if name not in self._read:
+            with owner.target(self.stack).connect() as connection:
+                self._read[name] = catalog.read(connection)
+        return self._read[name].of(owner.place.role).only(expected.relations())
 
 
 def migrate(boot: Boot) -> Outcome:
@@ -46,11 +63,14 @@ def migrate(boot: Boot) -> Outcome:
             made = at_once(boot, wave, lambda owner: owner.rehearse(target))
             rehearsals |= zip((owner.name for owner in wave), made, strict=True)
         refuse_shared_names([(owner, rehearsals[owner.name]) for owner in boot.owners])
+        now = Now(target)
         for owner in boot.owners:
             if owner.migrator.creates_at_start:
-                refuse_drift(owner.name, rehearsals[owner.name], own_part(owner, target, rehearsals[owner.name]))
+                refuse_drift(owner.name, rehearsals[owner.name], now.own_part(owner, rehearsals[owner.name]))
         for wave in waves(boot.owners):
-            told |= _migrate_wave(boot, wave, rehearsals, target, waited_for)
+            told |= _migrate_wave(boot, wave, rehearsals, now, waited_for)
+            if not all(told[owner.name].was_skipped for owner in wave):
+                now = Now(target)
     if not told:
         return Outcome.skipped("no owners in invoke.yaml")
     text = "; ".join(told[owner.name].text for owner in boot.owners)
@@ -58,32 +78,42 @@ def migrate(boot: Boot) -> Outcome:
 
 
 def _migrate_wave(
-    boot: Boot, wave: Sequence[Owner], rehearsals: Mapping[str, Catalog], target: Target, waited_for: str
+    boot: Boot, wave: Sequence[Owner], rehearsals: Mapping[str, Catalog], now: Now, waited_for: str
 ) -> Mapping[str, Outcome]:
     """What became of each owner, by name. Those of the wave whose tools are to be run are run at the same time."""
     told: dict[str, Outcome] = {}
-    to_do = []
+    to_do: list[_Migration] = []
     for owner in wave:
         expected = rehearsals[owner.name]
-        complete = not catalog.differences(expected, own_part(owner, target, expected))
-        why = _why_not(boot, owner, target, complete=complete, waited_for=waited_for)
+        complete = not catalog.differences(expected, now.own_part(owner, expected))
+        why = _why_not(boot, owner, now.stack, complete=complete, waited_for=waited_for)
         if why:
             told[owner.name] = Outcome.skipped(f"{owner.name} {why}")
         else:
-            to_do.append((owner, complete))
-    beside = [owner.place.role for owner, _ in to_do]
-    migrations = [
-        _prepare(boot, owner, rehearsals[owner.name], target, beside, complete=complete) for owner, complete in to_do
-    ]
-    done = at_once(boot, migrations, lambda migration: _run(boot, migration))
-    # One after another, when no tool is at work any more: the catalog stands still.
-    for migration, completed in zip(migrations, done, strict=True):
-        owner = migration.owner
-        with boot.timeline.span(f"verify {owner.name}", "verify") as span:
-            span.text = _verified(boot, migration, completed, owner.target(target))
-        told[owner.name] = Outcome.done(span.text)
-        record(target, "migration", owner.name, owner.fingerprint())
+            to_do.append(_Migration(owner, expected, _INCOMPLETE if not complete else _UNKNOWN))
+    owners = [migration.owner for migration in to_do]
+    before = seen_by(owners, now.stack)
+    # One after another: a clone can only be made of a database that nobody is connected to.
+    commands = [_command(boot, migration, before[migration.owner.name], now.stack) for migration in to_do]
+    done = at_once(boot, list(zip(to_do, commands, strict=True)), lambda its: _run(boot, *its))
+    # When no tool is at work any more: the catalog stands still.
+    after = seen_by(owners, now.stack)
+    for migration, argv, completed in zip(to_do, commands, done, strict=True):
+        name = migration.owner.name
+        with boot.timeline.span(f"verify {name}", "verify") as span:
+            log = LogTail.of(" ".join(argv), completed.text)
+            span.text = _verified(boot, migration, completed, before[name], after[name], log)
+        told[name] = Outcome.done(span.text)
+        record(now.stack, "migration", name, migration.owner.fingerprint())
     return told
+
+
+def seen_by(owners: Sequence[Owner], stack: Target) -> Mapping[str, Snapshot]:
+    """What each is to leave alone while they are all at work, by name. Looks at each database once."""
+    roles = [owner.place.role for owner in owners]
+    targets = {owner.place.database: owner.target(stack) for owner in owners}
+    seen = {name: Seen.look(target) for name, target in targets.items()}
+    return {owner.name: seen[owner.place.database].of(owner.place.role, roles) for owner in owners}
 
 
 def _why_not(boot: Boot, owner: Owner, target: Target, *, complete: bool, waited_for: str) -> str:
@@ -97,27 +127,17 @@ def _why_not(boot: Boot, owner: Owner, target: Target, *, complete: bool, waited
     return "unchanged" if (complete and boot.quick) or (is_recorded and boot.skips_unchanged) else ""
 
 
-def _prepare(
-    boot: Boot, owner: Owner, expected: Catalog, stack: Target, beside: Collection[str], *, complete: bool
-) -> _Migration:
-    """One after another: a clone can only be made of a database that nobody is connected to."""
-    target = owner.target(stack)
-    before = Snapshot.take(target, owner.place.role, beside)
-    cause = "its tables are there, what its tool says of them is not" if complete else "its tables are to be made"
-    return _Migration(owner, expected, before, _command(boot, owner, expected, before, target), cause)
-
-
-def _run(boot: Boot, migration: _Migration) -> Completed:
+def _run(boot: Boot, migration: _Migration, argv: Sequence[str]) -> Completed:
     with boot.timeline.span(f"migrate {migration.owner.name}", "owner", cause=migration.cause):
-        return migration.owner.run(migration.argv)
+        return migration.owner.run(argv)
 
 
-def _verified(boot: Boot, migration: _Migration, done: Completed, target: Target) -> str:
+def _verified(
+    boot: Boot, migration: _Migration, done: Completed, before: Snapshot, after: Snapshot, log: LogTail
+) -> str:
     """What it came to, as the catalog says. Raises GuardError for what others lost, MigrationError for what lacks."""
-    owner, expected, before = migration.owner, migration.expected, migration.before
+    owner, expected = migration.owner, migration.expected
     claim = owner.migrator.claim(done)
-    after = Snapshot.take(target, owner.place.role, before.beside)
-    log = LogTail.of(" ".join(migration.argv), done.text)
     refuse_losses(f"{owner.name}: {owner.migrator.name}", before, after, log)
     own = after.own.only(expected.relations())
     gaps = catalog.differences(expected, own)
@@ -142,13 +162,14 @@ def _verified(boot: Boot, migration: _Migration, done: Completed, target: Target
     return f"{owner.name} {changed}, {counted(len(expected.tables()), 'table')} verified"
 
 
-def _command(boot: Boot, owner: Owner, expected: Catalog, before: Snapshot, target: Target) -> Sequence[str]:
+def _command(boot: Boot, migration: _Migration, before: Snapshot, stack: Target) -> Sequence[str]:
     """The owner's command, tried on a clone first where rows of its own are at stake; there is no other force."""
+    owner, expected = migration.owner, migration.expected
     argv = owner.settings.migrate
     if not any(before.own_rows.values()) or not catalog.differences(expected, before.own.only(expected.relations())):
         return argv
     with boot.timeline.span(f"try {owner.name}", "owner", cause="rows of its own are at stake"):
-        tried = Trial.run(owner, target)
+        tried = Trial.run(owner, owner.target(stack))
     losses = own_losses(tried.before, tried.after)
     if not losses:
         return argv
@@ -178,10 +199,10 @@ def refuse_shared_names(rehearsals: Sequence[tuple[Owner, Catalog]]) -> None:
 def verify_created_at_start(boot: Boot) -> str:
     """After the apps are healthy: every owner has all that its tool makes. Returns a phrase for the step."""
     made = []
+    now = Now(boot.target())
     for owner in boot.owners:
-        target = boot.target()
-        expected = owner.rehearsal(target)
-        there = own_part(owner, target, expected)
+        expected = owner.rehearsal(now.stack)
+        there = now.own_part(owner, expected)
         if owner.migrator.creates_at_start:
             refuse_drift(owner.name, expected, there)
         gaps = catalog.differences(expected, there)
@@ -199,22 +220,18 @@ def verify_created_at_start(boot: Boot) -> str:
     return ", ".join(made)
 
 
-def own_part(owner: Owner, stack: Target, expected: Catalog) -> Catalog:
-    """What there is now of what an owner makes, and is its own."""
-    with owner.target(stack).connect() as connection:
-        return catalog.read(connection).of(owner.place.role).only(expected.relations())
-
-
-def require_tables(owner: Owner, target: Target) -> None:
-    """Raises NotReadyError when a table of this owner is missing, and names the stage that makes it."""
-    expected = owner.rehearsal(target)
-    there = set(own_part(owner, target, expected).tables())
-    missing = [".".join(table) for table in expected.tables() if table not in there]
-    if missing:
-        raise NotReadyError(
-            f"{owner.name} has not migrated",
-            expected=f"its {len(expected.tables())} tables",
-            seen=f"{', '.join(missing)} missing",
-            hint=f"migrate first: {command('migrate')}",
-            first=("migrate",),
-        )
+def require_tables(owners: Sequence[Owner], target: Target) -> None:
+    """Raises NotReadyError when a table of one of them is missing, and names the stage that makes it."""
+    now = Now(target)
+    for owner in owners:
+        expected = owner.rehearsal(target)
+        there = set(now.own_part(owner, expected).tables())
+        missing = [".".join(table) for table in expected.tables() if table not in there]
+        if missing:
+            raise NotReadyError(
+                f"{owner.name} has not migrated",
+                expected=f"its {len(expected.tables())} tables",
+                seen=f"{', '.join(missing)} missing",
+                hint=f"migrate first: {command('migrate')}",
+                first=("migrate",),
+            )

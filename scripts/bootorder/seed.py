@@ -9,9 +9,9 @@ from . import catalog
 from .boot import Boot
 from .database import Target
 from .errors import LogTail, MigrationError, command
-from .guard.snapshots import Snapshot, refuse_losses
+from .guard.snapshots import refuse_losses
 from .guard.stage import require_guard
-from .migrate import require_tables
+from .migrate import require_tables, seen_by
 from .outcome import Outcome
 from .owners import Owner
 from .processes import Completed
@@ -21,14 +21,13 @@ from .waves import at_once, waves
 
 @dataclass(frozen=True)
 class _Seeding:
-    """An owner whose seed is to be run, and what there was before: its rows, their versions, and everybody else's."""
+    """An owner whose seed is to be run, and what it had before: how many rows, and their versions."""
 
     owner: Owner
     fingerprint: str
     tables: Sequence[tuple[str, str]]
     rows: int
     versions: int
-    everything: Snapshot
 
 
 def seed(boot: Boot) -> Outcome:
@@ -39,8 +38,7 @@ def seed(boot: Boot) -> Outcome:
     target = boot.require_database()
     require_guard(boot, target)
     boot.build([owner.settings.service for owner in with_seed])
-    for owner in with_seed:
-        require_tables(owner, target)
+    require_tables(with_seed, target)
     told: dict[str, Outcome] = {}
     with boot.locked(target):
         for wave in waves(with_seed):
@@ -51,26 +49,30 @@ def seed(boot: Boot) -> Outcome:
 
 def _seed_wave(boot: Boot, wave: Sequence[Owner], target: Target) -> Mapping[str, Outcome]:
     """What became of each owner, by name. The seeds that are to be run are run at the same time."""
-    beside = [owner.place.role for owner in wave]
-    looked = {owner.name: _look(owner, target, beside) for owner in wave}
+    looked = {owner.name: _look(owner, target) for owner in wave}
     told = {name: Outcome.skipped(f"{name} already seeded") for name, seeding in looked.items() if seeding is None}
     to_do = [seeding for seeding in looked.values() if seeding]
+    owners = [seeding.owner for seeding in to_do]
+    before = seen_by(owners, target)
     done = at_once(boot, to_do, lambda seeding: _run(boot, seeding))
+    after = seen_by(owners, target)
     for seeding, completed in zip(to_do, done, strict=True):
-        told[seeding.owner.name] = _verified(seeding, completed, target)
-        record(target, "seed", seeding.owner.name, seeding.fingerprint)
+        name = seeding.owner.name
+        log = LogTail.of(" ".join(seeding.owner.settings.seed), completed.text)
+        refuse_losses(f"{name}: its seed", before[name], after[name], log)
+        told[name] = _verified(seeding, completed, target, log)
+        record(target, "seed", name, seeding.fingerprint)
     return told
 
 
-def _look(owner: Owner, stack: Target, beside: Sequence[str]) -> _Seeding | None:
+def _look(owner: Owner, stack: Target) -> _Seeding | None:
     """Nothing where it was seeded with what its seed is now."""
-    target, fingerprint = owner.target(stack), owner.seed_fingerprint()
-    tables = owner.rehearse(stack).tables()
-    rows, versions = _rows(target, tables)
+    fingerprint, tables = owner.seed_fingerprint(), owner.rehearse(stack).tables()
+    rows, versions = _rows(owner.target(stack), tables)
     # A record beside empty tables is of rows that somebody removed: seed again.
     if rows and fingerprint and recorded(stack, "seed", owner.name)[0] == fingerprint:
         return None
-    return _Seeding(*(owner, fingerprint, tables, rows, versions), Snapshot.take(target, owner.place.role, beside))
+    return _Seeding(owner, fingerprint, tables, rows, versions)
 
 
 def _run(boot: Boot, seeding: _Seeding) -> Completed:
@@ -78,12 +80,10 @@ def _run(boot: Boot, seeding: _Seeding) -> Completed:
         return seeding.owner.run(seeding.owner.settings.seed)
 
 
-def _verified(seeding: _Seeding, done: Completed, stack: Target) -> Outcome:
-    """What it came to, as the rows say. Raises GuardError for what others lost, MigrationError for what lacks."""
-    owner, before = seeding.owner, seeding.everything
-    target, log = owner.target(stack), LogTail.of(" ".join(owner.settings.seed), done.text)
-    refuse_losses(f"{owner.name}: its seed", before, Snapshot.take(target, owner.place.role, before.beside), log)
-    rows, versions = _rows(target, seeding.tables)
+def _verified(seeding: _Seeding, done: Completed, stack: Target, log: LogTail) -> Outcome:
+    """What it came to, as the rows say. Raises MigrationError for what lacks."""
+    owner = seeding.owner
+    rows, versions = _rows(owner.target(stack), seeding.tables)
     if done.code or not rows:
         raise MigrationError(
             f"{owner.name}: its seed failed",

@@ -7,7 +7,7 @@ from typing import Any
 
 from .boot import Boot
 from .errors import SettingsError
-from .migrate import own_part
+from .migrate import Now
 from .probes import Ready
 from .runtimes.base import Address
 from .waits import health
@@ -25,6 +25,7 @@ def status(boot: Boot) -> dict[str, Any]:
     address = services[database.service].address
     target = boot.target() if services[database.service].running and address else None
     answers = target is not None and isinstance(target.look(), Ready)
+    now = Now(target) if target else None
     owners = []
     for owner in boot.owners:
         expected = None
@@ -32,7 +33,7 @@ def status(boot: Boot) -> dict[str, Any]:
         with contextlib.suppress(SettingsError):
             expected = owner.rehearsed() if target and answers else None
         wanted = expected.tables() if expected else []
-        there = set(own_part(owner, target, expected).tables()) if target and expected else set()
+        there = set(now.own_part(owner, expected).tables()) if now and expected else set()
         owners.append(
             {
                 "name": owner.name,

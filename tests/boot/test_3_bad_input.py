@@ -129,7 +129,7 @@ def test_an_app_that_exits_ends_the_wait_at_once_with_its_log(stack: Stack) -> N
 def test_an_app_that_never_gets_healthy_says_what_was_last_seen(stack: Stack) -> None:
     with (
         stack.running_instead("web", "sleep", "600"),
-        stack.edited("invoke.yaml", "web: {health: /health}", "web: {health: /health, wait: 2}"),
+        stack.edited("invoke.yaml", "web: {health: /health,", "web: {health: /health, wait: 2,"),
     ):
         assert stack.inv("apps-up").code == 0
         ran = stack.inv("wait-apps")
@@ -264,6 +264,7 @@ def test_ctrl_c_stops_what_it_was_doing_and_says_how_to_go_on(
     assert "go on with: inv" in ran.err
     assert stack.one_offs() == []
     if after != "stop":  # then there is no database yet to ask
+        assert stack.inv("wait-db").code == 0
         assert stack.query("select datname from pg_database where datname like 'bootorder%'") == []
 
 

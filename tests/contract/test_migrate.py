@@ -732,7 +732,7 @@ def test_tables_that_are_missing_are_named_with_the_stage_that_makes_them(bench:
     owner = bench.boot().owners[0]
 
     with pytest.raises(NotReadyError, match="sso has not migrated") as refused:
-        require_tables(owner, bench.target)
+        require_tables([owner], bench.target)
 
     assert refused.value.seen == "public.session, public.user missing"
     assert refused.value.hint.endswith("migrate")
@@ -740,7 +740,7 @@ def test_tables_that_are_missing_are_named_with_the_stage_that_makes_them(bench:
 
 
 def test_nothing_is_required_of_an_owner_that_has_its_tables(settled: Workbench) -> None:
-    require_tables(settled.boot().owners[0], settled.target)
+    require_tables(settled.boot().owners[:1], settled.target)
 
 
 # -- tables made when the app starts ----------------------------------------------------------------------------------

@@ -215,7 +215,7 @@ def jumped_back(world: EmbeddedWorld) -> Iterator[None]:
     """An app that never answers is given up after its time, not a day later."""
     clock = Clock(world.stack.folder.parent)
     never = world.stack.running_instead("web", "sleep", "1000")
-    impatient = world.stack.edited("invoke.yaml", "web: {health: /health}", "web: {health: /health, wait: 4}")
+    impatient = world.stack.edited("invoke.yaml", "web: {health: /health,", "web: {health: /health, wait: 4,")
     with never, impatient, Task(world.stack, "start", "--quick", env=clock.environment) as task:
         task.until("apps-up")
         clock.turn(-24)

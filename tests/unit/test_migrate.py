@@ -717,7 +717,7 @@ def test_missing_tables_name_the_stage_that_makes_them(stack: FakeStack) -> None
     sso = stack.boot().owners[0]
 
     with pytest.raises(NotReadyError) as caught:
-        require_tables(sso, TARGET)
+        require_tables([sso], TARGET)
 
     assert caught.value.message == "sso has not migrated"
     assert caught.value.seen == "public.session missing"
@@ -727,7 +727,7 @@ def test_missing_tables_name_the_stage_that_makes_them(stack: FakeStack) -> None
 def test_tables_that_are_there_are_enough(stack: FakeStack) -> None:
     push(stack.database)
 
-    require_tables(stack.boot().owners[0], TARGET)
+    require_tables(stack.boot().owners[:1], TARGET)
 
 
 def test_of_many_tables_each_is_looked_up_and_not_searched_for(
@@ -743,21 +743,21 @@ def test_of_many_tables_each_is_looked_up_and_not_searched_for(
     monkeypatch.setattr(Catalog, "tables", lambda self: Tables(every(self)))
     push(stack.database)
 
-    require_tables(stack.boot().owners[0], TARGET)
+    require_tables(stack.boot().owners[:1], TARGET)
 
 
 def test_a_rehearsal_for_another_stage_is_made_under_the_lock(stack: FakeStack) -> None:
     push(stack.database)
 
     with locked(), pytest.raises(LockedError):
-        require_tables(stack.boot().owners[0], TARGET)
+        require_tables(stack.boot().owners[:1], TARGET)
 
 
 def test_what_was_rehearsed_needs_no_lock(stack: FakeStack) -> None:
     migrate(stack.boot())
 
     with locked():
-        require_tables(stack.boot().owners[0], TARGET)
+        require_tables(stack.boot().owners[:1], TARGET)
 
 
 def test_create_all_is_rehearsed_without_touching_the_stack_s_tables(stack: FakeStack) -> None:

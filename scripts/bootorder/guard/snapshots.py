@@ -19,11 +19,41 @@ _BUSY = """
 
 
 @dataclass(frozen=True)
+class Seen:
+    """A database as it was: its catalog, how many rows each table had, and which roles were connected."""
+
+    catalog: Catalog
+    rows: Mapping[Table, int]
+    busy: frozenset[str]
+
+    @classmethod
+    def look(cls, target: Target) -> Seen:
+        with target.connect() as connection:
+            seen = catalog.read(connection)
+            rows = catalog.count_rows(connection, seen.tables())
+            busy = connection.execute(_BUSY)
+            return cls(seen, rows, frozenset(str(role) for (role,) in busy))
+
+    def of(self, role: str, beside: Collection[str] = ()) -> Snapshot:
+        """One owner's view. `beside`: roles whose tools are at work at the same time; theirs is not looked at."""
+        own = self.catalog.of(role)
+        passed_by = {relation for other in {role, *beside} for relation in self.catalog.of(other).relations()}
+        foreign = self.catalog.without(passed_by)
+        mine, others = set(own.tables()), set(foreign.tables())
+        return Snapshot(
+            own,
+            foreign,
+            {table: count for table, count in self.rows.items() if table in mine},
+            {table: count for table, count in self.rows.items() if table in others},
+            self.busy,
+        )
+
+
+@dataclass(frozen=True)
 class Snapshot:
     """One owner's part of a database and all that it must leave alone; whose a thing is says the catalog.
 
-    `busy`: the roles that were connected, whose apps change rows of their own meanwhile. `beside`: those whose tools
-    are run at the same time; their things are theirs to change, and not looked at here.
+    `busy`: the roles that were connected, whose apps change rows of their own meanwhile.
     """
 
     own: Catalog
@@ -31,27 +61,10 @@ class Snapshot:
     own_rows: Mapping[Table, int]
     foreign_rows: Mapping[Table, int]
     busy: frozenset[str] = frozenset()
-    beside: Collection[str] = ()
 
     @classmethod
-    def take(cls, target: Target, role: str, beside: Collection[str] = ()) -> Snapshot:
-        with target.connect() as connection:
-            seen = catalog.read(connection)
-            own = seen.of(role)
-            for other in set(beside) - {role}:
-                seen = seen.without(seen.of(other).relations())
-            foreign = seen.without(own.relations())
-            rows = catalog.count_rows(connection, seen.tables())
-            mine = set(own.tables())
-            busy = connection.execute(_BUSY)
-            return cls(
-                own,
-                foreign,
-                {table: count for table, count in rows.items() if table in mine},
-                {table: count for table, count in rows.items() if table not in mine},
-                frozenset(str(role) for (role,) in busy),
-                beside,
-            )
+    def take(cls, target: Target, role: str) -> Snapshot:
+        return Seen.look(target).of(role)
 
 
 def refuse_losses(who: str, before: Snapshot, after: Snapshot, log: LogTail) -> None:
