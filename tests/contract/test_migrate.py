@@ -68,14 +68,17 @@ PEERS: Mapping[str, Any] = {
 
 
 def together(*tools: Tool) -> list[Tool]:
-    """These tools; none of them is done before the others are at work, too."""
+    """These tools; none of them is done before the others are at work, too. On a clone each is alone."""
     meetings = {is_scratch: threading.Barrier(len(tools), timeout=20) for is_scratch in (False, True)}
 
     def meeting(tool: Tool) -> Tool:
         def run(connection: Connection) -> Completed:
-            meetings[on_scratch(connection)].wait()
+            is_scratch = on_scratch(connection)
+            if is_scratch and not is_rehearsal(connection):
+                return tool(connection)
+            meetings[is_scratch].wait()
             done = tool(connection)
-            meetings[on_scratch(connection)].wait()
+            meetings[is_scratch].wait()
             return done
 
         return run
@@ -117,6 +120,27 @@ def test_what_is_nobodys_of_theirs_is_watched_while_they_migrate(peers: Workbenc
         migrate(peers.boot(owners=PEERS))
 
     assert refused.value.details == ("- public.precious (2 rows) was dropped",)
+
+
+def test_what_one_changes_of_its_own_is_no_loss_for_the_other(peers: Workbench) -> None:
+    migrate(peers.boot(owners=PEERS))
+
+    def changing(makes: str, change: str) -> Tool:
+        def run(connection: Connection) -> Completed:
+            send(connection, makes + change if is_rehearsal(connection) else change)
+            return says("[✓] Changes applied")
+
+        return run
+
+    peers.runtime.sources |= {"sso": "second version", "api": "second version"}
+    peers.runtime.tools["push"], peers.runtime.tools["create"] = together(
+        changing(SSO, "alter table session alter column id type varchar(90);"),
+        changing(API, "alter table worker alter column name type varchar(90); drop index task_title;"),
+    )
+
+    outcome = migrate(replace(peers.boot(owners=PEERS), accept_data_loss=True))
+
+    assert outcome.text == "sso migrated, 2 tables verified; api migrated, 2 tables verified"
 
 
 def test_they_are_seeded_at_the_same_time(peers: Workbench) -> None:
