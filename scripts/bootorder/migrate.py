@@ -16,7 +16,7 @@ from .guard.stage import require_guard
 from .outcome import Outcome
 from .owners import Owner
 from .processes import Completed
-from .records import record, recorded
+from .records import NO_RECORD, Record, record, recorded
 from .terminal import counted
 from .trial import Trial, loses_rows
 from .waves import at_once, waves
@@ -83,10 +83,12 @@ def _migrate_wave(
     """What became of each owner, by name. Those of the wave whose tools are to be run are run at the same time."""
     told: dict[str, Outcome] = {}
     to_do: list[_Migration] = []
+    records = recorded(now.stack, "migration")
     for owner in wave:
         expected = rehearsals[owner.name]
         complete = not catalog.differences(expected, now.own_part(owner, expected))
-        why = _why_not(boot, owner, now.stack, complete=complete, waited_for=waited_for)
+        last = records.get(owner.name, NO_RECORD)
+        why = _why_not(boot, owner, last, complete=complete, waited_for=waited_for)
         if why:
             told[owner.name] = Outcome.skipped(f"{owner.name} {why}")
         else:
@@ -116,14 +118,13 @@ def seen_by(owners: Sequence[Owner], stack: Target) -> Mapping[str, Snapshot]:
     return {owner.name: seen[owner.place.database].of(owner.place.role, roles) for owner in owners}
 
 
-def _why_not(boot: Boot, owner: Owner, target: Target, *, complete: bool, waited_for: str) -> str:
+def _why_not(boot: Boot, owner: Owner, last: Record, *, complete: bool, waited_for: str) -> str:
     """Why its tool is not run, if it is not; whether its tables are `complete` says the catalog."""
     if owner.migrator.creates_at_start:
         return "makes its tables when it starts"
-    fingerprint, by = recorded(target, "migration", owner.name)
-    is_recorded = complete and fingerprint != "" and fingerprint == owner.fingerprint()
+    is_recorded = complete and last.fingerprint != "" and last.fingerprint == owner.fingerprint()
     if is_recorded and waited_for:
-        return f"done by {by}"
+        return f"done by {last.by}"
     return "unchanged" if (complete and boot.quick) or (is_recorded and boot.skips_unchanged) else ""
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Literal
 
 from psycopg import sql
@@ -16,7 +18,7 @@ _MAKE = """
     alter table bootorder.{} add column if not exists by text not null default ''
 """
 # `by` came later than the first records.
-_READ = "select s.fingerprint, to_jsonb(s) ->> 'by' from bootorder.{} s where s.owner = %s"
+_READ = "select s.owner, s.fingerprint, to_jsonb(s) ->> 'by' from bootorder.{} s"
 _WRITE = """
     insert into bootorder.{} (owner, fingerprint, by) values (%s, %s, %s)
     on conflict (owner) do update set fingerprint = excluded.fingerprint, by = excluded.by, at = now()
@@ -25,13 +27,24 @@ _WRITE = """
 Kind = Literal["seed", "migration"]
 
 
-def recorded(target: Target, kind: Kind, owner: str) -> tuple[str, str]:
-    """The fingerprint of the last good run, and by whom it was; empty where there was none."""
+@dataclass(frozen=True)
+class Record:
+    """A good run: what it was made of, and by whom it was."""
+
+    fingerprint: str
+    by: str
+
+
+NO_RECORD = Record("", "")
+
+
+def recorded(target: Target, kind: Kind) -> Mapping[str, Record]:
+    """The last good run of each owner, by name."""
     with target.connect() as connection:
         if connection.execute("select to_regclass(%s)", [f"bootorder.{kind}"]).fetchone() == (None,):
-            return "", ""
-        row = connection.execute(sql.SQL(_READ).format(sql.Identifier(kind)), [owner]).fetchone()
-    return (str(row[0]), str(row[1] or "")) if row else ("", "")
+            return {}
+        rows = connection.execute(sql.SQL(_READ).format(sql.Identifier(kind))).fetchall()
+    return {str(owner): Record(str(fingerprint), str(by or "")) for owner, fingerprint, by in rows}
 
 
 def record(target: Target, kind: Kind, owner: str, fingerprint: str) -> None:

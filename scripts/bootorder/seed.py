@@ -15,7 +15,7 @@ from .migrate import require_tables, seen_by
 from .outcome import Outcome
 from .owners import Owner
 from .processes import Completed
-from .records import record, recorded
+from .records import NO_RECORD, Record, record, recorded
 from .waves import at_once, waves
 
 
@@ -49,7 +49,8 @@ def seed(boot: Boot) -> Outcome:
 
 def _seed_wave(boot: Boot, wave: Sequence[Owner], target: Target) -> Mapping[str, Outcome]:
     """What became of each owner, by name. The seeds that are to be run are run at the same time."""
-    looked = {owner.name: _look(owner, target) for owner in wave}
+    records = recorded(target, "seed")
+    looked = {owner.name: _look(owner, target, records.get(owner.name, NO_RECORD)) for owner in wave}
     told = {name: Outcome.skipped(f"{name} already seeded") for name, seeding in looked.items() if seeding is None}
     to_do = [seeding for seeding in looked.values() if seeding]
     owners = [seeding.owner for seeding in to_do]
@@ -65,12 +66,12 @@ def _seed_wave(boot: Boot, wave: Sequence[Owner], target: Target) -> Mapping[str
     return told
 
 
-def _look(owner: Owner, stack: Target) -> _Seeding | None:
+def _look(owner: Owner, stack: Target, last: Record) -> _Seeding | None:
     """Nothing where it was seeded with what its seed is now."""
     fingerprint, tables = owner.seed_fingerprint(), owner.rehearse(stack).tables()
     rows, versions = _rows(owner.target(stack), tables)
     # A record beside empty tables is of rows that somebody removed: seed again.
-    if rows and fingerprint and recorded(stack, "seed", owner.name)[0] == fingerprint:
+    if rows and fingerprint and last.fingerprint == fingerprint:
         return None
     return _Seeding(owner, fingerprint, tables, rows, versions)
 

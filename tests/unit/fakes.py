@@ -307,8 +307,8 @@ class FakeConnection:
         elif "insert into" in text:
             owner, *record = values
             records[kind][owner] = tuple(record)
-        elif values[0] in records[kind]:
-            return [records[kind][values[0]]]
+        else:
+            return [(owner, *record) for owner, record in records[kind].items()]
         return []
 
     def _of_the_catalog(self, text: str, values: Any) -> list[tuple[Any, ...]] | None:

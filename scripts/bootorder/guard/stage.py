@@ -127,7 +127,7 @@ def by_database(places: Sequence[Place]) -> Mapping[str, Sequence[Place]]:
 def require_guard(boot: Boot, target: Target) -> None:
     """Raises NotReadyError where the guard is not in place: then the tools could do harm."""
     for name in {place.database: 0 for place in boot.places.values()}:
-        there = _exists(target, name)
+        there = name == target.name or _exists(target, name)
         if there:
             with replace(target, name=name).connect() as connection:
                 there = is_installed(connection)
