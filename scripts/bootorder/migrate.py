@@ -15,11 +15,11 @@ from .guard.snapshots import Seen, Snapshot, own_losses, refuse_losses
 from .guard.stage import require_guard
 from .outcome import Outcome
 from .owners import Owner
-from .processes import Completed
+from .processes import Completed, at_once
 from .records import NO_RECORD, Record, record, recorded
 from .terminal import counted
 from .trial import Trial, loses_rows
-from .waves import at_once, waves
+from .waves import waves
 
 _INCOMPLETE = "its tables are to be made"
 _UNKNOWN = "its tables are there, what its tool says of them is not"
@@ -60,7 +60,7 @@ def migrate(boot: Boot) -> Outcome:
         boot.runtime.stop_one_offs()
         rehearsals: dict[str, Catalog] = {}
         for wave in waves(boot.owners):
-            made = at_once(boot, wave, lambda owner: owner.rehearse(target))
+            made = at_once(boot.processes, wave, lambda owner: owner.rehearse(target))
             rehearsals |= zip((owner.name for owner in wave), made, strict=True)
         refuse_shared_names([(owner, rehearsals[owner.name]) for owner in boot.owners])
         now = Now(target)
@@ -97,7 +97,7 @@ def _migrate_wave(
     before = seen_by(owners, now.stack)
     # One after another: a clone can only be made of a database that nobody is connected to.
     commands = [_command(boot, migration, before[migration.owner.name], now.stack) for migration in to_do]
-    done = at_once(boot, list(zip(to_do, commands, strict=True)), lambda its: _run(boot, *its))
+    done = at_once(boot.processes, list(zip(to_do, commands, strict=True)), lambda its: _run(boot, *its))
     # When no tool is at work any more: the catalog stands still.
     after = seen_by(owners, now.stack)
     for migration, argv, completed in zip(to_do, commands, done, strict=True):

@@ -11,12 +11,17 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Thread
-from typing import IO, Protocol
+from typing import IO, Protocol, TypeVar
+
+Thing = TypeVar("Thing")
+Result = TypeVar("Result")
 
 _GRACE_SECONDS = 10.0
+_LOOK_SECONDS = 0.05
 # How long to read on when the command has ended and something that it left behind still holds its pipes.
 _LEFT_OVER_SECONDS = 5.0
 # As shells and containers tell that a signal was the end.
@@ -139,6 +144,36 @@ class SystemProcesses:
         ):
             for line in lines:
                 yield line.rstrip("\r\n")
+
+
+def at_once(processes: Processes, things: Sequence[Thing], work: Callable[[Thing], Result]) -> Sequence[Result]:
+    """What becomes of each, worked on at the same time. One that fails lets the others come to their end.
+
+    Then the first error is raised.
+    """
+    if len(things) == 1:
+        return [work(things[0])]
+    failures: list[BaseException] = []
+
+    def run(thing: Thing) -> Result:
+        try:
+            return work(thing)
+        except BaseException as error:
+            failures.append(error)
+            raise
+
+    with ThreadPoolExecutor(max_workers=len(things) or 1) as pool:
+        futures = [pool.submit(run, thing) for thing in things]
+        try:
+            wait(futures)
+        finally:
+            # At Ctrl-C; again and again, as between two looks one may have begun its next command.
+            while wait(futures, timeout=0).not_done:
+                processes.end_all()
+                wait(futures, timeout=_LOOK_SECONDS)
+    if failures:
+        raise failures[0]
+    return [future.result() for future in futures]
 
 
 def _start(argv: Sequence[str], cwd: Path, env: Mapping[str, str], *, stderr: int) -> subprocess.Popen[str]:

@@ -14,9 +14,9 @@ from .guard.stage import require_guard
 from .migrate import require_tables, seen_by
 from .outcome import Outcome
 from .owners import Owner
-from .processes import Completed
+from .processes import Completed, at_once
 from .records import NO_RECORD, Record, record, recorded
-from .waves import at_once, waves
+from .waves import waves
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ def _seed_wave(boot: Boot, wave: Sequence[Owner], target: Target) -> Mapping[str
     to_do = [seeding for seeding in looked.values() if seeding]
     owners = [seeding.owner for seeding in to_do]
     before = seen_by(owners, target)
-    done = at_once(boot, to_do, lambda seeding: _run(boot, seeding))
+    done = at_once(boot.processes, to_do, lambda seeding: _run(boot, seeding))
     after = seen_by(owners, target)
     for seeding, completed in zip(to_do, done, strict=True):
         name = seeding.owner.name

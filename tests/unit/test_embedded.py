@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -527,6 +528,20 @@ def test_a_failed_install_builds_nothing(stack: Stack) -> None:
     assert isinstance(error, MachineError)
     assert stack.processes.lines() == ["pnpm install"]
     assert not stack.runtime.is_built("sso")
+
+
+def test_folders_are_made_at_the_same_time(stack: Stack) -> None:
+    both = threading.Barrier(2, timeout=30)
+
+    def meets(_: Call) -> Completed:
+        both.wait()
+        return prints("installed")
+
+    stack.process("api", install="tool install")
+    stack.processes.answer("pnpm", "install", with_=meets)
+    stack.processes.answer("tool", "install", with_=meets)
+
+    assert sorted(stack.build("sso", "api")) == ["pnpm build", "pnpm install", "tool install"]
 
 
 def test_the_database_is_installed_and_not_built(stack: Stack) -> None:

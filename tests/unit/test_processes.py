@@ -5,13 +5,17 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from scripts.bootorder.processes import Completed, SystemProcesses
+from scripts.bootorder.errors import MigrationError
+from scripts.bootorder.processes import Completed, SystemProcesses, at_once
+
+from .fakes import FakeProcesses
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no process groups of this kind")
 
@@ -194,3 +198,38 @@ def test_what_was_ended_from_outside_is_not_blamed_for_it(code: int, name: str) 
 @pytest.mark.parametrize("code", [0, 1, 128, 255])
 def test_what_ended_by_itself_is_corrected(code: int) -> None:
     assert Completed(code, "", "").hint("correct the schema") == "correct the schema"
+
+
+# -- several at once ---------------------------------------------------------------------------------------------------
+
+LIMIT = 30.0  # seconds, for what would otherwise wait for ever
+
+
+def test_all_are_at_work_at_the_same_time_and_answer_in_their_order() -> None:
+    all_there = threading.Barrier(3, timeout=LIMIT)
+
+    def work(number: int) -> int:
+        all_there.wait()
+        return number * number
+
+    assert at_once(FakeProcesses(), [1, 2, 3], work) == [1, 4, 9]
+
+
+def test_nothing_to_do_is_done() -> None:
+    assert at_once(FakeProcesses(), [], lambda thing: thing) == []
+
+
+def test_one_that_fails_lets_the_others_end_and_its_error_is_raised() -> None:
+    failed, ended = threading.Event(), []
+
+    def work(name: str) -> None:
+        if name == "sso":
+            failed.set()
+            raise MigrationError("sso did not finish", hint="correct it")
+        failed.wait(LIMIT)
+        ended.append(name)
+
+    with pytest.raises(MigrationError, match="sso"):
+        at_once(FakeProcesses(), ["api", "sso", "jobs"], work)
+
+    assert sorted(ended) == ["api", "jobs"]

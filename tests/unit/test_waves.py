@@ -1,20 +1,13 @@
 from __future__ import annotations
 
-import threading
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scripts.bootorder.errors import MigrationError
 from scripts.bootorder.owners import Owner
-from scripts.bootorder.waves import at_once, waves
-
-from .fakes import FakeStack
-
-LIMIT = 30.0  # seconds, for what would otherwise wait for ever
+from scripts.bootorder.waves import waves
 
 
 @dataclass
@@ -53,33 +46,3 @@ def test_an_owner_that_is_not_asked_for_is_not_waited_for() -> None:
     alone = cast("Owner", _Owner("api", _Place("api", [_Place("sso")])))
 
     assert [list(wave) for wave in waves([alone])] == [[alone]]
-
-
-def test_all_are_at_work_at_the_same_time_and_answer_in_their_order(stack: FakeStack) -> None:
-    all_there = threading.Barrier(3, timeout=LIMIT)
-
-    def work(number: int) -> int:
-        all_there.wait()
-        return number * number
-
-    assert at_once(stack.boot(), [1, 2, 3], work) == [1, 4, 9]
-
-
-def test_nothing_to_do_is_done(stack: FakeStack) -> None:
-    assert at_once(stack.boot(), [], lambda thing: thing) == []
-
-
-def test_one_that_fails_lets_the_others_end_and_its_error_is_raised(stack: FakeStack) -> None:
-    failed, ended = threading.Event(), []
-
-    def work(name: str) -> None:
-        if name == "sso":
-            failed.set()
-            raise MigrationError("sso did not finish", hint="correct it")
-        failed.wait(LIMIT)
-        ended.append(name)
-
-    with pytest.raises(MigrationError, match="sso"):
-        at_once(stack.boot(), ["api", "sso", "jobs"], work)
-
-    assert sorted(ended) == ["api", "jobs"]

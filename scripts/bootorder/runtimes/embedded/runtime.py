@@ -14,7 +14,7 @@ from pathlib import Path
 from ... import env_file, sources
 from ...errors import LogTail, SettingsError
 from ...ports import refuse_taken_ports
-from ...processes import Completed, Processes
+from ...processes import Completed, Processes, at_once
 from ...settings import ProcessSettings, Settings, unknown
 from ..base import Address, Polled, Service, Watched
 from . import logs
@@ -256,11 +256,18 @@ class EmbeddedRuntime:
     def build(self, names: Sequence[str], on_line: Callable[[str], None]) -> None:
         if names:
             self.stop_one_offs()  # a killed run's build would go on writing into the folder, or refuse a second one
+        folders: dict[str, list[str]] = {}
         for name in names:
             if self._is_database(name):
                 self._postgres.install(on_line)
-                continue
-            self._toolchain(name).prepare(on_line)
+            else:
+                self._toolchain(name).prepare(on_line)
+                folders.setdefault(self._process(name).directory, []).append(name)
+        at_once(self._processes, list(folders.values()), lambda its: self._build_folder(its, on_line))
+
+    def _build_folder(self, names: Sequence[str], on_line: Callable[[str], None]) -> None:
+        """What shares a folder is made one after another."""
+        for name in names:
             for step in self._steps(name):
                 if not self._builds.is_done(step):
                     self._builds.do(step, self._commands(name), self._surroundings(name), on_line)
