@@ -58,6 +58,11 @@ def create_apps(boot: Boot) -> Outcome:
     return Outcome.done(f"{_list(list(boot.apps))} created")
 
 
+def start_early(boot: Boot, name: str) -> Outcome:
+    """An app that need not wait for all that the others wait for. A quick start looks once at all of them."""
+    return Outcome.skipped("its turn comes with the others") if boot.quick else start(boot, [name])
+
+
 def apps_up(boot: Boot) -> Outcome:
     """Start the apps, once the owners that must migrate first have done so."""
     names = list(boot.apps)

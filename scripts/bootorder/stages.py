@@ -13,7 +13,7 @@ from .boot import Boot
 from .errors import BootError, MachineError, NotReadyError, UserInterruptError, command
 from .guard.stage import guard
 from .jobs import Beside, Job
-from .lifecycle import apps_up, build_apps, build_owners, clean, create_apps, db_up, start, stop
+from .lifecycle import apps_up, build_apps, build_owners, clean, create_apps, db_up, start_early, stop
 from .migrate import migrate
 from .outcome import Outcome
 from .seed import seed
@@ -86,7 +86,7 @@ def _early(name: str, after: str) -> Job:
         *(f"start {name}", f"starts {name}", f"`apps.{name}.after`: it waits for {after} only"),
         after=[after, "create apps"],
         before="apps-up",
-        run=lambda boot: start(boot, [name]),
+        run=lambda boot: start_early(boot, name),
     )
 
 
