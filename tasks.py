@@ -284,6 +284,18 @@ def doctor(c: Context, runtime: str = "", json: bool = False) -> None:
         show_doctor(boot, as_json=json)
 
 
+@task(help={"path": "the repository to look at (default: this one)"} | JSON)
+def detect(c: Context, path: str = "", json: bool = False) -> None:
+    """Say what a repository has that these tasks could boot, and what they would have to ask; run nothing of it."""
+    from scripts.bootorder.console import Console
+    from scripts.bootorder.detect.showing import show_detected
+    from scripts.bootorder.program import translated
+
+    console = Console()
+    with translated(console, as_json=json):
+        show_detected(console, Path(path).expanduser() if path else ROOT, as_json=json)
+
+
 @task(help={"session": "one nox session instead of the default ones (see `nox -l`)"}, iterable=["session"])
 def test(c: Context, session: list[str]) -> None:
     """Run the proofs: lint, types, unit tests, and a boot in a fresh environment."""
@@ -314,6 +326,7 @@ ns = Collection(
     logs,
     timeline,
     doctor,
+    detect,
     plan,
     test,
 )

@@ -37,6 +37,22 @@ WORK = {
 }
 LAYERS = [FOUNDATION, WORLD, DATA, GUARD, STACK, WORK]
 
+# Reading other people's repositories: what detection may import of ours beside itself, lowest first of its own.
+DETECT_BORROWS = {"console", "errors", "sources", "terminal"}
+DETECT = [
+    {"findings"},
+    {"files", "variables", "urls"},
+    {"documents", "commands"},
+    {"env_files", "manifests", "searching", "tools"},
+    {"compose_files"},
+    {"compose_services"},
+    {"dockerfiles"},
+    {"database", "services"},
+    {"health", "node_tools", "python_tools", "other_tools", "owners", "questions"},
+    {"detecting"},
+    {"showing"},
+]
+
 # What costs tens of milliseconds to import, and `--list` has no use for.
 HEAVY = {"docker", "dotenv", "filelock", "nox", "psutil", "psycopg", "pydantic", "requests", "sqlalchemy", "yaml"}
 
@@ -125,6 +141,26 @@ def test_no_module_imports_a_higher_layer(name: str) -> None:
     assert higher == set()
 
 
+def test_detection_depends_on_no_stack_and_no_stack_on_it() -> None:
+    """It looks at any repository, also one that has no invoke.yaml yet."""
+    inside = {name for name in MODULES if name.partition(".")[0] == "detect"}
+
+    borrowed = {other for name in inside for other in ours(name) if other.partition(".")[0] != "detect"}
+    borrowing = {name for name in set(MODULES) - inside if ours(name) & inside}
+
+    assert borrowed == DETECT_BORROWS
+    assert borrowing == set(), "only the tasks"
+
+
+def test_within_detection_imports_run_one_way() -> None:
+    position = {f"detect.{name}": index for index, layer in enumerate(DETECT) for name in layer}
+
+    assert set(position) == {name for name in MODULES if name.startswith("detect.")}
+    assert [
+        (name, other) for name in position for other in ours(name) & set(position) if position[other] >= position[name]
+    ] == []
+
+
 def test_nothing_is_imported_in_a_circle() -> None:
     done: set[str] = set()
 
@@ -148,7 +184,7 @@ def test_only_the_tasks_call_what_opens_a_stack_and_the_command_line() -> None:
 def test_only_the_tasks_and_the_command_line_know_invoke() -> None:
     knowing = {name for name in MODULES if any(found.head == "invoke" for found in imports(name))}
 
-    assert knowing == {"program"}
+    assert knowing == {"program", "detect.documents"}, "the latter for Invoke's YAML"
 
 
 @pytest.mark.parametrize("name", [name for name in MODULES if name.startswith(("runtimes.", "migrators."))])

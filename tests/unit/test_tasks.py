@@ -20,7 +20,8 @@ from scripts.bootorder.stages import STAGES, _with_flags
 from .fakes import FakeStack
 
 ALL: dict[str, Task[Any]] = dict(tasks.ns.tasks)
-BESIDE = {"start", "plan", "check-models", "status", "tables", "url", "psql", "logs", "timeline", "doctor", "test"}
+BESIDE = {"start", "plan", "check-models", "status", "tables", "url", "psql", "logs", "timeline", "doctor", "detect"}
+BESIDE |= {"test"}
 
 
 class Recorder:

@@ -1,0 +1,182 @@
+"""Which compose files there are, and which of them are read together."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from .documents import Node, yaml_of
+from .env_files import variables_in
+from .files import Repository, folder_of, joined, line_at
+from .findings import Compose, Fact, Where
+
+# In the order in which Compose looks for them.
+_NAMES = ("compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml")
+_OVERRIDES = (
+    "compose.override.yml",
+    "compose.override.yaml",
+    "docker-compose.override.yml",
+    "docker-compose.override.yaml",
+)
+_LIKE = r"(?:docker-)?compose(?:[.\-_][\w.\-]+)?\.ya?ml|[\w\-]+\.(?:docker-)?compose\.ya?ml"
+# Of several with other names, the first is what a person boots at home.
+_AT_HOME = ("local", "dev", "base", "db")
+_ELSEWHERE = re.compile(r"prod|stag|deploy|swarm|ci\b|test|e2e|release")
+_USUAL = {"docker", ".docker", "compose", "docker-compose", "deploy", "deployment", "deployments", "infra"}
+_USUAL |= {"infrastructure", "ops", "devops", ".devcontainer", "local", "dev", "stack", "env"}
+_NAMED_BY_A_COMMAND = re.compile(r"docker[ -]compose((?:[ \t]+(?:-f|--file)[ =][^\s\"'&|;]+)+)")
+_COMMANDS = ("package.json", "Makefile", "makefile", "justfile", "Justfile", "Taskfile.yml", "Taskfile.yaml")
+_MOST_INCLUDES = 50
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One YAML document. `base`: the folder that its paths begin at."""
+
+    base: str
+    node: Node
+
+    @cached_property
+    def services(self) -> Mapping[str, tuple[Where, Node]]:
+        """Each with the place where its name stands."""
+        node = self.node.get("services")
+        return node.items() if node else {}
+
+
+@dataclass(frozen=True)
+class Project:
+    """Compose files that are read together, later ones over earlier ones."""
+
+    found: Compose
+    layers: Sequence[Layer]
+    variables: Mapping[str, Fact]
+
+    @property
+    def folder(self) -> str:
+        return self.found.folder
+
+
+def find_projects(repository: Repository) -> list[Project]:
+    """Those that Compose finds by itself or that a file names; without any, the ones that look like it."""
+    like = [path for path in repository.like(_LIKE) if _may_be(path)]
+    folders = sorted({folder_of(path) for path in like}, key=_nearest)
+    found = [*_named_in_env(repository), *(each for folder in folders if (each := _default(repository, folder)))]
+    commanded = list(_named_by_commands(repository))
+    found += [each for each in commanded if not any(set(each[1]) <= set(other[1]) for other in found)]
+    if not found:
+        found = [each for folder in folders if (each := _by_another_name(folder, like))]
+    projects, seen = [], set[tuple[str, ...]]()
+    for fact, files in found:
+        if files not in seen and not any(set(files) < set(known) for known in seen):
+            seen.add(files)
+            projects.append(_project(repository, fact, files, like))
+    return projects
+
+
+def projects_beside(repository: Repository, projects: Sequence[Project]) -> list[Project]:
+    """The files beside those, each by itself: where the database is, when those have none."""
+    beside = [path for project in projects for path in project.found.beside]
+    return [_project(repository, Fact(path, Where(path), "guess"), (path,), ()) for path in beside]
+
+
+_Found = tuple[Fact, tuple[str, ...]]
+
+
+def _nearest(folder: str) -> tuple[bool, bool, int, str]:
+    return folder != ".", folder not in _USUAL, folder.count("/"), folder
+
+
+def _may_be(path: str) -> bool:
+    folder = folder_of(path)
+    return folder.count("/") <= 2 or posixpath.basename(folder) in _USUAL  # noqa: PLR2004
+
+
+def _default(repository: Repository, folder: str) -> _Found | None:
+    base, override = (
+        next((path for name in names if repository.has(path := posixpath.normpath(f"{folder}/{name}"))), "")
+        for names in (_NAMES, _OVERRIDES)
+    )
+    if not base:
+        return None
+    files = tuple(filter(None, (base, override)))
+    return Fact(" + ".join(files), Where(base), "certain" if folder == "." else "likely"), files
+
+
+def _named_in_env(repository: Repository) -> Iterator[_Found]:
+    """COMPOSE_FILE of each `.env`, or of its template."""
+    folders = dict.fromkeys(folder_of(path) for path in repository.like(r".*env.*") if path.count("/") <= 1)
+    for folder in folders:
+        variables = variables_in(repository, [folder])
+        named = variables.get("COMPOSE_FILE")
+        if named and named.value:
+            separator = variables["COMPOSE_PATH_SEPARATOR"].value if "COMPOSE_PATH_SEPARATOR" in variables else ""
+            names = re.split(re.escape(separator) if separator else r"[:;]", named.value)
+            files = _known(repository, folder, names, named.where)
+            if files:
+                yield Fact(" + ".join(files), named.where, named.sure), files
+
+
+def _named_by_commands(repository: Repository) -> Iterator[_Found]:
+    """`docker compose -f ...` in what a person runs."""
+    paths = [path for path in repository.named(*_COMMANDS) if path.count("/") <= 1]
+    for path in [*paths, *(path for path in repository.below(".", ".sh") if path.count("/") <= 1)]:
+        text = repository.text(path)
+        for command in _NAMED_BY_A_COMMAND.finditer(text):
+            names = re.findall(r"(?:-f|--file)[ =](\S+)", command[1])
+            where = Where(path, line_at(text, command.start()))
+            folders = (".", folder_of(path))
+            files = next((files for each in folders if (files := _known(repository, each, names, None))), ())
+            if files and not any(_ELSEWHERE.search(posixpath.basename(name)) for name in files):
+                yield Fact(" + ".join(files), where, "likely"), files
+
+
+def _known(repository: Repository, folder: str, names: Sequence[str], where: Where | None) -> tuple[str, ...]:
+    files = []
+    for name in names:
+        path = joined(folder, name.strip())
+        if path and repository.has(path):
+            files.append(path)
+        elif where and name.strip():
+            repository.note(where.file, f"names {name.strip()}, which is not there", where.line)
+    return tuple(files)
+
+
+def _by_another_name(folder: str, like: Sequence[str]) -> _Found | None:
+    """`docker-compose.dev.yml`: no command reads it by itself."""
+
+    def rank(path: str) -> tuple[bool, int, str]:
+        name = posixpath.basename(path)
+        at_home = next((place for place, word in enumerate(_AT_HOME) if word in name), len(_AT_HOME))
+        return bool(_ELSEWHERE.search(name)), at_home, name
+
+    here = sorted((path for path in like if folder_of(path) == folder), key=rank)
+    return (Fact(here[0], Where(here[0]), "likely" if len(here) == 1 else "guess"), (here[0],)) if here else None
+
+
+def _project(repository: Repository, fact: Fact, files: tuple[str, ...], like: Sequence[str]) -> Project:
+    folder = folder_of(files[0])
+    beside = tuple(path for path in like if folder_of(path) == folder and path not in files)
+    layers = [layer for path in files for layer in _layers(repository, path, folder, set())]
+    return Project(Compose(folder, fact, beside), layers, variables_in(repository, [folder, "."]))
+
+
+def _layers(repository: Repository, path: str, base: str, seen: set[str]) -> Iterator[Layer]:
+    """The file's documents, and before them what they `include`."""
+    if path in seen or len(seen) > _MOST_INCLUDES:
+        return
+    seen.add(path)
+    for node in yaml_of(repository, path):
+        for included in (node.get("include") or Node(path, None)).elements():
+            named = included.get("path") or included
+            directory = included.get("project_directory")
+            for name in named.texts():
+                other = joined(base, name)
+                if other and repository.has(other):
+                    below = joined(base, directory.text) if directory and directory.text else folder_of(other)
+                    yield from _layers(repository, other, below or ".", seen)
+                else:
+                    repository.note(path, f"includes {name}, which is not there", included.where.line)
+        yield Layer(base, node)

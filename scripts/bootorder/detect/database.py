@@ -1,0 +1,171 @@
+"""Which services are a PostgreSQL, and how its database, user, password and port are called."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from .compose_services import Described
+from .dockerfiles import image_of
+from .documents import variables_of
+from .env_files import templates_in
+from .files import Repository
+from .findings import Database, Fact, Sure, Where
+from .urls import url_of
+
+_PORT = "5432"
+# By the whole name, without registry and tag: what else has `postgres` in its name may be a tool beside it.
+_IMAGES = {"postgres", "postgresql", "pgvector", "postgis", "timescaledb", "timescaledb-ha", "citus", "paradedb", "age"}
+_IMAGES |= {"postgresql-repmgr", "pgvecto-rs", "vchord-postgres", "postgres-pgvector", "spilo", "cloudnative-pg"}
+# Others count their own versions.
+_TAGGED_AS_POSTGRES = {"postgres", "postgresql", "postgis", "postgresql-repmgr"}
+_NOT_IT = re.compile(
+    r"export|admin|backup|bouncer|pool|postgrest|meta|operator|client|migrat|proxy|rest$|dump|adminer|web"
+)
+_NAME = re.compile(r"postgres|pgsql|(?:^|[-_])pg(?:[-_]|\d|$)")
+_OTHERS = {"mysql": "MySQL", "mariadb": "MariaDB", "percona": "MySQL", "mssql": "SQL Server", "mongo": "MongoDB"}
+_OTHERS |= {"mongodb": "MongoDB", "cockroach": "CockroachDB", "yugabyte": "YugabyteDB", "cassandra": "Cassandra"}
+_OTHERS |= {"clickhouse-server": "ClickHouse", "oracle-xe": "Oracle", "oracle-free": "Oracle", "mysql-server": "MySQL"}
+
+
+@dataclass(frozen=True)
+class _Names:
+    """What an image calls its settings, and what they are without."""
+
+    user: Sequence[str] = ("POSTGRES_USER",)
+    name: Sequence[str] = ("POSTGRES_DB",)
+    password: Sequence[str] = ("POSTGRES_PASSWORD", "POSTGRES_PASSWORD_FILE")
+
+
+_OFFICIAL = _Names()
+_BITNAMI = _Names(
+    ("POSTGRESQL_USERNAME", "POSTGRES_USER", "POSTGRESQL_USER"),
+    ("POSTGRESQL_DATABASE", "POSTGRES_DB", "POSTGRESQL_DB"),
+    ("POSTGRESQL_PASSWORD", "POSTGRES_PASSWORD", "POSTGRESQL_PASSWORD_FILE"),
+)
+
+
+def other_database(service: Described, repository: Repository) -> str:
+    """What it is when it is a database of another make."""
+    image = _image(service, repository)
+    return _OTHERS.get(_short(image.value), "") if image else ""
+
+
+def database_of(service: Described, repository: Repository) -> Database | None:
+    """What it is as a PostgreSQL; nothing when it is none."""
+    image = _image(service, repository)
+    sure = _sureness(service, image)
+    if sure is None:
+        return None
+    names = _BITNAMI if image and "bitnami" in image.value else _OFFICIAL
+    user = _said(service, names.user) or Fact("postgres", service.where, "likely")
+    name = _said(service, names.name)
+    if name is None:
+        name = (
+            Fact(user.value, user.where, "likely") if names is _OFFICIAL else Fact("postgres", service.where, "likely")
+        )
+    return Database(
+        service=Fact(service.name, service.where, sure),
+        image=image,
+        major=_major(image),
+        name=name,
+        user=user,
+        password=_password(service, names.password),
+        port=_published(service),
+    )
+
+
+def _sureness(service: Described, image: Fact | None) -> Sure | None:
+    """By the image; one that nobody knows is taken for it when it has the settings of one."""
+    short = _short(image.value) if image else ""
+    if short in _IMAGES:
+        return "certain"
+    if _NOT_IT.search(short) or short in _OTHERS:
+        return None
+    if image and _NAME.search(short):
+        return "likely"
+    is_set = any(name in service.environment for name in ("POSTGRES_PASSWORD", "POSTGRES_HOST_AUTH_METHOD"))
+    listens = any(port.target == _PORT for port in service.ports) or "pg_isready" in _test(service)
+    own = image is not None and not service.build
+    return "guess" if is_set and listens and (own or "pg_isready" in _test(service)) else None
+
+
+def _test(service: Described) -> str:
+    return service.health_test.value if service.health_test else ""
+
+
+def _image(service: Described, repository: Repository) -> Fact | None:
+    """Its own, or what its build begins with."""
+    if service.build and service.build.dockerfile:
+        base = image_of(repository, service.build.dockerfile, service.build.target).base
+        if base:
+            return base
+    return service.image
+
+
+def _short(image: str) -> str:
+    """`ghcr.io/someone/postgres:18@sha256:...` is `postgres`."""
+    return re.split(r"[:@]", image.rpartition("/")[2])[0].lower()
+
+
+def _major(image: Fact | None) -> Fact | None:
+    """Of PostgreSQL, where the tag says it: `18`, `16.4-alpine`, `pg17`, `16-3.4`, `15.1.1.78`, `latest-pg16`."""
+    if image is None:
+        return None
+    tag = image.value.rpartition("/")[2].partition("@")[0].partition(":")[2]
+    found = re.search(r"pg-?(\d{1,2})", tag)
+    if not found and _short(image.value) in _TAGGED_AS_POSTGRES:
+        found = re.match(r"v?(\d{1,2})(?!\d)", tag)
+    return Fact(found[1], image.where, image.sure) if found else None
+
+
+def _said(service: Described, names: Sequence[str]) -> Fact | None:
+    """The first of these variables that has a value. One that is the caller's stays a guess."""
+    for name in names:
+        fact = service.environment.get(name)
+        if fact and fact.value:
+            return fact.at_most("guess") if "${" in fact.value else fact
+    return None
+
+
+def _password(service: Described, names: Sequence[str]) -> Fact | None:
+    """The variable that holds it: `.env`'s own name for it, where compose.yaml takes it from there."""
+    for name in names:
+        fact = service.environment.get(name)
+        if fact is None or name.endswith("_FILE"):
+            continue
+        reference = re.match(r"\$\{?(\w+)", fact.written or fact.value)
+        if reference:
+            return Fact(reference[1], fact.where, written=without_default(fact.written))
+        if fact.value and not fact.where.file.endswith((".yaml", ".yml")):
+            return Fact(name, fact.where, fact.sure)
+        return Fact(name, fact.where, "guess")
+    return None
+
+
+def without_default(written: str) -> str:
+    """`${PASSWORD:-secret}` as `${PASSWORD:-***}`: nobody's password is shown."""
+    return re.sub(r"(:?-)[^}]+", r"\1***", written)
+
+
+def _published(service: Described) -> Fact | None:
+    return next((port.published for port in service.ports if port.target == _PORT), None)
+
+
+def from_templates(repository: Repository, folders: Sequence[str]) -> Database | None:
+    """Without a service: the PostgreSQL that a URL in a template names."""
+    for folder in folders:
+        for path in (f"{folder}/.env".removeprefix("./"), *templates_in(repository, folder)):
+            for variable, fact in variables_of(repository, path).items():
+                url = url_of(fact.value)
+                if url and url.kind == "PostgreSQL":
+                    return _of_url(variable, fact.where, url.name, url.user, url.port)
+    return None
+
+
+def _of_url(variable: str, where: Where, name: str, user: str, port: str) -> Database:
+    def fact(value: str) -> Fact | None:
+        return Fact(value, where, "guess", variable) if value else None
+
+    return Database(None, name=fact(name), user=fact(user), port=fact(port))

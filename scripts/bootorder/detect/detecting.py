@@ -1,0 +1,143 @@
+"""The whole look at a repository, in the order in which one thing follows from another."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..errors import SettingsError
+from .compose_files import Project, find_projects, projects_beside
+from .compose_services import Described, services_of
+from .database import database_of, from_templates, other_database
+from .files import Repository
+from .findings import Database, Detected, Fact, Note, Service, Where
+from .health import health_of
+from .manifests import Manifests, managers_in
+from .node_tools import node_drafts
+from .other_tools import other_drafts, sql_drafts
+from .owners import Known, owners_of
+from .python_tools import python_drafts
+from .questions import questions
+from .searching import Sources
+from .services import Placed, kind_of, placed, published, waited_for
+from .urls import url_variable
+
+
+def detect(root: Path) -> Detected:
+    """Everything that is found below this folder. Raises SettingsError where it is none."""
+    if not root.is_dir():
+        raise SettingsError(
+            f"{root} is not a folder",
+            expected="the root of a repository",
+            hint="give the folder to look at: --path PATH",
+        )
+    repository = Repository(root)
+    manifests, sources = Manifests(repository), Sources(repository)
+    projects = find_projects(repository)
+    described, projects = _described(repository, projects)
+    found = {each.name: each_database for each in described if (each_database := database_of(each, repository))}
+    looked_at = [placed(each, repository, manifests) for each in described]
+    apps = [each for each in looked_at if each.name not in found and not other_database(each.described, repository)]
+    services = _services(apps, described, repository, manifests, sources)
+    known = Known(repository, manifests, _in_order(looked_at), _kinds(services, looked_at), list(found))
+    drafts = [*node_drafts(repository, manifests, sources), *python_drafts(repository, manifests, sources)]
+    drafts += other_drafts(repository, manifests, looked_at)
+    taken = [folder for draft in drafts for folder in draft.sql]
+    drafts += sql_drafts(repository, manifests, [each for each in looked_at if each.name in found], taken)
+    owners, asked = owners_of(known, drafts)
+    databases = list(found.values()) or _without_service(repository, manifests)
+    packages, also_asked = managers_in(manifests)
+    compose = [project.found for project in projects]
+    asked = [*questions(compose, databases, owners, services), *asked, *also_asked]
+    notes = repository.notes | set(_notes(repository, described, projects, databases))
+    return Detected(
+        *(tuple(compose), tuple(databases), tuple(owners), tuple(services), tuple(packages), tuple(asked)),
+        notes=tuple(sorted(notes)),
+    )
+
+
+def _described(repository: Repository, projects: Sequence[Project]) -> tuple[list[Described], list[Project]]:
+    """The services of all projects; where none of them is a PostgreSQL, also of the file beside them that has one."""
+    described = _each_once([each for project in projects for each in services_of(repository, project)])
+    if not any(database_of(each, repository) for each in described):
+        for project in projects_beside(repository, projects):
+            more = services_of(repository, project)
+            if any(database_of(each, repository) for each in more):
+                return _each_once([*described, *more]), [*projects, project]
+    return described, list(projects)
+
+
+def _each_once(services: Sequence[Described]) -> list[Described]:
+    """Projects may have services of one name: the first one counts."""
+    found: dict[str, Described] = {}
+    for each in services:
+        found.setdefault(each.name, each)
+    return list(found.values())
+
+
+def _services(
+    apps: Sequence[Placed],
+    described: Sequence[Described],
+    repository: Repository,
+    manifests: Manifests,
+    sources: Sources,
+) -> list[Service]:
+    ended = waited_for(described)
+    found = []
+    for each in apps:
+        kind = kind_of(each, each.name in ended)
+        serves = kind.value == "app"
+        found.append(
+            Service(
+                name=each.name,
+                kind=kind,
+                folder=each.folder,
+                command=each.command,
+                port=published(each.described),
+                health=health_of(each, repository, manifests, sources) if serves else None,
+                url_variable=url_variable(each.described.environment),
+                profile=each.described.profile,
+            )
+        )
+    return found
+
+
+def _kinds(services: Sequence[Service], looked_at: Sequence[Placed]) -> dict[str, str]:
+    return {**{each.name: "database" for each in looked_at}, **{each.name: each.kind.value for each in services}}
+
+
+def _in_order(services: Sequence[Placed]) -> list[Placed]:
+    """Each after those that it depends on; else as the files have them."""
+    by_name = {each.name: each for each in services}
+    found: dict[str, Placed] = {}
+    waiting = [(name, False) for name in reversed(by_name)]
+    entered: set[str] = set()
+    while waiting:
+        name, is_done = waiting.pop()
+        if is_done:
+            found.setdefault(name, by_name[name])
+        elif name not in entered:
+            entered.add(name)
+            waiting.append((name, True))
+            waiting += [(other, False) for other in by_name[name].described.depends if other in by_name]
+    return list(found.values())
+
+
+def _without_service(repository: Repository, manifests: Manifests) -> list[Database]:
+    found = from_templates(repository, list(dict.fromkeys((".", *manifests.folders))))
+    return [found] if found else []
+
+
+def _notes(
+    repository: Repository, described: Sequence[Described], projects: Sequence[Project], databases: Sequence[Database]
+) -> list[Note]:
+    found = []
+    if not projects:
+        found.append(Note(Where("."), "no compose file was found"))
+    others = [(each, kind) for each in described if (kind := other_database(each, repository))]
+    for service, kind in others:
+        text = f"the service {service.name} is {kind}: bootorder is for PostgreSQL"
+        found.append(Note((service.image or Fact("", service.where)).where, text))
+    if not databases:
+        found.append(Note(Where("."), "no PostgreSQL was found, and bootorder is for PostgreSQL"))
+    return found

@@ -1,0 +1,282 @@
+"""The owners: each schema tool with its name, the service that runs it, the command, and the variable with the URL."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from .commands import commands_in, leads_to, parts, run_script, run_tool
+from .env_files import variables_in
+from .files import Repository, is_within
+from .findings import Fact, Owner, Question, Where
+from .manifests import Manifests
+from .services import Placed
+from .tools import SEEDS, TOOLS, Draft, Way
+from .urls import url_of, url_parts, url_variable
+
+
+@dataclass(frozen=True)
+class Known:
+    """What was found so far. `kinds`: of each service; `order`: the services, each after those it waits for."""
+
+    repository: Repository
+    manifests: Manifests
+    services: Sequence[Placed]
+    kinds: Mapping[str, str]
+    databases: Sequence[str]
+
+    def named(self, name: str) -> Placed | None:
+        return next((each for each in self.services if each.name == name), None)
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    """A command of the tool that somebody runs. `service`: where, or empty for a person's machine."""
+
+    way: Way
+    command: Fact
+    service: str
+
+
+def owners_of(known: Known, drafts: Sequence[Draft]) -> tuple[list[Owner], list[Question]]:
+    """In the order in which they must migrate, as far as the services tell."""
+    found, questions = [], list[Question]()
+    for draft in drafts:
+        here = _services_of(known, draft)
+        candidates = [*_in_services(known, draft, here), *_in_folder(known, draft)]
+        chosen, way = _choose(draft, candidates)
+        owner = _owner(known, draft, here, chosen, way)
+        found.append(owner)
+        questions += _ways(owner, draft, candidates)
+    order = [each.name for each in known.services]
+
+    def position(owner: Owner) -> tuple[int, str]:
+        return order.index(owner.service.value) if owner.service and owner.service.value in order else len(
+            order
+        ), owner.folder
+
+    return _with_names(sorted(found, key=position)), questions
+
+
+def _services_of(known: Known, draft: Draft) -> list[Fact]:
+    """The services that run its folder; else those whose package needs that of its folder."""
+    if draft.service:
+        return [draft.service]
+    could = [each for each in known.services if known.kinds[each.name] in {"app", "one-off"} and each.folder]
+    own = [replace(each.folder, value=each.name) for each in could if each.folder and each.folder.value == draft.folder]
+    if own:
+        return own
+    package = known.manifests.packages.get(draft.folder)
+    needing = []
+    for each in could:
+        needs = (
+            known.manifests.packages[each.folder.value].needs
+            if each.folder and each.folder.value in known.manifests.packages
+            else {}
+        )
+        if package and package.name in needs:
+            needing.append(Fact(each.name, needs[package.name].where, "likely"))
+    if needing:
+        return needing if len(needing) == 1 else [each.at_most("guess") for each in needing]
+    around = [
+        replace(each.folder, value=each.name)
+        for each in could
+        if each.folder and is_within(draft.folder, each.folder.value)
+    ]
+    return [each.at_most("likely") for each in around]
+
+
+# -- who runs it -------------------------------------------------------------------------------------------------------
+
+
+def _in_services(known: Known, draft: Draft, here: Sequence[Fact]) -> Iterator[_Candidate]:
+    """What the services of its folder run; those that do their work and end come first."""
+    ordered = sorted(here, key=lambda fact: known.kinds.get(fact.value) != "one-off")
+    for fact in ordered:
+        placed = known.named(fact.value)
+        if placed and placed.command:
+            folder = placed.folder.value if placed.folder else draft.folder
+            yield from _called(known, draft, folder, placed.command, fact.value)
+
+
+def _called(known: Known, draft: Draft, folder: str, command: Fact, service: str) -> Iterator[_Candidate]:
+    package = known.manifests.nearest_package(folder)
+    own = known.manifests.nearest_package(draft.folder)
+    scripts = {**own.scripts, **package.scripts}
+    manager = known.manifests.node_manager(draft.folder).manager.value
+    for ran in leads_to(known.repository, folder, scripts, command):
+        for way in TOOLS[draft.tool.value].ways_of(ran.text):
+            text = run_script(manager, ran.script) if ran.script else ran.text
+            yield _Candidate(way, Fact(text, ran.where), service)
+
+
+def _in_folder(known: Known, draft: Draft) -> Iterator[_Candidate]:
+    """The scripts of package.json, and shell scripts."""
+    tool = TOOLS[draft.tool.value]
+    package = known.manifests.nearest_package(draft.folder)
+    manager = known.manifests.node_manager(draft.folder).manager.value
+    for name, script in package.scripts.items() if tool.language == "node" else ():
+        for way in tool.ways_of(script.value) if not _is_more(script.value) else ():
+            yield _Candidate(way, Fact(run_script(manager, name), script.where), "")
+    files = [path for path in known.repository.below(draft.folder, ".sh", "") if path.endswith((".sh", "entrypoint"))]
+    for line in (line for path in files for line in commands_in(known.repository, path)):
+        for part in parts(line.value):
+            for way in tool.ways_of(part):
+                yield _Candidate(way, Fact(part, line.where, "likely"), "")
+
+
+def _is_more(script: str) -> bool:
+    """It does something else, too, or is for somewhere else."""
+    return bool(re.search(r"&&|;|\bnext\b|\btest\b|\.env\.(?:test|prod)", script))
+
+
+def _choose(draft: Draft, candidates: Sequence[_Candidate]) -> tuple[_Candidate | None, Fact | None]:
+    """What a service runs decides; then what the tool's own files suggest; then what there is a script for."""
+    if draft.way and draft.way.value == "at start":
+        return None, draft.way
+    if draft.service and draft.command:
+        return None, draft.way
+    in_service = [each for each in candidates if each.service]
+    suggested = [each for each in candidates if draft.way and each.way == draft.way.value]
+    chosen = next(iter(in_service or suggested or candidates), None)
+    if chosen is None:
+        return None, draft.way
+    sure = len({each.way for each in candidates}) == 1
+    if chosen.service or sure or (draft.way and draft.way.value == chosen.way and draft.way.sure != "guess"):
+        return chosen, Fact(chosen.way, chosen.command.where, "certain" if chosen.service else "likely")
+    return chosen, Fact(chosen.way, chosen.command.where, "guess")
+
+
+def _ways(owner: Owner, draft: Draft, candidates: Sequence[_Candidate]) -> Iterator[Question]:
+    """Two ways are two histories of the tables."""
+    ways = {each.way: each for each in reversed(candidates)}
+    if len(ways) > 1 and owner.way and owner.way.sure != "certain":
+        commands = tuple(ways[way].command.value for way in sorted(ways))
+        text = f"{draft.tool.value} in {draft.folder} can {' or '.join(sorted(ways))}: which one makes your tables?"
+        yield Question(f"owners.{draft.folder}.way", text, commands, owner.way.where)
+
+
+# -- what is known of it -----------------------------------------------------------------------------------------------
+
+
+def _owner(known: Known, draft: Draft, here: Sequence[Fact], chosen: _Candidate | None, way: Fact | None) -> Owner:
+    service = _service(known, draft, here, chosen)
+    environment = _environment(known, draft, service)
+    url = _url(draft, environment)
+    settings = dict(draft.settings)
+    if not url and (in_parts := url_parts(environment)):
+        settings["url_parts"] = in_parts
+    return Owner(
+        name=_name(known, draft, here),
+        tool=draft.tool,
+        folder=draft.folder,
+        way=way,
+        migrate=_migrate(known, draft, chosen, way),
+        seed=_seed(known, draft, here),
+        service=service,
+        database=_database(known, environment, url),
+        url_variable=url,
+        settings=settings,
+    )
+
+
+def _service(known: Known, draft: Draft, here: Sequence[Fact], chosen: _Candidate | None) -> Fact | None:
+    """Where its commands run: the service that does so by itself, else the app of its folder."""
+    if chosen and chosen.service:
+        return next((replace(fact, where=chosen.command.where) for fact in here if fact.value == chosen.service), None)
+    at_start = draft.way and draft.way.value == "at start"
+    ordered = sorted(here, key=lambda fact: known.kinds.get(fact.value) != "app") if at_start or here else []
+    return ordered[0] if ordered else None
+
+
+def _name(known: Known, draft: Draft, here: Sequence[Fact]) -> Fact:
+    """That of the app; else of its folder."""
+    apps = [fact for fact in here if known.kinds.get(fact.value) == "app" and fact.sure != "guess"]
+    own = [
+        fact
+        for fact in apps
+        if (placed := known.named(fact.value)) and placed.folder and placed.folder.value == draft.folder
+    ]
+    if own:
+        return own[0].at_most("likely")
+    folder = posixpath.basename(draft.folder) if draft.folder != "." else ""
+    if folder:
+        return Fact(folder, Where(draft.folder), "likely")
+    return apps[0].at_most("likely") if apps else Fact(draft.tool.value, draft.tool.where, "guess")
+
+
+def _with_names(owners: Sequence[Owner]) -> list[Owner]:
+    """No two have one name: the tool's is added."""
+    names = [owner.name.value for owner in owners]
+    found: list[Owner] = []
+    for owner in owners:
+        name = owner.name.value
+        if names.count(name) > 1 and any(other.name.value == name for other in found):
+            name = f"{name}-{owner.tool.value}"
+        number = 2
+        while any(other.name.value == name for other in found):
+            name, number = f"{owner.name.value}-{owner.tool.value}-{number}", number + 1
+        found.append(replace(owner, name=replace(owner.name, value=name)))
+    return found
+
+
+def _migrate(known: Known, draft: Draft, chosen: _Candidate | None, way: Fact | None) -> Fact | None:
+    """The command; where nobody calls one, what the tool's manual says."""
+    if chosen:
+        return chosen.command
+    if draft.command:
+        return draft.command
+    tool = TOOLS[draft.tool.value]
+    usual = next((command.usual for name, command in tool.commands.items() if way and name == way.value), None)
+    if not usual or way is None:
+        return None
+    manager = known.manifests.node_manager(draft.folder) if tool.language == "node" else None
+    manager = known.manifests.python_manager(draft.folder) if tool.language == "python" else manager
+    return Fact(run_tool(manager.manager.value, usual) if manager else usual, way.where, "guess")
+
+
+def _seed(known: Known, draft: Draft, here: Sequence[Fact]) -> Fact | None:
+    tool = TOOLS[draft.tool.value]
+    manager = known.manifests.node_manager(draft.folder).manager.value
+    if draft.seed:
+        return replace(draft.seed, value=run_tool(manager, draft.seed.value)) if tool.language == "node" else draft.seed
+    package = known.manifests.nearest_package(draft.folder)
+    if tool.language == "node":
+        scripts = [
+            name for name in package.scripts if re.match(r"(?:(?:db|database|prisma)[:\-_])?seed(?![a-z])", name)
+        ]
+        return Fact(run_script(manager, scripts[0]), package.scripts[scripts[0]].where, "likely") if scripts else None
+    for fact in here:
+        placed = known.named(fact.value)
+        if placed and placed.command and not draft.service:
+            for ran in leads_to(known.repository, draft.folder, package.scripts, placed.command):
+                if SEEDS.search(ran.text) and tool.language and not ran.text.endswith(".sh"):
+                    return Fact(ran.text, ran.where, "likely")
+    return None
+
+
+def _environment(known: Known, draft: Draft, service: Fact | None) -> Mapping[str, Fact]:
+    """That of its service; without one what `.env` and its templates say, of its folder and of the root."""
+    placed = known.named(service.value) if service else None
+    if placed and placed.described.environment:
+        return placed.described.environment
+    return variables_in(known.repository, [draft.folder, "."])
+
+
+def _url(draft: Draft, environment: Mapping[str, Fact]) -> Fact | None:
+    """What the tool's configuration reads; it is certain where its service has it."""
+    if draft.url and draft.url.value in environment:
+        return Fact(draft.url.value, environment[draft.url.value].where)
+    given = url_variable(environment)
+    if draft.url and draft.url.sure == "certain":
+        return draft.url
+    return given or (draft.url if draft.url and not url_parts(environment) else None)
+
+
+def _database(known: Known, environment: Mapping[str, Fact], variable: Fact | None) -> Fact | None:
+    """The service that its URL leads to."""
+    said = environment.get(variable.value) if variable else None
+    url = url_of(said.value) if said else None
+    return Fact(url.host, said.where, said.sure) if said and url and url.host in known.databases else None

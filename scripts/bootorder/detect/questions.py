@@ -1,0 +1,135 @@
+"""What only the person can say: every guess, and what was not found at all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from .findings import Compose, Database, Fact, Owner, Question, Service
+
+_MAY_BE_ASKED = {
+    "way": "does {tool} of {name} {value}?",
+    "migrate": "is this the command that makes the tables of {name}: {value}?",
+    "service": "do the commands of {name} run in the service {value}?",
+    "folder": "does the service {name} run the folder {value}?",
+    "health": "does {name} answer at {value} when it is well?",
+    "url_variable": "does {name} learn the database from {value}?",
+}
+
+
+def questions(
+    compose: Sequence[Compose], databases: Sequence[Database], owners: Sequence[Owner], services: Sequence[Service]
+) -> Iterator[Question]:
+    yield from _of_compose(compose)
+    yield from _of_databases(databases)
+    apps = tuple(service.name for service in services if service.kind.value in {"app", "one-off"})
+    for owner in owners:
+        yield from _of_owner(owner, databases, apps)
+    yield from _together(owners)
+    for service in services:
+        yield from _guesses(
+            f"services.{service.name}", service.name, {"folder": service.folder, "health": service.health}
+        )
+        if service.kind.value == "app" and service.port and not service.health:
+            text = f"which path of {service.name} answers when it is well? None was found"
+            yield Question(f"services.{service.name}.health", text, (), service.kind.where)
+
+
+def _of_compose(compose: Sequence[Compose]) -> Iterator[Question]:
+    first = compose[0].files if compose else None
+    if first and first.sure == "guess":
+        choices = (first.value, *compose[0].beside)
+        yield Question("compose", "which compose files start the stack on your machine?", choices, first.where)
+    elif first and len(compose) > 1 and first.sure != "certain":
+        choices = tuple(each.files.value for each in compose)
+        yield Question("compose", "which compose files start the stack on your machine?", choices, first.where)
+
+
+def _of_databases(databases: Sequence[Database]) -> Iterator[Question]:
+    if len(databases) > 1:
+        names = tuple(each.service.value for each in databases if each.service)
+        where = databases[0].service.where if databases[0].service else None
+        yield Question("databases", "which of these is the database that the owners share?", names, where)
+    for database in databases:
+        yield from _of_database(database)
+
+
+def _of_database(database: Database) -> Iterator[Question]:
+    if database.service is None:
+        text = "no compose service is a PostgreSQL: where does the database of this URL run?"
+        yield Question("databases", text, (), database.name.where if database.name else None)
+        return
+    name, where = database.service.value, database.service.where
+    about = f"databases.{name}"
+    if database.service.sure == "guess":
+        yield Question(f"{about}.service", f"is the service {name} a PostgreSQL?", ("yes", "no"), where)
+    for what, fact in (("name", database.name), ("user", database.user)):
+        if fact and "${" in fact.value:
+            yield Question(
+                f"{about}.{what}",
+                f"{fact.value} has no value in any file: what is the {what} here?",
+                (),
+                fact.where,
+            )
+    if database.password is None:
+        text = f"{name} has no password that bootorder can give it: which variable of .env shall hold it?"
+        yield Question(f"{about}.password", text, ("POSTGRES_PASSWORD",), where)
+    elif database.password.sure == "guess":
+        text = f"the password of {name} stands in the file itself: which variable of .env shall hold it?"
+        yield Question(f"{about}.password", text, (database.password.value,), database.password.where)
+    if database.port is None:
+        text = f"{name} publishes no port, and bootorder reaches it through one on this machine: which?"
+        yield Question(f"{about}.port", text, ("127.0.0.1:5432:5432",), where)
+
+
+def _of_owner(owner: Owner, databases: Sequence[Database], apps: tuple[str, ...]) -> Iterator[Question]:
+    name, about = owner.name.value, f"owners.{owner.name.value}"
+    if owner.tool.sure == "guess":
+        text = f"does {owner.tool.value} in {owner.folder} make tables of this database?"
+        yield Question(f"{about}.tool", text, ("yes", "no"), owner.tool.where)
+    facts = {"migrate": owner.migrate, "service": owner.service, "url_variable": owner.url_variable}
+    yield from _guesses(about, name, facts)
+    if owner.way and owner.way.value == "at start" and owner.way.sure == "guess":
+        text = f"does {name} make its tables when it starts?"
+        yield Question(f"{about}.way", text, ("yes", "no"), owner.tool.where)
+    if owner.migrate is None and owner.tool.value != "sql":
+        text = f"which command makes the tables of {name}, and ends?"
+        yield Question(f"{about}.migrate", text, (), (owner.way or owner.tool).where)
+    elif owner.migrate is None:
+        text = f"who runs the SQL in {owner.folder}?"
+        text = (
+            f"{name} is SQL that runs once, on an empty volume: which command makes its tables?" if owner.way else text
+        )
+        yield Question(f"{about}.migrate", text, (), owner.tool.where)
+    if owner.service is None:
+        text = f"no service runs {owner.folder}: in which one do the commands of {name} run, or on this machine?"
+        yield Question(f"{about}.service", text, (*apps, "this machine"), owner.tool.where)
+    if owner.url_variable is None and owner.tool.value != "sql":
+        parts = owner.settings.get("url_parts")
+        text = f"{name} has its URL in parts ({parts.value}): " if parts else f"no URL was found for {name}: "
+        yield Question(
+            f"{about}.url_variable",
+            text + "which variable can it take the whole URL from?",
+            ("DATABASE_URL",),
+            (parts or owner.tool).where,
+        )
+    if len(databases) > 1 and owner.database is None:
+        names = tuple(each.service.value for each in databases if each.service)
+        yield Question(f"{about}.database", f"which database are the tables of {name} in?", names, owner.tool.where)
+
+
+def _together(owners: Sequence[Owner]) -> Iterator[Question]:
+    """Two tools with one folder may have the same tables."""
+    for position, owner in enumerate(owners):
+        for other in owners[:position]:
+            if other.folder == owner.folder:
+                tools = (other.tool.value, owner.tool.value)
+                both = " and ".join(tools)
+                text = f"{both} are both in {owner.folder}: which one makes the tables, or has each its own?"
+                yield Question(f"owners.{owner.name.value}.tool", text, (*tools, "each its own"), owner.tool.where)
+
+
+def _guesses(about: str, name: str, facts: dict[str, Fact | None]) -> Iterator[Question]:
+    for what, fact in facts.items():
+        if fact and fact.sure == "guess":
+            text = _MAY_BE_ASKED[what].format(name=name, value=fact.value)
+            yield Question(f"{about}.{what}", text, (fact.value,), fact.where)

@@ -1,0 +1,53 @@
+"""Words in the sources, looked for once in all of them: which files are worth reading."""
+
+from __future__ import annotations
+
+import posixpath
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+
+from .files import Repository, by_depth, is_within
+
+# Bounds: generated and bundled sources are larger, and no repository has its answer in the last thousands.
+_LARGEST = 256 * 1024  # bytes
+_MOST = 30_000  # files
+
+_ROUTES = ("health", "/ready", "/livez", "/ping")
+_SCRIPT = ("DataSource(", "TypeOrmModule", "sequelize", "Sequelize(", "/migrator", "setGlobalPrefix", *_ROUTES)
+_PYTHON = ("create_all", "lifespan", "on_event", *_ROUTES)
+WORDS: Mapping[str, Sequence[str]] = {
+    **dict.fromkeys((".ts", ".js", ".mts", ".mjs", ".cts", ".cjs", ".tsx", ".jsx"), _SCRIPT),
+    ".py": _PYTHON,
+    **dict.fromkeys((".rb", ".go", ".java", ".kt", ".rs", ".php", ".cs", ".ex"), _ROUTES),
+}
+
+
+class Sources:
+    """The program texts of a repository."""
+
+    def __init__(self, repository: Repository) -> None:
+        self.repository = repository
+
+    def with_word(self, word: str, folder: str) -> list[str]:
+        """Files in this folder that contain it, those nearest to the root first."""
+        return sorted((path for path in self._found[word] if is_within(path, folder)), key=by_depth)
+
+    @cached_property
+    def _found(self) -> Mapping[str, Sequence[str]]:
+        found: dict[str, list[str]] = defaultdict(list)
+        for path in self.repository.below(".", *WORDS)[:_MOST]:
+            content = self._content(path)
+            for word in WORDS[posixpath.splitext(path)[1]]:
+                if word.encode() in content:
+                    found[word].append(path)
+        return found
+
+    def _content(self, path: str) -> bytes:
+        """Nothing of what is too large: nobody wrote it by hand."""
+        try:
+            with (self.repository.root / path).open("rb", buffering=0) as file:
+                content = file.read(_LARGEST + 1)
+        except OSError:
+            return b""  # noted where its text is asked for
+        return content if len(content) <= _LARGEST else b""

@@ -1,0 +1,95 @@
+"""URLs of databases, and the variables that hold them. A password in one is never kept."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from .findings import Fact
+
+_URL = re.compile(
+    r"^(?:jdbc:)?(?P<scheme>[A-Za-z][A-Za-z0-9+.\-]*)://"
+    r"(?:(?P<user>[^:@/?]*)(?::(?P<password>[^@/]*))?@)?(?P<host>\[[^\]]*\]|[^:/?]*)(?::(?P<port>[^/?]*))?(?:/(?P<name>[^?]*))?"
+)
+POSTGRES = frozenset({"postgres", "postgresql", "postgis", "pgsql", "psql", "timescale"})
+_OTHERS = {"mysql": "MySQL", "mysql2": "MySQL", "mariadb": "MariaDB", "sqlite": "SQLite", "sqlite3": "SQLite"}
+_OTHERS |= {
+    "file": "SQLite",
+    "mongodb": "MongoDB",
+    "sqlserver": "SQL Server",
+    "mssql": "SQL Server",
+    "libsql": "SQLite",
+}
+
+# What tools call the variable with the whole URL, best first; and what they call its parts.
+_USUAL = (
+    *("DATABASE_URL", "DB_URL", "POSTGRES_URL", "POSTGRES_PRISMA_URL", "PG_URL", "DATABASE_URI", "DATABASE_DSN"),
+    *("SQLALCHEMY_DATABASE_URI", "SQLALCHEMY_DATABASE_URL", "DB_URI", "DB_DSN", "POSTGRES_DSN", "PG_DSN"),
+)
+NAME = re.compile(r"(?:\w+_)?(?:DATABASE|DB|POSTGRES|POSTGRESQL|PG|PRISMA)_(?:\w+_)?(?:URL|URI|DSN)")
+_HOST = re.compile(r"(?:\w+_)?(?:POSTGRES|POSTGRESQL|PG|DB|DATABASE|SQL)_?(?:HOST|SERVER|HOSTNAME)")
+_PART = re.compile(
+    r"(?:\w+_)?(?:POSTGRES|POSTGRESQL|PG|DB|DATABASE|SQL)_?(?:HOST|SERVER|HOSTNAME|PORT|USER|USERNAME|PASSWORD|PASS|DB|NAME|DATABASE)"
+)
+
+
+@dataclass(frozen=True)
+class Url:
+    """The parts of a URL that are no secret. `password`: the variable that it is, where it is one."""
+
+    kind: str  # PostgreSQL, MySQL ...
+    user: str
+    password: str
+    host: str
+    port: str
+    name: str
+
+
+def url_of(text: str) -> Url | None:
+    """The parts, where it is the URL of a database that we know."""
+    found = _URL.match(text.strip()[:1000])
+    if not found:
+        return None
+    scheme = found["scheme"].partition("+")[0].lower()
+    kind = "PostgreSQL" if scheme in POSTGRES else _OTHERS.get(scheme, "")
+    if not kind:
+        return None
+    password = re.fullmatch(r"\$\{?(\w+)\}?", found["password"] or "")
+    parts = (found[part] or "" for part in ("host", "port", "name"))
+    return Url(kind, found["user"] or "", password[1] if password else "", *parts)
+
+
+def is_postgres(text: str) -> bool:
+    url = url_of(text)
+    return bool(url and url.kind == "PostgreSQL")
+
+
+def without_password(text: str) -> str:
+    return re.sub(r"(://[^:@/\s]*):(?!\$\{?\w+\}?@)[^@/\s]*@", r"\1:***@", text)
+
+
+def url_variable(variables: Mapping[str, Fact]) -> Fact | None:
+    """The variable whose value is a URL of a PostgreSQL; else one whose name says so, and that has no value here."""
+    held = [name for name, fact in variables.items() if is_postgres(fact.value)]
+    named = [name for name, fact in variables.items() if NAME.fullmatch(name) and _is_open(fact.value)]
+    if not held and not named:
+        return None
+    best = min(held or named, key=lambda name: _USUAL.index(name) if name in _USUAL else len(_USUAL))
+    fact = variables[best]
+    stands_there = is_postgres(fact.written or fact.value) and fact.where.file.endswith((".yaml", ".yml"))
+    return Fact(best, fact.where, "certain" if stands_there else fact.sure if held else "likely")
+
+
+def _is_open(value: str) -> bool:
+    """It has no value here, or one that is put in later."""
+    return not value or "${" in value
+
+
+def url_parts(variables: Mapping[str, Fact]) -> Fact | None:
+    """Host, user and the like as variables of their own: there is no URL."""
+    host = next((name for name in variables if _HOST.fullmatch(name)), None)
+    if not host:
+        return None
+    names = [name for name in variables if _PART.fullmatch(name)]
+    return Fact(", ".join(names), variables[host].where, "likely")
