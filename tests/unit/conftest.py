@@ -21,6 +21,10 @@ _FOREIGN = ("CI", "NO_COLOR", "TERM", "BOOTORDER_COMMAND", "DATABASE_URL")
 _FOREIGN_PREFIXES = ("PG", "DOCKER_", "COMPOSE_", "POSTGRES_", "INVOKE_", "OTEL_")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--write-detected", action="store_true", help="write tests/repositories/*/detected.json anew")
+
+
 def _refused(what: str) -> Callable[..., NoReturn]:
     def refuse(*arguments: Any, **options: Any) -> NoReturn:
         pytest.fail(f"a unit test must not {what}: pass a fake in", pytrace=True)

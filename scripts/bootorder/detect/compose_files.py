@@ -5,7 +5,7 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from .documents import Node, yaml_of
@@ -30,6 +30,7 @@ _USUAL |= {"infrastructure", "ops", "devops", ".devcontainer", "local", "dev", "
 _NAMED_BY_A_COMMAND = re.compile(r"docker[ -]compose((?:[ \t]+(?:-f|--file)[ =][^\s\"'&|;]+)+)")
 _COMMANDS = ("package.json", "Makefile", "makefile", "justfile", "Justfile", "Taskfile.yml", "Taskfile.yaml")
 _MOST_INCLUDES = 50
+_AND = " + "
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,10 @@ class Project:
     def folder(self) -> str:
         return self.found.folder
 
+    @property
+    def files(self) -> Sequence[str]:
+        return self.found.files.value.split(_AND)
+
 
 def find_projects(repository: Repository) -> list[Project]:
     """Those that Compose finds by itself or that a file names; without any, the ones that look like it."""
@@ -65,6 +70,8 @@ def find_projects(repository: Repository) -> list[Project]:
     folders = sorted({folder_of(path) for path in like}, key=_nearest)
     found = [*_named_in_env(repository), *(each for folder in folders if (each := _default(repository, folder)))]
     commanded = list(_named_by_commands(repository))
+    named = {files for _, files in commanded}
+    found = [(replace(fact, sure="certain") if files in named else fact, files) for fact, files in found]
     found += [each for each in commanded if not any(set(each[1]) <= set(other[1]) for other in found)]
     if not found:
         found = [each for folder in folders if (each := _by_another_name(folder, like))]
@@ -73,7 +80,8 @@ def find_projects(repository: Repository) -> list[Project]:
         if files not in seen and not any(set(files) < set(known) for known in seen):
             seen.add(files)
             projects.append(_project(repository, fact, files, like))
-    return projects
+    included = {path for project in projects for path in project.found.includes}
+    return [project for project in projects if not set(project.files) <= included]
 
 
 def projects_beside(repository: Repository, projects: Sequence[Project]) -> list[Project]:
@@ -102,7 +110,7 @@ def _default(repository: Repository, folder: str) -> _Found | None:
     if not base:
         return None
     files = tuple(filter(None, (base, override)))
-    return Fact(" + ".join(files), Where(base), "certain" if folder == "." else "likely"), files
+    return Fact(_AND.join(files), Where(base), "certain" if folder == "." else "likely"), files
 
 
 def _named_in_env(repository: Repository) -> Iterator[_Found]:
@@ -116,7 +124,7 @@ def _named_in_env(repository: Repository) -> Iterator[_Found]:
             names = re.split(re.escape(separator) if separator else r"[:;]", named.value)
             files = _known(repository, folder, names, named.where)
             if files:
-                yield Fact(" + ".join(files), named.where, named.sure), files
+                yield Fact(_AND.join(files), named.where, named.sure), files
 
 
 def _named_by_commands(repository: Repository) -> Iterator[_Found]:
@@ -130,7 +138,7 @@ def _named_by_commands(repository: Repository) -> Iterator[_Found]:
             folders = (".", folder_of(path))
             files = next((files for each in folders if (files := _known(repository, each, names, None))), ())
             if files and not any(_ELSEWHERE.search(posixpath.basename(name)) for name in files):
-                yield Fact(" + ".join(files), where, "likely"), files
+                yield Fact(_AND.join(files), where, "likely"), files
 
 
 def _known(repository: Repository, folder: str, names: Sequence[str], where: Where | None) -> tuple[str, ...]:
@@ -160,7 +168,8 @@ def _project(repository: Repository, fact: Fact, files: tuple[str, ...], like: S
     folder = folder_of(files[0])
     beside = tuple(path for path in like if folder_of(path) == folder and path not in files)
     layers = [layer for path in files for layer in _layers(repository, path, folder, set())]
-    return Project(Compose(folder, fact, beside), layers, variables_in(repository, [folder, "."]))
+    includes = tuple(dict.fromkeys(layer.node.file for layer in layers if layer.node.file not in files))
+    return Project(Compose(folder, fact, includes, beside), layers, variables_in(repository, [folder, "."]))
 
 
 def _layers(repository: Repository, path: str, base: str, seen: set[str]) -> Iterator[Layer]:

@@ -11,7 +11,7 @@ from .dockerfiles import image_of
 from .documents import variables_of
 from .env_files import templates_in
 from .files import Repository
-from .findings import Database, Fact, Sure, Where
+from .findings import Database, Fact, Sure
 from .urls import url_of
 
 _PORT = "5432"
@@ -104,6 +104,15 @@ def _image(service: Described, repository: Repository) -> Fact | None:
     return service.image
 
 
+def superuser(database: Database) -> str:
+    """Who it is, where the image makes an ordinary role of the user that it is given."""
+    image, user = database.image, database.user
+    for word, name in (("bitnami", "postgres"), ("supabase/", "supabase_admin")):
+        if image and user and word in image.value and user.value != name:
+            return name
+    return ""
+
+
 def _short(image: str) -> str:
     """`ghcr.io/someone/postgres:18@sha256:...` is `postgres`."""
     return re.split(r"[:@]", image.rpartition("/")[2])[0].lower()
@@ -157,15 +166,10 @@ def from_templates(repository: Repository, folders: Sequence[str]) -> Database |
     """Without a service: the PostgreSQL that a URL in a template names."""
     for folder in folders:
         for path in (f"{folder}/.env".removeprefix("./"), *templates_in(repository, folder)):
-            for variable, fact in variables_of(repository, path).items():
+            for fact in variables_of(repository, path).values():
                 url = url_of(fact.value)
                 if url and url.kind == "PostgreSQL":
-                    return _of_url(variable, fact.where, url.name, url.user, url.port)
+                    parts = (url.name, url.user, url.port)
+                    name, user, port = (Fact(part, fact.where, "guess") if part else None for part in parts)
+                    return Database(None, name=name, user=user, port=port)
     return None
-
-
-def _of_url(variable: str, where: Where, name: str, user: str, port: str) -> Database:
-    def fact(value: str) -> Fact | None:
-        return Fact(value, where, "guess", variable) if value else None
-
-    return Database(None, name=fact(name), user=fact(user), port=fact(port))

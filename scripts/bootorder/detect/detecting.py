@@ -8,7 +8,7 @@ from pathlib import Path
 from ..errors import SettingsError
 from .compose_files import Project, find_projects, projects_beside
 from .compose_services import Described, services_of
-from .database import database_of, from_templates, other_database
+from .database import database_of, from_templates, other_database, superuser
 from .files import Repository
 from .findings import Database, Detected, Fact, Note, Service, Where
 from .health import health_of
@@ -86,7 +86,8 @@ def _services(
     found = []
     for each in apps:
         kind = kind_of(each, each.name in ended)
-        serves = kind.value == "app"
+        beside = [other for other in apps if other.folder and each.folder and other.folder.value == each.folder.value]
+        serves = bool(each.described.ports) or len(beside) == 1
         found.append(
             Service(
                 name=each.name,
@@ -94,7 +95,7 @@ def _services(
                 folder=each.folder,
                 command=each.command,
                 port=published(each.described),
-                health=health_of(each, repository, manifests, sources) if serves else None,
+                health=health_of(each, repository, manifests, sources, serves=serves) if kind.value == "app" else None,
                 url_variable=url_variable(each.described.environment),
                 profile=each.described.profile,
             )
@@ -136,8 +137,12 @@ def _notes(
         found.append(Note(Where("."), "no compose file was found"))
     others = [(each, kind) for each in described if (kind := other_database(each, repository))]
     for service, kind in others:
-        text = f"the service {service.name} is {kind}: bootorder is for PostgreSQL"
+        text = f"the service {service.name} is {kind}"
         found.append(Note((service.image or Fact("", service.where)).where, text))
+    for database in databases:
+        if database.user and (name := superuser(database)):
+            text = f"{database.user.value} is no superuser in this image, and bootorder needs one: there it is {name}"
+            found.append(Note(database.user.where, text))
     if not databases:
-        found.append(Note(Where("."), "no PostgreSQL was found, and bootorder is for PostgreSQL"))
+        found.append(Note(Where("."), "no PostgreSQL was found: bootorder is for PostgreSQL"))
     return found

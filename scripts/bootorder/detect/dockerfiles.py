@@ -22,6 +22,7 @@ class Image:
     """What the wanted stage is at its end."""
 
     base: Fact | None = None
+    entrypoint: Fact | None = None
     command: Fact | None = None
     health: Fact | None = None
 
@@ -47,7 +48,7 @@ def image_of(repository: Repository, path: str, target: str = "") -> Image:
         if not before:
             break
         index = before[-1]
-    return Image(stage.base, said.get("CMD") or said.get("ENTRYPOINT"), said.get("HEALTHCHECK"))
+    return Image(stage.base, said.get("ENTRYPOINT"), said.get("CMD") or said.get("ENTRYPOINT"), said.get("HEALTHCHECK"))
 
 
 def _stages(text: str, path: str) -> list[_Stage]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import Any, Literal
@@ -44,10 +45,11 @@ def weaker(*many: Sure) -> Sure:
 
 @dataclass(frozen=True)
 class Compose:
-    """Compose files that are read together. `beside`: others of that folder, which are read when they are named."""
+    """Compose files that are read together, and what they include. `beside`: others of that folder, read when named."""
 
     folder: str
     files: Fact
+    includes: tuple[str, ...] = ()
     beside: tuple[str, ...] = ()
 
 
@@ -136,8 +138,22 @@ class Detected:
     notes: tuple[Note, ...] = ()
 
 
+# In URLs, in options and in variables that are set before a command; a variable in its place may be shown.
+_SECRETS = re.compile(
+    r"(://[^:@/\s]*:)(?!\$\{?\w+\}?@)[^@/\s]*(?=@)"
+    r"|((?:--?[\w\-]*(?:pass|secret|token|pwd)[\w\-]*(?:=|\s+)|\b\w*(?:PASS|SECRET|TOKEN|PWD)\w*=)[\"']?)(?![$\s])[^\s\"']+"
+)
+
+
+def without_secrets(text: str) -> str:
+    """What may be shown of a text of somebody's repository."""
+    return _SECRETS.sub(lambda found: f"{found[1] or found[2]}***", text)
+
+
 def as_data(found: Any) -> Any:
-    """For JSON: what was not found has no key."""
+    """For JSON: what was not found has no key, and secrets are left out."""
+    if isinstance(found, str):
+        return without_secrets(found)
     if isinstance(found, Where):
         return str(found)
     if is_dataclass(found):

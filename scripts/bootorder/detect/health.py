@@ -19,7 +19,10 @@ _ASKED = re.compile(
 )
 _WORD = r"(?:health(?:[-_]?checks?)?|healthz|readyz?|readiness|livez|liveness|ping|up)"
 _PATH = rf"/?(?:[\w\-]+/){{0,4}}{_WORD}/?"
-_DECORATED = re.compile(rf"@(\w+)\.(?:get|route|api_route|head)\(\s*[\"']({_PATH})[\"']")
+_DECORATED = re.compile(
+    r"(?:@(\w+)\.(?:get|route|api_route|head)|\b(\w+)(?:\.router)?\.add_(?:get|route|api_route|url_rule))\("
+    rf"\s*[\"']({_PATH})[\"']"
+)
 _PREFIX = re.compile(r"APIRouter\([^)]{0,300}?prefix\s*=\s*[\"']([\w/\-]*)[\"']")
 _DJANGO = re.compile(rf"\b(?:re_)?path\(\s*r?[\"']\^?({_PATH})\$?[\"']")
 _CALLED = re.compile(
@@ -36,10 +39,14 @@ _FILE_ROUTE = re.compile(
     rf"|(?:^|/)pages/(api/(?:[\w\-]+/)*{_WORD})(?:/index)?\.[jt]sx?$"
     rf"|(?:^|/)server/(?:routes/|(?=api/))((?:[\w\-]+/)*{_WORD})(?:\.get)?\.[jt]s$"
 )
+_WORDS = ("health", "ready", "readiness", "live", "ping")  # best first
 _MOST_FILES = 200
 
 
-def health_of(placed: Placed, repository: Repository, manifests: Manifests, sources: Sources) -> Fact | None:
+def health_of(
+    placed: Placed, repository: Repository, manifests: Manifests, sources: Sources, *, serves: bool
+) -> Fact | None:
+    """`serves`: it is what answers at the routes of its folder, and no worker beside it."""
     service = placed.described
     if service.health_test and (found := _asked(service.health_test)):
         return found
@@ -47,7 +54,7 @@ def health_of(placed: Placed, repository: Repository, manifests: Manifests, sour
         test = image_of(repository, service.build.dockerfile, service.build.target).health
         if test and (found := _asked(test)):
             return found
-    if placed.folder is None:
+    if placed.folder is None or not serves:
         return None
     routes = list(routes_in(placed.folder.value, repository, manifests, sources))
     return min(routes, key=_best) if routes else None
@@ -58,9 +65,10 @@ def _asked(test: Fact) -> Fact | None:
     return Fact(found[1], test.where, test.sure) if found else None
 
 
-def _best(route: Fact) -> tuple[bool, bool, int, int, Where]:
-    """The surest; of those what is called health, then the shortest."""
-    return route.sure == "guess", "health" not in route.value, route.value.count("/"), len(route.value), route.where
+def _best(route: Fact) -> tuple[bool, int, int, int, Where]:
+    """The surest; of those what is called health, or says that it is ready; then the shortest."""
+    rank = next((place for place, word in enumerate(_WORDS) if word in route.value), len(_WORDS))
+    return route.sure == "guess", rank, route.value.count("/"), len(route.value), route.where
 
 
 def routes_in(folder: str, repository: Repository, manifests: Manifests, sources: Sources) -> Iterator[Fact]:
@@ -98,8 +106,8 @@ def _routes(text: str, path: str, nest_prefix: str) -> Iterator[Fact]:
     if ending == ".py":
         prefix = _PREFIX.search(text)
         for match in _DECORATED.finditer(text):
-            whole = match[1] in _APPS
-            route = match[2] if whole or not prefix else prefix[1].rstrip("/") + "/" + match[2].lstrip("/")
+            whole = (match[1] or match[2]) in _APPS
+            route = match[3] if whole or not prefix else prefix[1].rstrip("/") + "/" + match[3].lstrip("/")
             yield _fact(route, path, text, match.start(), "likely" if whole else "guess")
         for match in _DJANGO.finditer(text):
             yield _fact(match[1], path, text, match.start(), "likely")

@@ -39,6 +39,11 @@ class NodePackage:
     scripts: Mapping[str, Fact] = field(default_factory=dict)
     needs: Mapping[str, Fact] = field(default_factory=dict)
     data: Mapping[str, Any] = field(default_factory=dict)
+    text: str = ""
+
+    def where_of(self, *keys: str) -> Where:
+        """Where the last of these keys stands, each below the one before."""
+        return Where(_path(self.folder, "package.json"), line_of_key(self.text, *keys))
 
 
 @dataclass(frozen=True)
@@ -48,9 +53,16 @@ class Manifests:
     repository: Repository
 
     @cached_property
+    def python_files(self) -> Sequence[str]:
+        """What says what Python needs; in a folder `requirements` whatever its name."""
+        texts = self.repository.below(".", ".txt", ".in")
+        apart = [path for path in texts if posixpath.basename(folder_of(path)) == "requirements"]
+        return list(dict.fromkeys((*self.repository.like(_PYTHON_MANIFESTS), *apart)))
+
+    @cached_property
     def folders(self) -> Sequence[str]:
         """Those with something to install, or to build, nearest to the root first."""
-        paths = [*self.repository.named("package.json", *_OTHER_MANIFESTS), *self.repository.like(_PYTHON_MANIFESTS)]
+        paths = [*self.repository.named("package.json", *_OTHER_MANIFESTS), *self.python_files]
         return sorted({_of_folder(path) for path in paths}, key=lambda path: (path != ".", *by_depth(path)))
 
     @cached_property
@@ -62,10 +74,10 @@ class Manifests:
     def python(self) -> Mapping[str, Mapping[str, Fact]]:
         """What each folder with Python needs."""
         found: dict[str, dict[str, Fact]] = {}
-        for path in self.repository.like(_PYTHON_MANIFESTS):
+        for path in self.python_files:
             for name, fact in _python_needs(self.repository, path):
                 found.setdefault(_of_folder(path), {}).setdefault(name, fact)
-        for path in self.repository.like(_PYTHON_MANIFESTS):
+        for path in self.python_files:
             found.setdefault(_of_folder(path), {})
         return found
 
@@ -89,7 +101,7 @@ class Manifests:
             found = _node_manager(self.repository, each, self.packages.get(each))
             if found:
                 return Packages(each, found)
-        return Packages(folder, Fact("npm", Where(_path(folder, "package.json")), "guess"))
+        return Packages(folder, Fact("npm", Where(_path(folder, "package.json")), "likely"))
 
     def python_manager(self, folder: str) -> Packages:
         """As `node_manager`; a requirements.txt means pip where nothing says more."""
@@ -97,7 +109,7 @@ class Manifests:
             found = _python_manager(self.repository, each)
             if found:
                 return Packages(each, found)
-        return Packages(folder, Fact("pip", Where(folder), "guess"))
+        return Packages(folder, Fact("pip", Where(folder), "likely"))
 
 
 def managers_in(manifests: Manifests) -> tuple[list[Packages], list[Question]]:
@@ -146,14 +158,13 @@ def _package(repository: Repository, path: str) -> NodePackage:
 
     needs = {**facts("peerDependencies"), **facts("devDependencies"), **facts("dependencies")}
     name = data.get("name")
-    return NodePackage(folder_of(path), name if isinstance(name, str) else "", facts("scripts"), needs, data)
+    return NodePackage(folder_of(path), name if isinstance(name, str) else "", facts("scripts"), needs, data, text)
 
 
 def _node_manager(repository: Repository, folder: str, package: NodePackage | None) -> Fact | None:
     said = package.data.get("packageManager") if package else None
-    path = _path(folder, "package.json")
-    if isinstance(said, str) and (match := re.match(r"(pnpm|npm|yarn|bun)(?:@|$)", said)):
-        return Fact(match[1], Where(path, line_of_key(repository.text(path), "packageManager")), written=said)
+    if package and isinstance(said, str) and (match := re.match(r"(pnpm|npm|yarn|bun)(?:@|$)", said)):
+        return Fact(match[1], package.where_of("packageManager"), written=said)
     there = [name for name in _NODE_LOCKS if repository.has(_path(folder, name))]
     if there:
         one = len({_NODE_LOCKS[name] for name in there}) == 1
@@ -175,10 +186,10 @@ def _python_manager(repository: Repository, folder: str) -> Fact | None:
             return Fact(manager, Where(path, line_at(text, table.start())), "likely")
     if repository.has(pipfile := _path(folder, "Pipfile")):
         return Fact("pipenv", Where(pipfile), "likely")
-    for name in ("requirements.txt", "requirements/base.txt", "requirements/production.txt", "requirements.in"):
+    for name in ("requirements.txt", "requirements/base.txt", "requirements.in", "requirements/production.txt"):
         if repository.has(requirements := _path(folder, name)):
             return Fact("pip", Where(requirements), "likely")
-    return Fact("pip", Where(path), "guess") if text else None
+    return Fact("pip", Where(path), "likely") if text else None
 
 
 def _python_needs(repository: Repository, path: str) -> Iterator[tuple[str, Fact]]:
@@ -193,7 +204,7 @@ def _python_needs(repository: Repository, path: str) -> Iterator[tuple[str, Fact
         for group in ("packages", "dev-packages"):
             for needed in _table(toml_of(repository, path), group):
                 yield _plain(needed), Fact(needed, Where(path, line_of_key(text, needed)))
-    elif name.startswith("requirements"):
+    elif name.endswith((".txt", ".in")):
         for match in _REQUIREMENT.finditer(text):
             yield _plain(match[1]), Fact(match[1], Where(path, line_at(text, match.start(1))))
 

@@ -49,7 +49,7 @@ class _Looking:
         """Says so where it is another database."""
         other = _OTHERS.get(dialect.value) if dialect else None
         if dialect and other:
-            text = f"{tool} is used with {other}: bootorder is for PostgreSQL"
+            text = f"{tool} is used with {other}"
             self.repository.note(dialect.where.file, text, dialect.where.line)
         return not other
 
@@ -141,11 +141,19 @@ def _drizzle(look: _Looking) -> Iterator[Draft]:
         if dialect and dialect.value not in _POSTGRES:
             dialect = dialect.at_most("guess")
         tool = _tool("drizzle", dialect.where if dialect else Where(path), dialect)
-        yield Draft(tool, folder, way, url=config.url, settings=settings, sql=(out,) if out else ())
+        sql = (out,) if out else ()
+        yield Draft(tool, folder, way, None, config.url, settings, sql, programs=_migrators(look, folder))
+
+
+def _migrators(look: _Looking, folder: str) -> tuple[str, ...]:
+    """Programs that run drizzle's migrations by themselves."""
+    paths = look.sources.with_word("/migrator", folder)
+    return tuple(path for path in paths if re.search(r"drizzle-orm/[\w\-/]+/migrator", look.repository.text(path)))
 
 
 _DATASOURCE = re.compile(r"^[ \t]*datasource\s+\w+\s*\{([^}]{0,4000})\}", re.MULTILINE)
 _PROVIDER = re.compile(r"^[ \t]*provider\s*=\s*\"([\w\-]+)\"", re.MULTILINE)
+_PRISMA_SCHEMAS = re.compile(r"^[ \t]*schemas\s*=\s*\[([^\]\n]*)\]", re.MULTILINE)
 _PRISMA_URL = re.compile(r"^[ \t]*url\s*=\s*env\(\s*\"(\w+)\"\s*\)", re.MULTILINE)
 
 
@@ -166,12 +174,16 @@ def _prisma(look: _Looking) -> Iterator[Draft]:
         config = look.config(configs[0]) if configs else _Config("", "")
         url = _PRISMA_URL.search(source[1])
         url_fact = Fact(url[1], Where(path, line_at(text, source.start(1) + url.start(1)))) if url else config.url
+        settings = _prisma_settings(look, path, home, package, config)
+        if schemas := _PRISMA_SCHEMAS.search(source[1]):
+            line = line_at(text, source.start(1) + schemas.start(1))
+            settings["schemas"] = Fact(", ".join(re.findall(r"\"([^\"]*)\"", schemas[1])), Where(path, line))
         yield Draft(
             _tool("prisma", where, dialect),
             home,
             _prisma_way(look, path, home, config),
             url=url_fact,
-            settings=_prisma_settings(look, path, home, package, config),
+            settings=settings,
             sql=(posixpath.normpath(posixpath.join(folder_of(path), "migrations")),),
             seed=_prisma_seed(home, package, config),
         )
@@ -193,7 +205,7 @@ def _prisma_settings(look: _Looking, path: str, home: str, package: NodePackage,
     in_package = package.data.get("prisma")
     said = in_package.get("schema") if isinstance(in_package, dict) and package.folder == home else None
     if isinstance(said, str):
-        return {"schema": Fact(said, Where(posixpath.normpath(f"{home}/package.json")))}
+        return {"schema": Fact(said, package.where_of("prisma", "schema"))}
     if fact := config.said("schema"):
         return {"schema": fact}
     folder = folder_of(path)
@@ -205,7 +217,7 @@ def _prisma_settings(look: _Looking, path: str, home: str, package: NodePackage,
 def _prisma_seed(home: str, package: NodePackage, config: _Config) -> Fact | None:
     in_package = package.data.get("prisma")
     if package.folder == home and isinstance(in_package, dict) and isinstance(in_package.get("seed"), str):
-        return Fact("prisma db seed", Where(posixpath.normpath(f"{home}/package.json")))
+        return Fact("prisma db seed", package.where_of("prisma", "seed"))
     seed = config.said("seed")
     return Fact("prisma db seed", seed.where) if seed else None
 
@@ -228,7 +240,9 @@ def _with(look: _Looking, *names: str) -> Iterator[NodePackage]:
 
 
 def _typeorm(look: _Looking) -> Iterator[Draft]:
-    pattern = re.compile(r"new\s+DataSource\(|TypeOrmModule\.forRoot(?:Async)?\(")
+    pattern = re.compile(
+        r"new\s+DataSource\(|TypeOrmModule\.forRoot(?:Async)?\(|:\s*(?:DataSource|TypeOrmModule)Options\s*=\s*\{"
+    )
     for package in _with(look, "typeorm", "@nestjs/typeorm"):
         configs = list(_in_sources(look, package, ("DataSource(", "TypeOrmModule"), pattern))
         path = joined(package.folder, "ormconfig.json")
@@ -264,7 +278,7 @@ def _sequelize(look: _Looking) -> Iterator[Draft]:
             if look.package_of(path) is package
         ]
         configs = [config for path in paths if (config := look.config(path)).said("dialect")]
-        configs += _in_sources(look, package, ("Sequelize(", "sequelize"), pattern)
+        configs += _in_sources(look, package, ("sequelize",), pattern)
         if not configs:
             continue
         dialect = next((fact for config in configs if (fact := config.said("dialect"))), None)

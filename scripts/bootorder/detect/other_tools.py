@@ -78,7 +78,7 @@ def _property(repository: Repository, path: str, *keys: str) -> Fact | None:
 def _is_other(repository: Repository, tool: str, url: Fact | None) -> bool:
     known = url_of(url.value) if url else None
     if url and known and known.kind != "PostgreSQL":
-        text = f"{tool} is used with {known.kind}: bootorder is for PostgreSQL"
+        text = f"{tool} is used with {known.kind}"
         repository.note(url.where.file, text, url.where.line)
         return True
     return False
@@ -184,9 +184,7 @@ def _rails(repository: Repository) -> Iterator[Draft]:
             continue
         postgres = re.search(r"^[ \t]*gem\s+[\"']pg[\"']", repository.text(gemfile), re.MULTILINE)
         if adapter and not adapter.value.startswith(("postgres", "postgis", "<%")) and not postgres:
-            repository.note(
-                path, f"rails is used with {adapter.value}: bootorder is for PostgreSQL", adapter.where.line
-            )
+            repository.note(path, f"rails is used with {adapter.value}", adapter.where.line)
             continue
         text = repository.text(path)
         named = re.search(r"ENV(?:\.fetch\(|\[)\s*[\"'](\w*(?:URL|URI))[\"']", text)

@@ -14,7 +14,12 @@ from .findings import Fact, Owner, Question, Where
 from .manifests import Manifests
 from .services import Placed
 from .tools import SEEDS, TOOLS, Draft, Way
-from .urls import url_of, url_parts, url_variable
+from .urls import host_of, url_of, url_parts, url_variable
+
+# Folders that are called after what every owner has.
+_SAYS_NOTHING = {"db", "database", "migrations", "migration", "orm", "prisma", "drizzle", "schema", "sql", "src", "app"}
+_SAYS_NOTHING |= {"server", "code", "postgres", "flyway", "liquibase", "init", "initdb"}
+_SEED_SCRIPT = re.compile(r"(?:(?:db|database|prisma)[:\-_])?seed(?![a-z])")
 
 
 @dataclass(frozen=True)
@@ -42,22 +47,32 @@ class _Candidate:
 
 def owners_of(known: Known, drafts: Sequence[Draft]) -> tuple[list[Owner], list[Question]]:
     """In the order in which they must migrate, as far as the services tell."""
-    found, questions = [], list[Question]()
-    for draft in drafts:
-        here = _services_of(known, draft)
+    found: list[tuple[Owner, Sequence[_Candidate]]] = []
+    for tool in drafts:
+        here = _services_of(known, tool)
+        draft = _started(known, tool, here)
         candidates = [*_in_services(known, draft, here), *_in_folder(known, draft)]
         chosen, way = _choose(draft, candidates)
-        owner = _owner(known, draft, here, chosen, way)
-        found.append(owner)
-        questions += _ways(owner, draft, candidates)
-    order = [each.name for each in known.services]
+        found.append((_owner(known, draft, here, chosen, way), candidates))
+    order = {each.name: position for position, each in enumerate(known.services)}
 
     def position(owner: Owner) -> tuple[int, str]:
-        return order.index(owner.service.value) if owner.service and owner.service.value in order else len(
-            order
-        ), owner.folder
+        return order.get(owner.service.value if owner.service else "", len(order)), owner.folder
 
-    return _with_names(sorted(found, key=position)), questions
+    found.sort(key=lambda each: position(each[0]))
+    owners = _with_names([owner for owner, _ in found])
+    asked = [_ways(owner, candidates) for owner, (_, candidates) in zip(owners, found, strict=True)]
+    return owners, [question for questions in asked for question in questions]
+
+
+def _started(known: Known, draft: Draft, here: Sequence[Fact]) -> Draft:
+    """What makes its tables when it starts does so for sure where a service runs that very file."""
+    file = posixpath.basename(draft.tool.where.file)
+    runs = [placed for fact in here if (placed := known.named(fact.value)) and placed.command]
+    started = [placed.command for placed in runs if placed.command and file in placed.command.value.split()]
+    if started and draft.way and draft.way.value == "at start":
+        return replace(draft, way=Fact("at start", started[0].where), tool=replace(draft.tool, sure="certain"))
+    return draft
 
 
 def _services_of(known: Known, draft: Draft) -> list[Fact]:
@@ -79,7 +94,7 @@ def _services_of(known: Known, draft: Draft) -> list[Fact]:
         if package and package.name in needs:
             needing.append(Fact(each.name, needs[package.name].where, "likely"))
     if needing:
-        return needing if len(needing) == 1 else [each.at_most("guess") for each in needing]
+        return needing
     around = [
         replace(each.folder, value=each.name)
         for each in could
@@ -96,9 +111,9 @@ def _in_services(known: Known, draft: Draft, here: Sequence[Fact]) -> Iterator[_
     ordered = sorted(here, key=lambda fact: known.kinds.get(fact.value) != "one-off")
     for fact in ordered:
         placed = known.named(fact.value)
-        if placed and placed.command:
-            folder = placed.folder.value if placed.folder else draft.folder
-            yield from _called(known, draft, folder, placed.command, fact.value)
+        for command in filter(None, (placed.entrypoint, placed.command) if placed else ()):
+            folder = placed.folder.value if placed and placed.folder else draft.folder
+            yield from _called(known, draft, folder, command, fact.value)
 
 
 def _called(known: Known, draft: Draft, folder: str, command: Fact, service: str) -> Iterator[_Candidate]:
@@ -107,7 +122,7 @@ def _called(known: Known, draft: Draft, folder: str, command: Fact, service: str
     scripts = {**own.scripts, **package.scripts}
     manager = known.manifests.node_manager(draft.folder).manager.value
     for ran in leads_to(known.repository, folder, scripts, command):
-        for way in TOOLS[draft.tool.value].ways_of(ran.text):
+        for way in draft.ways_of(ran.text):
             text = run_script(manager, ran.script) if ran.script else ran.text
             yield _Candidate(way, Fact(text, ran.where), service)
 
@@ -118,12 +133,12 @@ def _in_folder(known: Known, draft: Draft) -> Iterator[_Candidate]:
     package = known.manifests.nearest_package(draft.folder)
     manager = known.manifests.node_manager(draft.folder).manager.value
     for name, script in package.scripts.items() if tool.language == "node" else ():
-        for way in tool.ways_of(script.value) if not _is_more(script.value) else ():
+        for way in draft.ways_of(script.value) if not _is_more(script.value) else ():
             yield _Candidate(way, Fact(run_script(manager, name), script.where), "")
     files = [path for path in known.repository.below(draft.folder, ".sh", "") if path.endswith((".sh", "entrypoint"))]
     for line in (line for path in files for line in commands_in(known.repository, path)):
         for part in parts(line.value):
-            for way in tool.ways_of(part):
+            for way in draft.ways_of(part):
                 yield _Candidate(way, Fact(part, line.where, "likely"), "")
 
 
@@ -149,13 +164,13 @@ def _choose(draft: Draft, candidates: Sequence[_Candidate]) -> tuple[_Candidate 
     return chosen, Fact(chosen.way, chosen.command.where, "guess")
 
 
-def _ways(owner: Owner, draft: Draft, candidates: Sequence[_Candidate]) -> Iterator[Question]:
+def _ways(owner: Owner, candidates: Sequence[_Candidate]) -> Iterator[Question]:
     """Two ways are two histories of the tables."""
     ways = {each.way: each for each in reversed(candidates)}
     if len(ways) > 1 and owner.way and owner.way.sure != "certain":
         commands = tuple(ways[way].command.value for way in sorted(ways))
-        text = f"{draft.tool.value} in {draft.folder} can {' or '.join(sorted(ways))}: which one makes your tables?"
-        yield Question(f"owners.{draft.folder}.way", text, commands, owner.way.where)
+        text = f"{owner.tool.value} of {owner.name.value} can {' or '.join(sorted(ways))}: which one makes your tables?"
+        yield Question(f"owners.{owner.name.value}.way", text, commands, owner.way.where)
 
 
 # -- what is known of it -----------------------------------------------------------------------------------------------
@@ -166,17 +181,18 @@ def _owner(known: Known, draft: Draft, here: Sequence[Fact], chosen: _Candidate 
     environment = _environment(known, draft, service)
     url = _url(draft, environment)
     settings = dict(draft.settings)
-    if not url and (in_parts := url_parts(environment)):
-        settings["url_parts"] = in_parts
+    parts = None if url else url_parts(environment)
+    if parts:
+        settings["url_parts"] = parts
     return Owner(
         name=_name(known, draft, here),
-        tool=draft.tool,
+        tool=replace(draft.tool, sure="certain") if chosen and chosen.service else draft.tool,
         folder=draft.folder,
         way=way,
         migrate=_migrate(known, draft, chosen, way),
         seed=_seed(known, draft, here),
         service=service,
-        database=_database(known, environment, url),
+        database=_database(known, environment, url, host_of(environment)),
         url_variable=url,
         settings=settings,
     )
@@ -188,12 +204,15 @@ def _service(known: Known, draft: Draft, here: Sequence[Fact], chosen: _Candidat
         return next((replace(fact, where=chosen.command.where) for fact in here if fact.value == chosen.service), None)
     at_start = draft.way and draft.way.value == "at start"
     ordered = sorted(here, key=lambda fact: known.kinds.get(fact.value) != "app") if at_start or here else []
-    return ordered[0] if ordered else None
+    placed = known.named(ordered[0].value) if ordered else None
+    is_its_own = placed and placed.folder and placed.folder.value == draft.folder
+    # of what has it as a library only, nobody knows whether the tool is in its image
+    return ordered[0].at_most("certain" if is_its_own or draft.service else "guess") if ordered else None
 
 
 def _name(known: Known, draft: Draft, here: Sequence[Fact]) -> Fact:
     """That of the app; else of its folder."""
-    apps = [fact for fact in here if known.kinds.get(fact.value) == "app" and fact.sure != "guess"]
+    apps = [fact for fact in here if known.kinds.get(fact.value) == "app"]
     own = [
         fact
         for fact in apps
@@ -202,9 +221,17 @@ def _name(known: Known, draft: Draft, here: Sequence[Fact]) -> Fact:
     if own:
         return own[0].at_most("likely")
     folder = posixpath.basename(draft.folder) if draft.folder != "." else ""
-    if folder:
+    if folder and folder not in _SAYS_NOTHING:
         return Fact(folder, Where(draft.folder), "likely")
-    return apps[0].at_most("likely") if apps else Fact(draft.tool.value, draft.tool.where, "guess")
+    around = [each for each in known.services if known.kinds[each.name] == "app" and each.folder]
+    containing = [each for each in around if each.folder and is_within(draft.folder, each.folder.value)]
+    if not apps and containing and draft.tool.value != "sql":
+        apps = [Fact(containing[0].name, containing[0].described.where)]
+    if apps:
+        return apps[0].at_most("likely")
+    package = known.manifests.packages.get(draft.folder)
+    name = posixpath.basename(package.name) if package else ""
+    return Fact(name or draft.tool.value, package.where_of("name") if package else draft.tool.where, "likely")
 
 
 def _with_names(owners: Sequence[Owner]) -> list[Owner]:
@@ -238,23 +265,22 @@ def _migrate(known: Known, draft: Draft, chosen: _Candidate | None, way: Fact | 
 
 
 def _seed(known: Known, draft: Draft, here: Sequence[Fact]) -> Fact | None:
+    """Its script; else what the tool's own files say; else what a service runs after it."""
     tool = TOOLS[draft.tool.value]
     manager = known.manifests.node_manager(draft.folder).manager.value
-    if draft.seed:
-        return replace(draft.seed, value=run_tool(manager, draft.seed.value)) if tool.language == "node" else draft.seed
     package = known.manifests.nearest_package(draft.folder)
     if tool.language == "node":
-        scripts = [
-            name for name in package.scripts if re.match(r"(?:(?:db|database|prisma)[:\-_])?seed(?![a-z])", name)
-        ]
-        return Fact(run_script(manager, scripts[0]), package.scripts[scripts[0]].where, "likely") if scripts else None
-    for fact in here:
-        placed = known.named(fact.value)
-        if placed and placed.command and not draft.service:
-            for ran in leads_to(known.repository, draft.folder, package.scripts, placed.command):
-                if SEEDS.search(ran.text) and tool.language and not ran.text.endswith(".sh"):
-                    return Fact(ran.text, ran.where, "likely")
-    return None
+        names = [name for name in package.scripts if _SEED_SCRIPT.match(name)]
+        if names:
+            return Fact(run_script(manager, names[0]), package.scripts[names[0]].where, "likely")
+        return replace(draft.seed, value=run_tool(manager, draft.seed.value)) if draft.seed else None
+    if draft.seed or draft.service or not tool.language:
+        return draft.seed
+    runs = [placed for fact in here if (placed := known.named(fact.value))]
+    commands = [command for placed in runs for command in (placed.entrypoint, placed.command) if command]
+    called = (ran for each in commands for ran in leads_to(known.repository, draft.folder, package.scripts, each))
+    seeds = (ran for ran in called if SEEDS.search(ran.text) and not ran.text.endswith(".sh"))
+    return next((Fact(ran.text, ran.where, "likely") for ran in seeds), None)
 
 
 def _environment(known: Known, draft: Draft, service: Fact | None) -> Mapping[str, Fact]:
@@ -275,8 +301,11 @@ def _url(draft: Draft, environment: Mapping[str, Fact]) -> Fact | None:
     return given or (draft.url if draft.url and not url_parts(environment) else None)
 
 
-def _database(known: Known, environment: Mapping[str, Fact], variable: Fact | None) -> Fact | None:
-    """The service that its URL leads to."""
+def _database(known: Known, environment: Mapping[str, Fact], variable: Fact | None, host: Fact | None) -> Fact | None:
+    """The service that its URL leads to, or the variable with the host."""
     said = environment.get(variable.value) if variable else None
     url = url_of(said.value) if said else None
-    return Fact(url.host, said.where, said.sure) if said and url and url.host in known.databases else None
+    if said and url and url.host in known.databases:
+        stands_there = f"@{url.host}" in (said.written or said.value) and said.where.file.endswith((".yaml", ".yml"))
+        return Fact(url.host, said.where, "certain" if stands_there else said.sure)
+    return host if host and host.value in known.databases else None

@@ -67,7 +67,7 @@ def _alembic(repository: Repository, manifests: Manifests) -> Iterator[Draft]:
         url = _said_in_ini(text, path, "sqlalchemy.url")
         known = url_of(url.value) if url else None
         if url and known and known.kind != "PostgreSQL":
-            repository.note(path, f"alembic is used with {known.kind}: bootorder is for PostgreSQL", url.where.line)
+            repository.note(path, f"alembic is used with {known.kind}", url.where.line)
             continue
         yield _of_alembic(repository, manifests, path, location)
 
@@ -186,7 +186,9 @@ def _module(path: str, folder: str, text: str) -> Fact | None:
 # -- Django ------------------------------------------------------------------------------------------------------------
 
 _MODULE = re.compile(r"DJANGO_SETTINGS_MODULE[\"']\s*,\s*[\"']([\w.]+)[\"']")
-_ENGINE = re.compile(r"[\"']ENGINE[\"']\s*:[^\n]{0,100}?django\.(?:db\.backends|contrib\.gis\.db\.backends)\.(\w+)")
+_ENGINE = re.compile(
+    r"[\"']ENGINE[\"']\]?\s*[:=][^\n]{0,100}?django\.(?:db\.backends|contrib\.gis\.db\.backends)\.(\w+)"
+)
 _BY_URL = re.compile(r"dj_database_url\.(?:config|parse)\(|\benv\.(?:db|db_url|dj_db_url)\(|\bdatabase_url\(")
 _ENGINES = {"mysql": "MySQL", "sqlite3": "SQLite", "oracle": "Oracle", "spatialite": "SQLite"}
 
@@ -212,7 +214,7 @@ def _django(repository: Repository, manifests: Manifests) -> Iterator[Draft]:
             match, file = engines[0]
             kind = _ENGINES.get(match[1], match[1])
             line = line_at(repository.text(file), match.start())
-            repository.note(file, f"django is used with {kind}: bootorder is for PostgreSQL", line)
+            repository.note(file, f"django is used with {kind}", line)
             continue
         best = next(iter(postgres or by_url), None)
         where = (

@@ -35,13 +35,13 @@ def questions(
 
 
 def _of_compose(compose: Sequence[Compose]) -> Iterator[Question]:
-    first = compose[0].files if compose else None
-    if first and first.sure == "guess":
-        choices = (first.value, *compose[0].beside)
-        yield Question("compose", "which compose files start the stack on your machine?", choices, first.where)
-    elif first and len(compose) > 1 and first.sure != "certain":
-        choices = tuple(each.files.value for each in compose)
-        yield Question("compose", "which compose files start the stack on your machine?", choices, first.where)
+    files = [each.files for each in compose]
+    guesses = [each for each in files if each.sure == "guess"]
+    if guesses or (len(files) > 1 and files[0].sure != "certain"):
+        beside = (path for each in compose for path in each.beside)
+        choices = tuple(dict.fromkeys((*(each.value for each in files), *beside)))
+        text = "which compose files start the stack on your machine?"
+        yield Question("compose", text, choices, (guesses or files)[0].where)
 
 
 def _of_databases(databases: Sequence[Database]) -> Iterator[Question]:
@@ -100,8 +100,8 @@ def _of_owner(owner: Owner, databases: Sequence[Database], apps: tuple[str, ...]
             f"{name} is SQL that runs once, on an empty volume: which command makes its tables?" if owner.way else text
         )
         yield Question(f"{about}.migrate", text, (), owner.tool.where)
-    if owner.service is None:
-        text = f"no service runs {owner.folder}: in which one do the commands of {name} run, or on this machine?"
+    if owner.service is None and apps:
+        text = f"no service runs {name} (folder {owner.folder}): in which one do its commands run, or on this machine?"
         yield Question(f"{about}.service", text, (*apps, "this machine"), owner.tool.where)
     if owner.url_variable is None and owner.tool.value != "sql":
         parts = owner.settings.get("url_parts")
@@ -132,4 +132,5 @@ def _guesses(about: str, name: str, facts: dict[str, Fact | None]) -> Iterator[Q
     for what, fact in facts.items():
         if fact and fact.sure == "guess":
             text = _MAY_BE_ASKED[what].format(name=name, value=fact.value)
-            yield Question(f"{about}.{what}", text, (fact.value,), fact.where)
+            choices = (fact.value, "this machine") if what == "service" else (fact.value,)
+            yield Question(f"{about}.{what}", text, choices, fact.where)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import posixpath
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -11,10 +12,11 @@ from .files import Repository, by_depth, is_within
 
 # Bounds: generated and bundled sources are larger, and no repository has its answer in the last thousands.
 _LARGEST = 256 * 1024  # bytes
+_USUAL = 16 * 1024  # bytes, nearly always all
 _MOST = 30_000  # files
 
 _ROUTES = ("health", "/ready", "/livez", "/ping")
-_SCRIPT = ("DataSource(", "TypeOrmModule", "sequelize", "Sequelize(", "/migrator", "setGlobalPrefix", *_ROUTES)
+_SCRIPT = ("DataSource(", "TypeOrmModule", "sequelize", "/migrator", "setGlobalPrefix", *_ROUTES)
 _PYTHON = ("create_all", "lifespan", "on_event", *_ROUTES)
 WORDS: Mapping[str, Sequence[str]] = {
     **dict.fromkeys((".ts", ".js", ".mts", ".mjs", ".cts", ".cjs", ".tsx", ".jsx"), _SCRIPT),
@@ -36,18 +38,26 @@ class Sources:
     @cached_property
     def _found(self) -> Mapping[str, Sequence[str]]:
         found: dict[str, list[str]] = defaultdict(list)
+        wanted = {ending: [(word, word.encode()) for word in words] for ending, words in WORDS.items()}
         for path in self.repository.below(".", *WORDS)[:_MOST]:
             content = self._content(path)
-            for word in WORDS[posixpath.splitext(path)[1]]:
-                if word.encode() in content:
+            for word, encoded in wanted[posixpath.splitext(path)[1]]:
+                if encoded in content:
                     found[word].append(path)
         return found
 
     def _content(self, path: str) -> bytes:
-        """Nothing of what is too large: nobody wrote it by hand."""
+        """Nothing of what is too large: nobody wrote it by hand. By calls of the system: there are thousands."""
         try:
-            with (self.repository.root / path).open("rb", buffering=0) as file:
-                content = file.read(_LARGEST + 1)
+            file = os.open(f"{self.repository.root}/{path}", os.O_RDONLY | getattr(os, "O_BINARY", 0))
         except OSError:
             return b""  # noted where its text is asked for
+        try:
+            content = os.read(file, _USUAL)
+            while len(content) <= _LARGEST and (more := os.read(file, _LARGEST)):
+                content += more
+        except OSError:
+            return b""
+        finally:
+            os.close(file)
         return content if len(content) <= _LARGEST else b""

@@ -31,11 +31,12 @@ _SERVICES_OF_A_MODULE = re.compile(
 
 @dataclass(frozen=True)
 class Placed:
-    """A service with the folder that it runs."""
+    """A service with the folder that it runs. `entrypoint`: what its image runs before, or around, the command."""
 
     described: Described
     folder: Fact | None
     command: Fact | None
+    entrypoint: Fact | None = None
 
     @property
     def name(self) -> str:
@@ -45,9 +46,10 @@ class Placed:
 def placed(service: Described, repository: Repository, manifests: Manifests) -> Placed:
     build = service.build
     image = image_of(repository, build.dockerfile, build.target) if build and build.dockerfile else None
-    return Placed(
-        service, _folder(service, repository, manifests), service.command or (image.command if image else None)
-    )
+    folder = _folder(service, repository, manifests)
+    if image is None:
+        return Placed(service, folder, service.command)
+    return Placed(service, folder, service.command or image.command, image.entrypoint)
 
 
 def _folder(service: Described, repository: Repository, manifests: Manifests) -> Fact | None:

@@ -10,7 +10,7 @@ from typing import Any
 from ..console import Console
 from ..terminal import counted, plain
 from .detecting import detect
-from .findings import Detected, Fact, as_data
+from .findings import Detected, Fact, as_data, without_secrets
 
 _LONGEST = 60  # characters of a value in the table
 
@@ -56,7 +56,7 @@ def _rows(found: Detected) -> Iterator[Sequence[str]]:
 
 def _thing(kind: str, thing: Any, title: Fact | None, shown: Sequence[str]) -> Iterator[Sequence[str]]:
     """Its name, then what is known of it."""
-    yield _row(kind, title) if title else [kind, "", "", ""]
+    yield _row(kind, title) if title else [kind, "(no service)", "", ""]
     for name in shown:
         yield [f"  {name}", _line(str(getattr(thing, name))), "", ""]
     yield from _facts(thing, skipped=("service",) if kind == "database" else ("name",))
@@ -70,10 +70,12 @@ def _facts(thing: Any, skipped: Sequence[str]) -> Iterator[Sequence[str]]:
 
 
 def _row(what: str, fact: Fact) -> Sequence[str]:
-    return [what, _line(fact.value), fact.sure, _line(str(fact.where))]
+    value = _line(fact.value)
+    return [what, value if len(value) <= _LONGEST else f"{value[:_LONGEST]}...", fact.sure, _line(str(fact.where))]
 
 
 def _line(text: str) -> str:
     """Of other people's text what a terminal can show in a line."""
-    bare = "".join(letter if letter.isprintable() else " " for letter in plain(text))
-    return bare if len(bare) <= 4 * _LONGEST else f"{bare[: 4 * _LONGEST]}..."
+    shown = without_secrets(plain(text))
+    bare = "".join(letter if letter.isprintable() else " " for letter in shown)
+    return " ".join(bare.split())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -105,7 +106,7 @@ class Draft:
     """A schema tool as its own files tell of it.
 
     `way`: what they suggest; `command`: what makes the tables, where a file says it; `url`: the variable with the URL;
-    `sql`: folders of SQL that it runs; `service`: a container that is nothing else.
+    `sql`: folders of SQL that it runs; `service`: a container that is nothing else; `programs`: of the repository.
     """
 
     tool: Fact
@@ -117,3 +118,13 @@ class Draft:
     sql: tuple[str, ...] = ()
     service: Fact | None = None
     seed: Fact | None = None
+    programs: tuple[str, ...] = ()
+
+    def ways_of(self, text: str) -> list[Way]:
+        """What this command line does to its tables, by the tool or by a program that calls it."""
+        called = any(re.search(rf"(?:^|[\s/]){re.escape(_stem(path))}\.[cm]?[jt]s\b", text) for path in self.programs)
+        return TOOLS[self.tool.value].ways_of(text) or (["migrate"] if called else [])
+
+
+def _stem(path: str) -> str:
+    return posixpath.splitext(posixpath.basename(path))[0]

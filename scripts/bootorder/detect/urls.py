@@ -65,10 +65,6 @@ def is_postgres(text: str) -> bool:
     return bool(url and url.kind == "PostgreSQL")
 
 
-def without_password(text: str) -> str:
-    return re.sub(r"(://[^:@/\s]*):(?!\$\{?\w+\}?@)[^@/\s]*@", r"\1:***@", text)
-
-
 def url_variable(variables: Mapping[str, Fact]) -> Fact | None:
     """The variable whose value is a URL of a PostgreSQL; else one whose name says so, and that has no value here."""
     held = [name for name, fact in variables.items() if is_postgres(fact.value)]
@@ -86,10 +82,13 @@ def _is_open(value: str) -> bool:
     return not value or "${" in value
 
 
+def host_of(variables: Mapping[str, Fact]) -> Fact | None:
+    """The database's host, where it is a variable of its own."""
+    return next((fact for name, fact in variables.items() if _HOST.fullmatch(name)), None)
+
+
 def url_parts(variables: Mapping[str, Fact]) -> Fact | None:
-    """Host, user and the like as variables of their own: there is no URL."""
-    host = next((name for name in variables if _HOST.fullmatch(name)), None)
-    if not host:
-        return None
+    """The names of host, user and the like, where there is no URL."""
+    host = host_of(variables)
     names = [name for name in variables if _PART.fullmatch(name)]
-    return Fact(", ".join(names), variables[host].where, "likely")
+    return Fact(", ".join(names), host.where, "likely") if host else None

@@ -1,0 +1,2 @@
+CREATE SCHEMA IF NOT EXISTS "console";
+CREATE TABLE "console"."Operator" ("id" SERIAL PRIMARY KEY, "email" TEXT NOT NULL UNIQUE);

@@ -1,0 +1,4 @@
+CREATE TABLE wallets (
+  id BIGSERIAL PRIMARY KEY,
+  owner TEXT NOT NULL
+);

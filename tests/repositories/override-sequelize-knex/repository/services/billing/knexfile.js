@@ -1,0 +1,8 @@
+module.exports = {
+  client: 'pg',
+  connection: process.env.DATABASE_URL,
+  migrations: {
+    directory: './migrations',
+    tableName: 'billing_migrations',
+  },
+};

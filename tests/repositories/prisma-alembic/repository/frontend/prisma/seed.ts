@@ -1,0 +1,3 @@
+import { prisma } from "../src/db";
+
+await prisma.account.create({ data: { name: "Cash" } });

@@ -1,0 +1,1 @@
+Order.find_or_create_by!(total: 10)

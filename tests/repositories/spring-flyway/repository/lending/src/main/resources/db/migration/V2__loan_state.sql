@@ -1,0 +1,1 @@
+alter table loan add column state text not null default 'open';

@@ -1,0 +1,4 @@
+Deno.serve({ port: 4000 }, (request) => {
+  const { pathname } = new URL(request.url);
+  return new Response(pathname === "/health" ? "ok" : "catalog");
+});

@@ -1,0 +1,4 @@
+create table if not exists audit (
+  id bigserial primary key,
+  what text not null
+);

@@ -1,0 +1,1 @@
+select date_trunc('month', at), count(*) from audit group by 1;

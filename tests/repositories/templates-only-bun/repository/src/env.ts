@@ -1,0 +1,3 @@
+export const env = {
+  DATABASE_URL: Bun.env.DATABASE_URL ?? "",
+};

@@ -1,0 +1,4 @@
+from sqlalchemy import BigInteger, Column, MetaData, Table
+
+metadata = MetaData()
+events = Table("events", metadata, Column("id", BigInteger, primary_key=True))

@@ -1,0 +1,4 @@
+#!/bin/sh
+set -e
+uv run alembic upgrade head
+exec "$@"
