@@ -8,7 +8,7 @@ import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from .files import Repository, joined, line_at
+from .files import Repository, joined
 from .findings import Fact, Where
 
 _SHELLS = {"sh", "bash", "ash", "dash", "zsh", "/bin/sh", "/bin/bash", "/bin/ash"}
@@ -93,12 +93,16 @@ def script_called(piece: str, scripts: Mapping[str, Fact]) -> str:
 
 def commands_in(repository: Repository, path: str) -> Iterator[Fact]:
     """The lines of a shell script; continued ones are one."""
-    text = repository.text(path)
-    for line in re.finditer(r"(?:[^\n\\]|\\(?:.|\n|\Z))+", text):
-        whole = " ".join(line.group().replace("\\\n", " ").split())
-        if whole and not whole.startswith("#"):
-            begins = line.start() + len(line.group()) - len(line.group().lstrip())
-            yield Fact(whole, Where(path, line_at(text, begins)), "certain")
+    whole, begins = "", 0
+    for number, line in enumerate(repository.text(path).split("\n"), start=1):
+        whole, begins = (f"{whole} {line}", begins) if whole else (line, number)
+        if whole.endswith("\\") and len(whole) < _LONGEST:
+            whole = whole[:-1]
+            continue
+        command = " ".join(whole.split())
+        if command and not command.startswith("#"):
+            yield Fact(command, Where(path, begins))
+        whole = ""
 
 
 def _file_called(repository: Repository, folder: str, piece: str) -> str:

@@ -27,7 +27,7 @@ _OTHER_MANIFESTS = (
     *("manage.py", "Gemfile", "go.mod", "pom.xml", "build.gradle", "build.gradle.kts", "Cargo.toml"),
     *("composer.json", "mix.exs", "deno.json"),
 )
-_REQUIREMENT = re.compile(r"^[ \t]*([A-Za-z0-9][A-Za-z0-9._-]*)", re.MULTILINE)
+_REQUIREMENT = re.compile(r"[ \t]*([A-Za-z0-9][A-Za-z0-9._-]*)")
 
 
 @dataclass(frozen=True)
@@ -205,8 +205,9 @@ def _python_needs(repository: Repository, path: str) -> Iterator[tuple[str, Fact
             for needed in _table(toml_of(repository, path), group):
                 yield _plain(needed), Fact(needed, Where(path, line_of_key(text, needed)))
     elif name.endswith((".txt", ".in")):
-        for match in _REQUIREMENT.finditer(text):
-            yield _plain(match[1]), Fact(match[1], Where(path, line_at(text, match.start(1))))
+        for number, line in enumerate(text.split("\n"), start=1):
+            if match := _REQUIREMENT.match(line):
+                yield _plain(match[1]), Fact(match[1], Where(path, number))
 
 
 def _pyproject_needs(data: Mapping[str, Any]) -> Iterator[str]:
