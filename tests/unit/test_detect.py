@@ -439,6 +439,110 @@ def test_alembic_beside_create_all_is_a_question(tmp_path: Path) -> None:
     assert ("alembic", "sqlmodel", "each its own") in [question.choices for question in found.questions]
 
 
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        (
+            "drizzle.config.ts",
+            'export default { dialect: "sqlite" };',
+            "drizzle.config.ts:1: drizzle is used with SQLite",
+        ),
+        (
+            "prisma/schema.prisma",
+            'datasource db {\n  provider = "sqlite"\n}',
+            "schema.prisma:2: prisma is used with SQLite",
+        ),
+        (
+            "app.py",
+            'e = create_engine("sqlite://")\nB.metadata.create_all(e)',
+            "app.py:1: create_all is used with SQLite",
+        ),
+        (
+            "alembic.ini",
+            "[alembic]\nsqlalchemy.url = mysql+pymysql://localhost/x",
+            "alembic.ini:2: alembic is used with MySQL",
+        ),
+        ("knexfile.js", "module.exports = { client: 'mysql2' }", "knexfile.js:1: knex is used with MySQL"),
+        ("mikro-orm.config.ts", 'import "@mikro-orm/sqlite"', "mikro-orm.config.ts:1: mikro-orm is used with SQLite"),
+        ("flyway.conf", "flyway.url=jdbc:mysql://localhost/x", "flyway.conf:1: flyway is used with MySQL"),
+        ("liquibase.properties", "url: jdbc:mariadb://db/x", "liquibase.properties:1: liquibase is used with MariaDB"),
+    ],
+)
+def test_what_is_used_with_another_database_is_no_owner_and_said(
+    tmp_path: Path, name: str, text: str, said: str
+) -> None:
+    put(tmp_path, "package.json", "{}")
+    put(tmp_path, name, text)
+
+    found = detect(tmp_path)
+
+    assert found.owners == ()
+    assert notes(found)[-1].endswith(said)
+    assert ".: no PostgreSQL was found: bootorder is for PostgreSQL" in notes(found)
+
+
+@pytest.mark.parametrize(
+    ("text", "sure"),
+    [
+        ("app = FastAPI()\nSQLModel.metadata.create_all(engine)\n", "certain"),
+        ("def make():\n    SQLModel.metadata.create_all(engine)\n", "guess"),
+        (
+            "@asynccontextmanager\nasync def lifespan(app):\n    await c.run_sync(SQLModel.metadata.create_all)\n",
+            "certain",
+        ),
+    ],
+)
+def test_tables_are_made_at_start_for_sure_where_the_app_calls_for_it(tmp_path: Path, text: str, sure: str) -> None:
+    repository(tmp_path, requirements_txt="sqlmodel\n", src__db_py=text)
+
+    [owner] = detect(tmp_path).owners
+
+    assert owner.way
+    assert (owner.tool.value, owner.way.value, owner.way.sure) == ("sqlmodel", "at start", sure)
+
+
+def test_what_tests_and_comments_create_is_nobodys(tmp_path: Path) -> None:
+    call = "SQLModel.metadata.create_all(engine)\n"
+    repository(tmp_path, requirements_txt="sqlmodel\n", conftest_py=call, app_py=f"# {call}")
+
+    assert detect(tmp_path).owners == ()
+
+
+@pytest.mark.parametrize(
+    ("scripts", "way", "sure", "migrate"),
+    [
+        ({"push": "drizzle-kit push"}, "push", "likely", "pnpm push"),
+        ({"up": "drizzle-kit migrate"}, "migrate", "likely", "pnpm up"),
+        ({"up": "drizzle-kit migrate", "push": "drizzle-kit push"}, "push", "guess", "pnpm push"),
+        ({"dev": "drizzle-kit push && vite dev"}, "push", "guess", "pnpm exec drizzle-kit push"),
+        ({}, "push", "guess", "pnpm exec drizzle-kit push"),
+    ],
+)
+def test_the_way_to_the_tables_is_what_there_is_a_script_for(
+    tmp_path: Path, scripts: dict[str, str], way: str, sure: str, migrate: str
+) -> None:
+    put(tmp_path, "package.json", json.dumps({"packageManager": "pnpm@10.0.0", "scripts": scripts}))
+    put(tmp_path, "drizzle.config.ts", 'export default { dialect: "postgresql" };')
+
+    [owner] = detect(tmp_path).owners
+
+    assert owner.way
+    assert owner.migrate
+    assert (owner.way.value, owner.way.sure, owner.migrate.value) == (way, sure, migrate)
+
+
+def test_migrations_that_are_there_are_run(tmp_path: Path) -> None:
+    scripts = {"migrate": "drizzle-kit migrate", "push": "drizzle-kit push"}
+    put(tmp_path, "package.json", json.dumps({"scripts": scripts}))
+    put(tmp_path, "drizzle.config.ts", 'export default { dialect: "postgresql" };')
+    put(tmp_path, "drizzle/0000_first.sql", "create table a (id int);")
+
+    found = detect(tmp_path)
+
+    assert [owner.migrate.value for owner in found.owners if owner.migrate] == ["npm run migrate"]
+    assert ("npm run migrate", "npm run push") in [question.choices for question in found.questions]
+
+
 def test_passwords_are_never_shown(tmp_path: Path) -> None:
     put(
         tmp_path,

@@ -1,13 +1,16 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 from invoke.config import Config
 from invoke.context import Context
+from invoke.exceptions import Exit
 from invoke.parser import Parser
 from invoke.tasks import Task
 
@@ -211,6 +214,25 @@ def test_what_programs_read_is_asked_for_as_json(called: Recorder, name: str) ->
     run(name, json=True)
 
     assert called.calls[-1] == (f"show_{name}", ("the boot",), {"as_json": True})
+
+
+def test_a_repository_is_looked_at_without_opening_a_stack(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(tasks, "ROOT", tmp_path)
+    (tmp_path / "there").mkdir()
+
+    run("detect", path=str(tmp_path / "there"), json=True)
+
+    assert json.loads(capsys.readouterr().out)["databases"] == []
+
+
+def test_a_path_that_is_none_ends_with_the_code_for_usage(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(Exit) as ended:
+        run("detect", path=str(tmp_path / "nowhere"), json=True)
+
+    assert ended.value.code == 2
+    assert json.loads(capsys.readouterr().out)["error"]["exit_code"] == 2
 
 
 def test_the_proofs_take_sessions(called: Recorder) -> None:

@@ -109,6 +109,7 @@ def _scripts(repository: Repository, path: str, location: str) -> str:
 # -- create_all --------------------------------------------------------------------------------------------------------
 
 _CREATES = re.compile(r"(?<![\w.])([\w.]{1,200})\.create_all\b")
+_OTHER_URL = re.compile(r"[\"']((?:sqlite|mysql|mariadb|mssql)(?:\+\w+)?://)")
 _DEF = re.compile(r"^[ \t]*(?:async[ \t]+)?def[ \t]+(\w+)", re.MULTILINE)
 _STARTS = re.compile(r"\blifespan\b|on_event|\bstartup\b|\bFastAPI\(|\bFlask\(|\bLitestar\(|\bcreate_app\b")
 
@@ -117,14 +118,9 @@ def _create_all(repository: Repository, manifests: Manifests, sources: Sources) 
     """One for each folder with Python: the call that is nearest to a start of the app."""
     found: dict[str, list[Draft]] = {}
     for path in sources.with_word("create_all", "."):
-        name = posixpath.basename(path)
-        if name == "conftest.py" or name.startswith("test_"):
-            continue
         text = _without_comments(repository.text(path))
         call = _CREATES.search(text)
-        _, needs = manifests.nearest_python(folder_of(path))
-        has_it = not needs or any("sqlalchemy" in needed or needed == "sqlmodel" for needed in needs)
-        if call and has_it and not (name == "env.py" and "alembic" in text):
+        if call and _is_the_apps(manifests, path, text) and not _is_other(repository, path, text):
             draft = _of_create_all(repository, manifests, sources, path, text, call)
             found.setdefault(draft.folder, []).append(draft)
     for drafts in found.values():
@@ -133,13 +129,32 @@ def _create_all(repository: Repository, manifests: Manifests, sources: Sources) 
         )
 
 
+def _is_the_apps(manifests: Manifests, path: str, text: str) -> bool:
+    """No test, nor Alembic's, nor a program that only mentions SQLAlchemy."""
+    name = posixpath.basename(path)
+    _, needs = manifests.nearest_python(folder_of(path))
+    has_it = not needs or any("sqlalchemy" in needed or needed == "sqlmodel" for needed in needs)
+    is_alembic = name == "env.py" and "alembic" in text
+    return has_it and not is_alembic and name != "conftest.py" and not name.startswith("test_")
+
+
+def _is_other(repository: Repository, path: str, text: str) -> bool:
+    """Its engine is of another database, whatever is in the environment."""
+    found = _OTHER_URL.search(text)
+    known = url_of(found[1]) if found else None
+    if not found or not known or "postgres" in text or _VARIABLE.search(text):
+        return False
+    repository.note(path, f"create_all is used with {known.kind}", line_at(text, found.start()))
+    return True
+
+
 def _of_create_all(
     repository: Repository, manifests: Manifests, sources: Sources, path: str, text: str, call: re.Match[str]
 ) -> Draft:
     folder, needs = manifests.nearest_python(folder_of(path))
     is_sqlmodel = "SQLModel" in call[1] or ("sqlmodel" in needs and "sqlmodel" in text.lower())
     where = Where(path, line_at(text, call.start()))
-    starts = _starts(repository, sources, folder, text, call.start())
+    starts = _starts(repository, sources, folder, path, call.start())
     way = Fact("at start", starts or where, "certain" if starts else "guess")
     return Draft(
         tool=Fact("sqlmodel" if is_sqlmodel else "sqlalchemy", where, "certain" if starts else "likely"),
@@ -150,19 +165,21 @@ def _of_create_all(
     )
 
 
-def _starts(repository: Repository, sources: Sources, folder: str, text: str, offset: int) -> Where | None:
+def _starts(repository: Repository, sources: Sources, folder: str, path: str, offset: int) -> Where | None:
     """Where the app calls it when it starts: there, or where the function is called that it stands in."""
+    text = _without_comments(repository.text(path))
     before = [match for match in _DEF.finditer(text) if match.start() < offset]
     name = before[-1][1] if before else ""
-    for path in dict.fromkeys(
-        (*sources.with_word("lifespan", folder), *sources.with_word("on_event", folder), *_mains(repository, folder))
-    ):
-        source = _without_comments(repository.text(path))
+    starting = [each for word in ("lifespan", "on_event") for each in sources.with_word(word, folder)]
+    for each in dict.fromkeys((path, *starting, *_mains(repository, folder))):
+        source = _without_comments(repository.text(each))
+        if not _STARTS.search(source):
+            continue
+        if each == path and (not name or re.search(r"lifespan|startup|create_app", name)):
+            return Where(path, line_at(text, offset))
         called = re.search(rf"(?<!def )\b{re.escape(name)}\(", source) if name else None
-        if called and _STARTS.search(source):
-            return Where(path, line_at(source, called.start()))
-        if source == text and _STARTS.search(source) and (not name or re.search(r"lifespan|startup|create_app", name)):
-            return Where(path, line_at(source, offset))
+        if called:
+            return Where(each, line_at(source, called.start()))
     return None
 
 
