@@ -166,6 +166,17 @@ def test_broken_files_are_findings_with_their_line(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    "text", ['a: "\\U99999999"', "[" * 5000, "a: \x00", "%YAML 9.9\n---\na", "a: *nobody", "- a\nb: c"]
+)
+def test_whatever_is_no_yaml_is_one_note(tmp_path: Path, text: str) -> None:
+    put(tmp_path, "compose.yaml", text)
+
+    [note] = [note for note in notes(detect(tmp_path)) if note.startswith("compose.yaml")]
+
+    assert "is not YAML" in note
+
+
 def test_what_is_not_utf_8_is_read_as_far_as_it_is(tmp_path: Path) -> None:
     put(tmp_path, "compose.yaml", b"# Gr\xfc\xdfe\n" + POSTGRES.encode())
 
@@ -297,16 +308,14 @@ def test_the_files_are_those_that_compose_reads(tmp_path: Path, names: list[str]
 
 def test_what_an_override_says_wins_and_environments_are_merged(tmp_path: Path) -> None:
     put(tmp_path, "compose.yaml", f"{POSTGRES}    environment: [POSTGRES_USER=one, POSTGRES_DB=shop]\n")
-    put(
-        tmp_path,
-        "compose.override.yaml",
-        "services:\n  db:\n    environment: {POSTGRES_USER: two}\n    ports: ['5432:5432']\n",
-    )
+    override = "    image: postgres:17\n    environment: {POSTGRES_USER: two}\n    ports: ['5432:5432']\n"
+    put(tmp_path, "compose.override.yaml", f"services:\n  db:\n{override}")
 
     [database] = detect(tmp_path).databases
 
-    facts = (database.name, database.user, database.port)
+    facts = (database.image, database.name, database.user, database.port)
     assert [(fact.value, fact.where.file) for fact in facts if fact] == [
+        ("postgres:17", "compose.override.yaml"),
         ("shop", "compose.yaml"),
         ("two", "compose.override.yaml"),
         ("5432", "compose.override.yaml"),
@@ -485,6 +494,7 @@ def test_what_is_used_with_another_database_is_no_owner_and_said(
     ("text", "sure"),
     [
         ("app = FastAPI()\nSQLModel.metadata.create_all(engine)\n", "certain"),
+        ("app = FastAPI()\ndef f():\n    pass\nSQLModel.metadata.create_all(engine)\n", "certain"),
         ("def make():\n    SQLModel.metadata.create_all(engine)\n", "guess"),
         (
             "@asynccontextmanager\nasync def lifespan(app):\n    await c.run_sync(SQLModel.metadata.create_all)\n",

@@ -51,9 +51,9 @@ def parts(text: str) -> list[str]:
     """The commands of a shell's line, each by itself."""
     found = []
     for part in re.split(r"&&|\|\||[;|\n]", text):
-        bare = _BEFORE.sub("", part[:_LONGEST].strip()).strip("() \t")
+        bare = " ".join(_BEFORE.sub("", part[:_LONGEST].strip()).strip("() \t").split())
         if bare and not bare.startswith("#"):
-            found.append(" ".join(bare.split()))
+            found.append(bare)
     return found
 
 

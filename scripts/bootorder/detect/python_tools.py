@@ -168,8 +168,9 @@ def _of_create_all(
 def _starts(repository: Repository, sources: Sources, folder: str, path: str, offset: int) -> Where | None:
     """Where the app calls it when it starts: there, or where the function is called that it stands in."""
     text = _without_comments(repository.text(path))
+    is_in_a_function = text[text.rfind("\n", 0, offset) + 1] in " \t"
     before = [match for match in _DEF.finditer(text) if match.start() < offset]
-    name = before[-1][1] if before else ""
+    name = before[-1][1] if before and is_in_a_function else ""
     starting = [each for word in ("lifespan", "on_event") for each in sources.with_word(word, folder)]
     for each in dict.fromkeys((path, *starting, *_mains(repository, folder))):
         source = _without_comments(repository.text(each))
