@@ -553,6 +553,28 @@ def test_migrations_that_are_there_are_run(tmp_path: Path) -> None:
     assert ("npm run migrate", "npm run push") in [question.choices for question in found.questions]
 
 
+def test_what_a_service_runs_decides_over_what_lies_there(tmp_path: Path) -> None:
+    scripts = {"migrate": "drizzle-kit migrate", "push": "drizzle-kit push", "up": "npm run push && node app.js"}
+    put(tmp_path, "package.json", json.dumps({"scripts": scripts}))
+    put(tmp_path, "drizzle.config.ts", 'export default { dialect: "postgresql" };')
+    put(tmp_path, "drizzle/0000_first.sql", "create table a (id int);")
+    put(tmp_path, "compose.yaml", f"{POSTGRES}  web:\n    build: .\n    command: npm run up\n")
+
+    found = detect(tmp_path)
+
+    [owner] = found.owners
+    assert owner.way
+    assert owner.migrate
+    assert owner.service
+    facts = (owner.way, owner.migrate, owner.service)
+    assert [(fact.value, fact.sure) for fact in facts] == [
+        ("push", "certain"),
+        ("npm run push", "certain"),
+        ("web", "certain"),
+    ]
+    assert not [question for question in found.questions if question.about.startswith("owners.web.way")]
+
+
 def test_passwords_are_never_shown(tmp_path: Path) -> None:
     put(
         tmp_path,
