@@ -575,6 +575,55 @@ def test_what_a_service_runs_decides_over_what_lies_there(tmp_path: Path) -> Non
     assert not [question for question in found.questions if question.about.startswith("owners.web.way")]
 
 
+def test_scripts_that_call_each_other_are_followed_once(tmp_path: Path) -> None:
+    scripts = {
+        "a": "npm run b && npm run b && npm run a",
+        "b": "npm run a; npm run a; drizzle-kit push && node seed.js",
+    }
+    put(tmp_path, "package.json", json.dumps({"scripts": scripts}))
+    put(tmp_path, "drizzle.config.ts", 'export default { dialect: "postgresql" };')
+    put(tmp_path, "compose.yaml", f"{POSTGRES}  web:\n    build: .\n    command: npm run a\n")
+
+    [owner] = detect(tmp_path).owners
+
+    assert owner.migrate
+    assert (owner.migrate.value, str(owner.migrate.where)) == ("npx drizzle-kit push", "compose.yaml:6")
+
+
+def test_the_tool_of_a_workspace_runs_where_a_service_calls_it(tmp_path: Path) -> None:
+    """The folder of the tool is another one than that of the service."""
+    put(tmp_path, "package.json", '{"workspaces": ["apps/*", "packages/*"]}')
+    put(tmp_path, "package-lock.json", "{}")
+    put(tmp_path, "apps/api/package.json", '{"name": "api", "dependencies": {"@acme/database": "*"}}')
+    command = "npm run migrate --workspace=@acme/database && node apps/api/main.js"
+    put(tmp_path, "apps/api/Dockerfile", f"FROM node:24\nCMD {command}\n")
+    put(tmp_path, "compose.yaml", f"{POSTGRES}  api:\n    build: {{context: ., dockerfile: apps/api/Dockerfile}}\n")
+    scripts = {"migrate": "prisma migrate deploy"}
+    put(tmp_path, "packages/database/package.json", json.dumps({"name": "@acme/database", "scripts": scripts}))
+    put(tmp_path, "packages/database/schema.prisma", 'datasource db {\n  provider = "postgresql"\n}\n')
+
+    [owner] = detect(tmp_path).owners
+
+    facts = (owner.name, owner.tool, owner.way, owner.migrate, owner.service)
+    assert [fact.value for fact in facts if fact] == [
+        *("api", "prisma", "migrate"),
+        *("npm run migrate --workspace=@acme/database", "api"),
+    ]
+
+
+def test_a_command_of_the_app_that_creates_tables_is_no_start(tmp_path: Path) -> None:
+    program = "@cli.command()\ndef create():\n    db.create_all()\n\nif __name__ == '__main__':\n    cli()\n"
+    repository(tmp_path, requirements_txt="Flask-SQLAlchemy\n", manage_py=program)
+    put(tmp_path, "Dockerfile", "FROM python:3.13\nCMD python manage.py run\n")
+    put(tmp_path, "compose.yaml", f"{POSTGRES}  web:\n    build: .\n")
+
+    [owner] = detect(tmp_path).owners
+
+    assert owner.way
+    assert owner.way.sure == "guess"
+    assert owner.migrate is None
+
+
 def test_passwords_are_never_shown(tmp_path: Path) -> None:
     put(
         tmp_path,

@@ -6,14 +6,14 @@ import posixpath
 import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .files import Repository, joined
 from .findings import Fact, Where
 
 _SHELLS = {"sh", "bash", "ash", "dash", "zsh", "/bin/sh", "/bin/bash", "/bin/ash"}
 _LONGEST = 2000  # characters of a line that is looked at
-_DEEPEST = 4  # a script that runs a script
+_MOST_SCRIPTS = 50  # that one line leads to
 
 
 def words_of(text: str) -> list[str]:
@@ -32,11 +32,16 @@ def inner_command(words: Sequence[str]) -> str:
 
 @dataclass(frozen=True)
 class Ran:
-    """One command that runs in the end. `script`: the one of package.json that has it, where it has nothing else."""
+    """One command that runs in the end.
+
+    `called`: the call of a script of package.json that has nothing else; `installed`: it stands in such a script, where
+    the programs of the packages are found.
+    """
 
     text: str
     where: Where
-    script: str = ""
+    called: str = ""
+    installed: bool = False
 
 
 # What may stand before a command in a shell.
@@ -57,23 +62,39 @@ def parts(text: str) -> list[str]:
     return found
 
 
-def leads_to(
-    repository: Repository, folder: str, scripts: Mapping[str, Fact], command: Fact, depth: int = 0
-) -> Iterator[Ran]:
-    """Every command of this line, and those of the scripts that it calls, in their order."""
+def leads_to(repository: Repository, folder: str, scripts: Mapping[str, Fact], command: Fact) -> list[Ran]:
+    """Every command of this line, and those of the scripts that it calls, in their order; each script once."""
+    found: list[Ran] = []
+    _follow(repository, folder, scripts, command, "", found, set())
+    return found
+
+
+def _follow(
+    repository: Repository,
+    folder: str,
+    scripts: Mapping[str, Fact],
+    command: Fact,
+    within: str,
+    found: list[Ran],
+    seen: set[str],
+) -> None:
+    """`within`: how the script of package.json was called that this line is of."""
     pieces = parts(command.value)
     for piece in pieces:
-        yield Ran(piece, command.where)
-        if depth >= _DEEPEST:
-            continue
+        called = within if len(pieces) == 1 else ""
+        found.append(Ran(piece, command.where, called, bool(within)))
         name = script_called(piece, scripts)
+        path = "" if name else _file_called(repository, folder, piece)
+        if len(seen) > _MOST_SCRIPTS or {name, path} & seen:
+            continue
         if name:
-            inner = parts(scripts[name].value)
-            for ran in leads_to(repository, folder, scripts, scripts[name], depth + 1):
-                yield Ran(ran.text, command.where, ran.script or (name if len(inner) == 1 else ""))
-        elif path := _file_called(repository, folder, piece):
-            for line in commands_in(repository, path):
-                yield from leads_to(repository, folder, scripts, line, depth + 1)
+            seen.add(name)
+            line = replace(scripts[name], where=command.where)
+            _follow(repository, folder, scripts, line, piece, found, seen)
+        elif path:
+            seen.add(path)
+            for each in commands_in(repository, path):
+                _follow(repository, folder, scripts, each, "", found, seen)
 
 
 def script_called(piece: str, scripts: Mapping[str, Fact]) -> str:

@@ -66,11 +66,11 @@ def owners_of(known: Known, drafts: Sequence[Draft]) -> tuple[list[Owner], list[
 
 
 def _started(known: Known, draft: Draft, here: Sequence[Fact]) -> Draft:
-    """What makes its tables when it starts does so for sure where a service runs that very file."""
+    """What makes its tables when its file is run does so for sure where a service runs that very file."""
     file = posixpath.basename(draft.tool.where.file)
     runs = [placed for fact in here if (placed := known.named(fact.value)) and placed.command]
     started = [placed.command for placed in runs if placed.command and file in placed.command.value.split()]
-    if started and draft.way and draft.way.value == "at start":
+    if started and draft.way and draft.way.value == "at start" and draft.way.sure == "likely":
         return replace(draft, way=Fact("at start", started[0].where), tool=replace(draft.tool, sure="certain"))
     return draft
 
@@ -123,8 +123,8 @@ def _called(known: Known, draft: Draft, folder: str, command: Fact, service: str
     manager = known.manifests.node_manager(draft.folder).manager.value
     for ran in leads_to(known.repository, folder, scripts, command):
         for way in draft.ways_of(ran.text):
-            text = run_script(manager, ran.script) if ran.script else ran.text
-            yield _Candidate(way, Fact(text, ran.where), service)
+            text = run_tool(manager, ran.text) if ran.installed else ran.text
+            yield _Candidate(way, Fact(ran.called or text, ran.where), service)
 
 
 def _in_folder(known: Known, draft: Draft) -> Iterator[_Candidate]:

@@ -154,8 +154,9 @@ def _of_create_all(
     folder, needs = manifests.nearest_python(folder_of(path))
     is_sqlmodel = "SQLModel" in call[1] or ("sqlmodel" in needs and "sqlmodel" in text.lower())
     where = Where(path, line_at(text, call.start()))
-    starts = _starts(repository, sources, folder, path, call.start())
-    way = Fact("at start", starts or where, "certain" if starts else "guess")
+    function = _function_around(text, call.start())
+    starts = _starts(repository, sources, folder, path, function, call.start())
+    way = Fact("at start", starts or where, "certain" if starts else "guess" if function else "likely")
     return Draft(
         tool=Fact("sqlmodel" if is_sqlmodel else "sqlalchemy", where, "certain" if starts else "likely"),
         folder=folder,
@@ -165,20 +166,33 @@ def _of_create_all(
     )
 
 
-def _starts(repository: Repository, sources: Sources, folder: str, path: str, offset: int) -> Where | None:
+def _function_around(text: str, offset: int) -> str:
+    """The name of the function that this stands in; nothing at the top of a module, also below an `if`."""
+    lines = text[:offset].split("\n")
+    indent = len(lines[-1]) - len(lines[-1].lstrip())
+    for line in reversed(lines[:-1]):
+        own = len(line) - len(line.lstrip())
+        if line.strip() and own < indent:
+            indent = own
+            if found := _DEF.match(line):
+                return found[1]
+    return ""
+
+
+def _starts(
+    repository: Repository, sources: Sources, folder: str, path: str, function: str, offset: int
+) -> Where | None:
     """Where the app calls it when it starts: there, or where the function is called that it stands in."""
     text = _without_comments(repository.text(path))
-    is_in_a_function = text[text.rfind("\n", 0, offset) + 1] in " \t"
-    before = [match for match in _DEF.finditer(text) if match.start() < offset]
-    name = before[-1][1] if before and is_in_a_function else ""
+    is_main = bool(re.search(r"^if __name__", text[:offset], re.MULTILINE)) and not function
     starting = [each for word in ("lifespan", "on_event") for each in sources.with_word(word, folder)]
     for each in dict.fromkeys((path, *starting, *_mains(repository, folder))):
         source = _without_comments(repository.text(each))
         if not _STARTS.search(source):
             continue
-        if each == path and (not name or re.search(r"lifespan|startup|create_app", name)):
+        if each == path and not is_main and (not function or re.search(r"lifespan|startup|create_app", function)):
             return Where(path, line_at(text, offset))
-        called = re.search(rf"(?<!def )\b{re.escape(name)}\(", source) if name else None
+        called = re.search(rf"(?<!def )\b{re.escape(function)}\(", source) if function else None
         if called:
             return Where(each, line_at(source, called.start()))
     return None
@@ -195,7 +209,7 @@ def _mains(repository: Repository, folder: str) -> list[str]:
 def _module(path: str, folder: str, text: str) -> Fact | None:
     """`python -m MODULE`, where the file is meant to be run and is not the app itself."""
     main = re.search(r"^if __name__ == [\"']__main__[\"']", text, re.MULTILINE)
-    if not main or re.search(r"uvicorn\.run|app\.run\(", text):
+    if not main or re.search(r"uvicorn\.run|app\.run\(|\bcli\b|\bclick\b|\btyper\b|\bargparse\b", text):
         return None
     relative = posixpath.relpath(path, folder).removeprefix("src/").removesuffix(".py")
     return Fact(f"python -m {relative.replace('/', '.')}", Where(path, line_at(text, main.start())), "likely")
