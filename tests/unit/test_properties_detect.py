@@ -19,8 +19,8 @@ from scripts.bootorder.detect.findings import Fact, Where, as_data
 from scripts.bootorder.detect.showing import print_detected
 from scripts.bootorder.detect.variables import expand
 
+from .looked_at import REPOSITORIES
 from .odd import odd_characters, odd_text
-from .test_detect import REPOSITORIES
 
 # Files that people have, of all the repositories, and what breaks them.
 _FILES: Mapping[str, bytes] = {
