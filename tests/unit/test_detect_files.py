@@ -174,7 +174,20 @@ def test_the_files_are_those_that_compose_reads(tmp_path: Path, names: list[str]
     for name in names:
         put(tmp_path, name, POSTGRES)
 
-    assert detect(tmp_path).compose[0].files.value == read
+    assert str(detect(tmp_path).compose[0]) == read
+
+
+def test_where_compose_file_is_set_the_usual_names_are_not_read(tmp_path: Path) -> None:
+    put(tmp_path, ".env", "COMPOSE_FILE=a.yaml;infra/b.yaml;gone.yaml\n")
+    put(tmp_path, "compose.yaml", POSTGRES)
+    put(tmp_path, "a.yaml", "services: {web: {image: nginx}}")
+    put(tmp_path, "infra/b.yaml", "services: {database: {image: 'postgres:17'}}")
+
+    found = detect(tmp_path)
+
+    assert [compose.files for compose in found.compose] == [("a.yaml", "infra/b.yaml")]
+    assert [database.service.value for database in found.databases if database.service] == ["database"]
+    assert notes(found) == [".env:1: names gone.yaml, which is not there"]
 
 
 def test_what_an_override_says_wins_and_environments_are_merged(tmp_path: Path) -> None:
@@ -263,4 +276,4 @@ def test_where_the_usual_file_has_no_database_the_one_beside_it_is_looked_into(t
     found = detect(tmp_path)
 
     assert [database.service.value for database in found.databases if database.service] == ["db"]
-    assert [compose.files.sure for compose in found.compose] == ["certain", "guess"]
+    assert [compose.sure for compose in found.compose] == ["certain", "guess"]

@@ -30,7 +30,6 @@ _USUAL |= {"infrastructure", "ops", "devops", ".devcontainer", "local", "dev", "
 _NAMED_BY_A_COMMAND = re.compile(r"docker[ -]compose((?:[ \t]+(?:-f|--file)[ =][^\s\"'&|;]+)+)")
 _COMMANDS = ("package.json", "Makefile", "makefile", "justfile", "Justfile", "Taskfile.yml", "Taskfile.yaml")
 _MOST_INCLUDES = 50
-_AND = " + "
 
 
 @dataclass(frozen=True)
@@ -59,38 +58,31 @@ class Project:
     def folder(self) -> str:
         return self.found.folder
 
-    @property
-    def files(self) -> Sequence[str]:
-        return self.found.files.value.split(_AND)
-
 
 def find_projects(repository: Repository) -> list[Project]:
     """Those that Compose finds by itself or that a file names; without any, the ones that look like it."""
     like = [path for path in repository.like(_LIKE) if _may_be(path)]
     folders = sorted({folder_of(path) for path in like}, key=_nearest)
-    found = [*_named_in_env(repository), *(each for folder in folders if (each := _default(repository, folder)))]
+    found = list(_named_in_env(repository))
+    settled = {folder_of(each.where.file) for each in found}  # there Compose looks for no other
+    found += [each for folder in folders if folder not in settled and (each := _default(repository, folder))]
     commanded = list(_named_by_commands(repository))
-    named = {files for _, files in commanded}
-    found = [(replace(fact, sure="certain") if files in named else fact, files) for fact, files in found]
-    found += [each for each in commanded if not any(set(each[1]) <= set(other[1]) for other in found)]
+    named = {each.files for each in commanded}
+    found = [replace(each, sure="certain") if each.files in named else each for each in found]
+    found += [each for each in commanded if not any(set(each.files) <= set(other.files) for other in found)]
     if not found:
         found = [each for folder in folders if (each := _by_another_name(folder, like))]
-    projects, seen = [], set[tuple[str, ...]]()
-    for fact, files in found:
-        if files not in seen and not any(set(files) < set(known) for known in seen):
-            seen.add(files)
-            projects.append(_project(repository, fact, files, like))
+    unique = list({each.files: each for each in reversed(found)}.values())[::-1]
+    whole = [each for each in unique if not any(set(each.files) < set(other.files) for other in unique)]
+    projects = [_project(repository, each, like) for each in whole]
     included = {path for project in projects for path in project.found.includes}
-    return [project for project in projects if not set(project.files) <= included]
+    return [project for project in projects if not set(project.found.files) <= included]
 
 
 def projects_beside(repository: Repository, projects: Sequence[Project]) -> list[Project]:
     """The files beside those, each by itself: where the database is, when those have none."""
     beside = [path for project in projects for path in project.found.beside]
-    return [_project(repository, Fact(path, Where(path), "guess"), (path,), ()) for path in beside]
-
-
-_Found = tuple[Fact, tuple[str, ...]]
+    return [_project(repository, Compose(folder_of(path), (path,), Where(path), "guess"), ()) for path in beside]
 
 
 def _nearest(folder: str) -> tuple[bool, bool, int, str]:
@@ -102,7 +94,7 @@ def _may_be(path: str) -> bool:
     return folder.count("/") <= 2 or posixpath.basename(folder) in _USUAL  # noqa: PLR2004
 
 
-def _default(repository: Repository, folder: str) -> _Found | None:
+def _default(repository: Repository, folder: str) -> Compose | None:
     base, override = (
         next((path for name in names if repository.has(path := posixpath.normpath(f"{folder}/{name}"))), "")
         for names in (_NAMES, _OVERRIDES)
@@ -110,10 +102,10 @@ def _default(repository: Repository, folder: str) -> _Found | None:
     if not base:
         return None
     files = tuple(filter(None, (base, override)))
-    return Fact(_AND.join(files), Where(base), "certain" if folder == "." else "likely"), files
+    return Compose(folder, files, Where(base), "certain" if folder == "." else "likely")
 
 
-def _named_in_env(repository: Repository) -> Iterator[_Found]:
+def _named_in_env(repository: Repository) -> Iterator[Compose]:
     """COMPOSE_FILE of each `.env`, or of its template."""
     folders = dict.fromkeys(folder_of(path) for path in repository.like(r".*env.*") if path.count("/") <= 1)
     for folder in folders:
@@ -124,10 +116,10 @@ def _named_in_env(repository: Repository) -> Iterator[_Found]:
             names = re.split(re.escape(separator) if separator else r"[:;]", named.value)
             files = _known(repository, folder, names, named.where)
             if files:
-                yield Fact(_AND.join(files), named.where, named.sure), files
+                yield Compose(folder_of(files[0]), files, named.where, named.sure)
 
 
-def _named_by_commands(repository: Repository) -> Iterator[_Found]:
+def _named_by_commands(repository: Repository) -> Iterator[Compose]:
     """`docker compose -f ...` in what a person runs."""
     paths = [path for path in repository.named(*_COMMANDS) if path.count("/") <= 1]
     for path in [*paths, *(path for path in repository.below(".", ".sh") if path.count("/") <= 1)]:
@@ -138,7 +130,7 @@ def _named_by_commands(repository: Repository) -> Iterator[_Found]:
             folders = (".", folder_of(path))
             files = next((files for each in folders if (files := _known(repository, each, names, None))), ())
             if files and not any(_ELSEWHERE.search(posixpath.basename(name)) for name in files):
-                yield Fact(_AND.join(files), where, "likely"), files
+                yield Compose(folder_of(files[0]), files, where, "likely")
 
 
 def _known(repository: Repository, folder: str, names: Sequence[str], where: Where | None) -> tuple[str, ...]:
@@ -152,7 +144,7 @@ def _known(repository: Repository, folder: str, names: Sequence[str], where: Whe
     return tuple(files)
 
 
-def _by_another_name(folder: str, like: Sequence[str]) -> _Found | None:
+def _by_another_name(folder: str, like: Sequence[str]) -> Compose | None:
     """`docker-compose.dev.yml`: no command reads it by itself."""
 
     def rank(path: str) -> tuple[bool, int, str]:
@@ -161,15 +153,16 @@ def _by_another_name(folder: str, like: Sequence[str]) -> _Found | None:
         return bool(_ELSEWHERE.search(name)), at_home, name
 
     here = sorted((path for path in like if folder_of(path) == folder), key=rank)
-    return (Fact(here[0], Where(here[0]), "likely" if len(here) == 1 else "guess"), (here[0],)) if here else None
+    return Compose(folder, (here[0],), Where(here[0]), "likely" if len(here) == 1 else "guess") if here else None
 
 
-def _project(repository: Repository, fact: Fact, files: tuple[str, ...], like: Sequence[str]) -> Project:
-    folder = folder_of(files[0])
+def _project(repository: Repository, found: Compose, like: Sequence[str]) -> Project:
+    folder, files = found.folder, found.files
     beside = tuple(path for path in like if folder_of(path) == folder and path not in files)
     layers = [layer for path in files for layer in _layers(repository, path, folder, set())]
     includes = tuple(dict.fromkeys(layer.node.file for layer in layers if layer.node.file not in files))
-    return Project(Compose(folder, fact, includes, beside), layers, variables_in(repository, [folder, "."]))
+    whole = replace(found, includes=includes, beside=beside)
+    return Project(whole, layers, variables_in(repository, [folder, "."]))
 
 
 def _layers(repository: Repository, path: str, base: str, seen: set[str]) -> Iterator[Layer]:

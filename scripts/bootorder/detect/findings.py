@@ -48,9 +48,14 @@ class Compose:
     """Compose files that are read together, and what they include. `beside`: others of that folder, read when named."""
 
     folder: str
-    files: Fact
+    files: tuple[str, ...]
+    where: Where
+    sure: Sure
     includes: tuple[str, ...] = ()
     beside: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return " + ".join(self.files)
 
 
 @dataclass(frozen=True)

@@ -35,13 +35,12 @@ def questions(
 
 
 def _of_compose(compose: Sequence[Compose]) -> Iterator[Question]:
-    files = [each.files for each in compose]
-    guesses = [each for each in files if each.sure == "guess"]
-    if guesses or (len(files) > 1 and files[0].sure != "certain"):
+    guesses = [each for each in compose if each.sure == "guess"]
+    if guesses or (len(compose) > 1 and compose[0].sure != "certain"):
         beside = (path for each in compose for path in each.beside)
-        choices = tuple(dict.fromkeys((*(each.value for each in files), *beside)))
+        choices = tuple(dict.fromkeys((*map(str, compose), *beside)))
         text = "which compose files start the stack on your machine?"
-        yield Question("compose", text, choices, (guesses or files)[0].where)
+        yield Question("compose", text, choices, (guesses or compose)[0].where)
 
 
 def _of_databases(databases: Sequence[Database]) -> Iterator[Question]:

@@ -41,7 +41,7 @@ def print_detected(console: Console, found: Detected) -> None:
 
 def _rows(found: Detected) -> Iterator[Sequence[str]]:
     for compose in found.compose:
-        yield _row("compose", compose.files)
+        yield _row("compose", Fact(str(compose), compose.where, compose.sure))
     for database in found.databases:
         yield from _thing("database", database, database.service, ())
     for owner in found.owners:
