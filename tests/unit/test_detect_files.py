@@ -190,6 +190,32 @@ def test_where_compose_file_is_set_the_usual_names_are_not_read(tmp_path: Path) 
     assert notes(found) == [".env:1: names gone.yaml, which is not there"]
 
 
+@pytest.mark.parametrize(
+    ("build", "image", "where"),
+    [
+        ("{context: db}", "postgres:16", "db/Dockerfile:2"),
+        ("{context: db, args: {MAJOR: 17}}", "postgres:17", "db/Dockerfile:2"),
+        ("{context: db, args: [MAJOR=18]}", "postgres:18", "db/Dockerfile:2"),
+        ("{context: db, target: tools}", None, ""),
+        (
+            "\n      dockerfile_inline: |\n        # ours\n        FROM postgis/postgis:17-3.5",
+            "postgis/postgis:17-3.5",
+            "compose.yaml:6",
+        ),
+    ],
+)
+def test_a_build_is_what_its_last_stage_comes_from(tmp_path: Path, build: str, image: str | None, where: str) -> None:
+    put(tmp_path, "compose.yaml", f"services:\n  db:\n    build: {build}\n")
+    dockerfile = "ARG MAJOR=16\nFROM postgres:$MAJOR AS base\nFROM alpine AS tools\nFROM base\nCOPY x /\n"
+    put(tmp_path, "db/Dockerfile", dockerfile)
+
+    databases = detect(tmp_path).databases
+
+    assert [(each.image.value, str(each.image.where)) for each in databases if each.image] == (
+        [(image, where)] if image else []
+    )
+
+
 def test_what_an_override_says_wins_and_environments_are_merged(tmp_path: Path) -> None:
     put(tmp_path, "compose.yaml", f"{POSTGRES}    environment: [POSTGRES_USER=one, POSTGRES_DB=shop]\n")
     override = "    image: postgres:17\n    environment: {POSTGRES_USER: two}\n    ports: ['5432:5432']\n"

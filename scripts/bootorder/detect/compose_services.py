@@ -22,12 +22,14 @@ _LONGEST = 1000  # of a port or a volume, in characters
 
 @dataclass(frozen=True)
 class Build:
-    """Paths are relative to the repository; one that leads out of it is empty."""
+    """Paths are relative to the repository; one that leads out of it is empty. `inline`: a Dockerfile that stands here."""
 
     context: str
     dockerfile: str
     target: str
     where: Where
+    args: Mapping[str, Fact] = field(default_factory=dict)
+    inline: Fact | None = None
 
 
 @dataclass(frozen=True)
@@ -156,8 +158,16 @@ def _build(project: Project, pieces: Sequence[_Piece]) -> Build | None:
         default = found.dockerfile if found and not context else joined(folder, "Dockerfile") if folder else ""
         dockerfile = joined(folder, said["dockerfile"]) if folder and said["dockerfile"] else default
         target = said["target"] or (found.target if found else "")
-        found = Build(folder or "", dockerfile or "", target, node.where)
+        args = {**(found.args if found else {}), **_args(project, node)}
+        inline = node.get("dockerfile_inline")
+        text = Fact(inline.text, inline.where) if inline and inline.text else found.inline if found else None
+        found = Build(folder or "", dockerfile or "", target, node.where, args, text)
     return found
+
+
+def _args(project: Project, node: Node) -> dict[str, Fact]:
+    pairs = _pairs(node.get("args"))
+    return {name: valued(text, where, project.variables) for name, (where, text) in pairs if text is not None}
 
 
 def _environment(repository: Repository, project: Project, pieces: Sequence[_Piece]) -> dict[str, Fact]:

@@ -97,11 +97,7 @@ def _test(service: Described) -> str:
 
 def _image(service: Described, repository: Repository) -> Fact | None:
     """Its own, or what its build begins with."""
-    if service.build and service.build.dockerfile:
-        base = image_of(repository, service.build.dockerfile, service.build.target).base
-        if base:
-            return base
-    return service.image
+    return image_of(repository, service.build).base or service.image
 
 
 def superuser(database: Database) -> str:

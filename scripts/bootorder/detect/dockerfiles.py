@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from .commands import inner_command
+from .compose_services import Build
 from .files import Repository
 from .findings import Fact, Where
 from .variables import expand
@@ -34,11 +35,17 @@ class _Stage:
     instructions: dict[str, Fact]
 
 
-def image_of(repository: Repository, path: str, target: str = "") -> Image:
-    """The stage of that name, else the last; what a stage does not say, the one that it comes from does."""
-    stages = _stages(repository.text(path), path)
+def image_of(repository: Repository, build: Build | None) -> Image:
+    """The stage that is wanted, else the last; what a stage does not say, the one that it comes from does."""
+    if build is None:
+        return Image()
+    if build.inline:
+        stages = _stages(build.inline.value, build.inline.where, build.args)
+    else:
+        stages = _stages(repository.text(build.dockerfile), Where(build.dockerfile), build.args)
     if not stages:
         return Image()
+    target = build.target
     index = next((i for i, stage in enumerate(stages) if target and stage.name == target.lower()), len(stages) - 1)
     said: dict[str, Fact] = {}
     while True:
@@ -51,14 +58,17 @@ def image_of(repository: Repository, path: str, target: str = "") -> Image:
     return Image(stage.base, said.get("ENTRYPOINT"), said.get("CMD") or said.get("ENTRYPOINT"), said.get("HEALTHCHECK"))
 
 
-def _stages(text: str, path: str) -> list[_Stage]:
+def _stages(text: str, begins: Where, given: Mapping[str, Fact]) -> list[_Stage]:
+    """`given`: what the build gives for each ARG."""
     found: list[_Stage] = []
     arguments: dict[str, Fact] = {}
     for line, word, rest in _instructions(text):
-        where = Where(path, line)
+        where = Where(begins.file, begins.line + line)
         if word == "ARG" and not found:
             name, equals, value = rest.partition("=")
-            if equals:
+            if name.strip() in given:
+                arguments[name.strip()] = given[name.strip()]
+            elif equals:
                 arguments[name.strip()] = Fact(value.strip().strip("\"'"), where, "likely")
         elif word == "FROM" and (match := _FROM.match(rest)):
             image = expand(match[1], arguments)

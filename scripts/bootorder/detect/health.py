@@ -50,10 +50,9 @@ def health_of(
     service = placed.described
     if service.health_test and (found := _asked(service.health_test)):
         return found
-    if service.build and service.build.dockerfile:
-        test = image_of(repository, service.build.dockerfile, service.build.target).health
-        if test and (found := _asked(test)):
-            return found
+    test = image_of(repository, service.build).health
+    if test and (found := _asked(test)):
+        return found
     if placed.folder is None or not serves:
         return None
     routes = list(routes_in(placed.folder.value, repository, manifests, sources))

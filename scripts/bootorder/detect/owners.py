@@ -18,13 +18,13 @@ from .urls import host_of, url_of, url_parts, url_variable
 
 # Folders that are called after what every owner has.
 _SAYS_NOTHING = {"db", "database", "migrations", "migration", "orm", "prisma", "drizzle", "schema", "sql", "src", "app"}
-_SAYS_NOTHING |= {"server", "code", "postgres", "flyway", "liquibase", "init", "initdb"}
+_SAYS_NOTHING |= {".", "server", "code", "postgres", "flyway", "liquibase", "init", "initdb"}
 _SEED_SCRIPT = re.compile(r"(?:(?:db|database|prisma)[:\-_])?seed(?![a-z])")
 
 
 @dataclass(frozen=True)
 class Known:
-    """What was found so far. `kinds`: of each service; `order`: the services, each after those it waits for."""
+    """What was found so far. `services`: each after those that it waits for; `kinds`: of each."""
 
     repository: Repository
     manifests: Manifests
@@ -34,6 +34,16 @@ class Known:
 
     def named(self, name: str) -> Placed | None:
         return next((each for each in self.services if each.name == name), None)
+
+    def with_folder(self, *kinds: str) -> list[tuple[Fact, str]]:
+        """The services of these kinds that run a folder of the repository: name, where that is said, and folder."""
+        placed = [(each, each.folder) for each in self.services if self.kinds[each.name] in kinds]
+        return [(replace(folder, value=each.name), folder.value) for each, folder in placed if folder]
+
+    def commands_of(self, service: str) -> list[Fact]:
+        """What it runs, in this order."""
+        placed = self.named(service)
+        return [command for command in (placed.entrypoint, placed.command) if command] if placed else []
 
 
 @dataclass(frozen=True)
@@ -68,39 +78,29 @@ def owners_of(known: Known, drafts: Sequence[Draft]) -> tuple[list[Owner], list[
 def _started(known: Known, draft: Draft, here: Sequence[Fact]) -> Draft:
     """What makes its tables when its file is run does so for sure where a service runs that very file."""
     file = posixpath.basename(draft.tool.where.file)
-    runs = [placed for fact in here if (placed := known.named(fact.value)) and placed.command]
-    started = [placed.command for placed in runs if placed.command and file in placed.command.value.split()]
+    commands = (command for fact in here for command in known.commands_of(fact.value))
+    started = next((command for command in commands if file in command.value.split()), None)
     if started and draft.way and draft.way.value == "at start" and draft.way.sure == "likely":
-        return replace(draft, way=Fact("at start", started[0].where), tool=replace(draft.tool, sure="certain"))
+        return replace(draft, way=Fact("at start", started.where), tool=replace(draft.tool, sure="certain"))
     return draft
 
 
 def _services_of(known: Known, draft: Draft) -> list[Fact]:
-    """The services that run its folder; else those whose package needs that of its folder."""
+    """The services that run its folder; else those whose package needs that of its folder, or whose folder it is in."""
     if draft.service:
         return [draft.service]
-    could = [each for each in known.services if known.kinds[each.name] in {"app", "one-off"} and each.folder]
-    own = [replace(each.folder, value=each.name) for each in could if each.folder and each.folder.value == draft.folder]
+    could = known.with_folder("app", "one-off")
+    own = [service for service, folder in could if folder == draft.folder]
     if own:
         return own
     package = known.manifests.packages.get(draft.folder)
-    needing = []
-    for each in could:
-        needs = (
-            known.manifests.packages[each.folder.value].needs
-            if each.folder and each.folder.value in known.manifests.packages
-            else {}
-        )
-        if package and package.name in needs:
-            needing.append(Fact(each.name, needs[package.name].where, "likely"))
-    if needing:
-        return needing
-    around = [
-        replace(each.folder, value=each.name)
-        for each in could
-        if each.folder and is_within(draft.folder, each.folder.value)
+    needs = [(service, known.manifests.packages.get(folder)) for service, folder in could]
+    needed = [
+        Fact(service.value, its.needs[package.name].where, "likely")
+        for service, its in needs
+        if package and its and package.name in its.needs
     ]
-    return [each.at_most("likely") for each in around]
+    return needed or [service.at_most("likely") for service, folder in could if is_within(draft.folder, folder)]
 
 
 # -- who runs it -------------------------------------------------------------------------------------------------------
@@ -108,12 +108,10 @@ def _services_of(known: Known, draft: Draft) -> list[Fact]:
 
 def _in_services(known: Known, draft: Draft, here: Sequence[Fact]) -> Iterator[_Candidate]:
     """What the services of its folder run; those that do their work and end come first."""
-    ordered = sorted(here, key=lambda fact: known.kinds.get(fact.value) != "one-off")
-    for fact in ordered:
-        placed = known.named(fact.value)
-        for command in filter(None, (placed.entrypoint, placed.command) if placed else ()):
-            folder = placed.folder.value if placed and placed.folder else draft.folder
-            yield from _called(known, draft, folder, command, fact.value)
+    folders = {service.value: folder for service, folder in known.with_folder("app", "one-off")}
+    for fact in sorted(here, key=lambda fact: known.kinds.get(fact.value) != "one-off"):
+        for command in known.commands_of(fact.value):
+            yield from _called(known, draft, folders.get(fact.value, draft.folder), command, fact.value)
 
 
 def _called(known: Known, draft: Draft, folder: str, command: Fact, service: str) -> Iterator[_Candidate]:
@@ -135,7 +133,10 @@ def _in_folder(known: Known, draft: Draft) -> Iterator[_Candidate]:
     for name, script in package.scripts.items() if tool.language == "node" else ():
         for way in draft.ways_of(script.value) if not _is_more(script.value) else ():
             yield _Candidate(way, Fact(run_script(manager, name), script.where), "")
-    files = [path for path in known.repository.below(draft.folder, ".sh", "") if path.endswith((".sh", "entrypoint"))]
+    paths = known.repository.below(draft.folder, ".sh", "")
+    files = [
+        path for path in paths if path.endswith((".sh", "entrypoint")) and known.manifests.home(path) == draft.folder
+    ]
     for line in (line for path in files for line in commands_in(known.repository, path)):
         for part in parts(line.value):
             for way in draft.ways_of(part):
@@ -202,33 +203,28 @@ def _service(known: Known, draft: Draft, here: Sequence[Fact], chosen: _Candidat
     """Where its commands run: the service that does so by itself, else the app of its folder."""
     if chosen and chosen.service:
         return next((replace(fact, where=chosen.command.where) for fact in here if fact.value == chosen.service), None)
-    at_start = draft.way and draft.way.value == "at start"
-    ordered = sorted(here, key=lambda fact: known.kinds.get(fact.value) != "app") if at_start or here else []
-    placed = known.named(ordered[0].value) if ordered else None
-    is_its_own = placed and placed.folder and placed.folder.value == draft.folder
+    if not here:
+        return None
+    service = min(here, key=lambda fact: known.kinds.get(fact.value) != "app")
+    is_its_own = (service.value, draft.folder) in [
+        (fact.value, folder) for fact, folder in known.with_folder("app", "one-off")
+    ]
     # of what has it as a library only, nobody knows whether the tool is in its image
-    return ordered[0].at_most("certain" if is_its_own or draft.service else "guess") if ordered else None
+    return service.at_most("certain" if is_its_own or draft.service else "guess")
 
 
 def _name(known: Known, draft: Draft, here: Sequence[Fact]) -> Fact:
-    """That of the app; else of its folder."""
-    apps = [fact for fact in here if known.kinds.get(fact.value) == "app"]
-    own = [
-        fact
-        for fact in apps
-        if (placed := known.named(fact.value)) and placed.folder and placed.folder.value == draft.folder
-    ]
-    if own:
-        return own[0].at_most("likely")
-    folder = posixpath.basename(draft.folder) if draft.folder != "." else ""
-    if folder and folder not in _SAYS_NOTHING:
+    """That of the app of its folder; else of the folder; else of an app that it is in."""
+    apps = known.with_folder("app")
+    own = next((service for service, folder in apps if folder == draft.folder), None)
+    folder = posixpath.basename(draft.folder)
+    if not own and folder not in _SAYS_NOTHING:
         return Fact(folder, Where(draft.folder), "likely")
-    around = [each for each in known.services if known.kinds[each.name] == "app" and each.folder]
-    containing = [each for each in around if each.folder and is_within(draft.folder, each.folder.value)]
-    if not apps and containing and draft.tool.value != "sql":
-        apps = [Fact(containing[0].name, containing[0].described.where)]
-    if apps:
-        return apps[0].at_most("likely")
+    using = [fact for fact in here if known.kinds.get(fact.value) == "app"]
+    around = [service for service, its in apps if is_within(draft.folder, its) and draft.tool.value != "sql"]
+    for service in (own, *using, *around):
+        if service:
+            return service.at_most("likely")
     package = known.manifests.packages.get(draft.folder)
     name = posixpath.basename(package.name) if package else ""
     return Fact(name or draft.tool.value, package.where_of("name") if package else draft.tool.where, "likely")
@@ -276,8 +272,7 @@ def _seed(known: Known, draft: Draft, here: Sequence[Fact]) -> Fact | None:
         return replace(draft.seed, value=run_tool(manager, draft.seed.value)) if draft.seed else None
     if draft.seed or draft.service or not tool.language:
         return draft.seed
-    runs = [placed for fact in here if (placed := known.named(fact.value))]
-    commands = [command for placed in runs for command in (placed.entrypoint, placed.command) if command]
+    commands = [command for fact in here for command in known.commands_of(fact.value)]
     called = (ran for each in commands for ran in leads_to(known.repository, draft.folder, package.scripts, each))
     seeds = (ran for ran in called if SEEDS.search(ran.text) and not ran.text.endswith(".sh"))
     return next((Fact(ran.text, ran.where, "likely") for ran in seeds), None)

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from .findings import Compose, Database, Fact, Owner, Question, Service
 
 _MAY_BE_ASKED = {
-    "way": "does {tool} of {name} {value}?",
     "migrate": "is this the command that makes the tables of {name}: {value}?",
     "service": "do the commands of {name} run in the service {value}?",
     "folder": "does the service {name} run the folder {value}?",
@@ -94,10 +93,8 @@ def _of_owner(owner: Owner, databases: Sequence[Database], apps: tuple[str, ...]
         text = f"which command makes the tables of {name}, and ends?"
         yield Question(f"{about}.migrate", text, (), (owner.way or owner.tool).where)
     elif owner.migrate is None:
-        text = f"who runs the SQL in {owner.folder}?"
-        text = (
-            f"{name} is SQL that runs once, on an empty volume: which command makes its tables?" if owner.way else text
-        )
+        once = f"{name} is SQL that runs once, on an empty volume: which command makes its tables?"
+        text = once if owner.way else f"who runs the SQL in {owner.folder}?"
         yield Question(f"{about}.migrate", text, (), owner.tool.where)
     if owner.service is None and apps:
         text = f"no service runs {name} (folder {owner.folder}): in which one do its commands run, or on this machine?"

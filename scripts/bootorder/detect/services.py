@@ -44,11 +44,8 @@ class Placed:
 
 
 def placed(service: Described, repository: Repository, manifests: Manifests) -> Placed:
-    build = service.build
-    image = image_of(repository, build.dockerfile, build.target) if build and build.dockerfile else None
+    image = image_of(repository, service.build)
     folder = _folder(service, repository, manifests)
-    if image is None:
-        return Placed(service, folder, service.command)
     return Placed(service, folder, service.command or image.command, image.entrypoint)
 
 
