@@ -239,6 +239,21 @@ def test_a_command_of_the_app_that_creates_tables_is_no_start(tmp_path: Path) ->
     assert owner.migrate is None
 
 
+def test_where_only_the_database_is_in_a_container_nobody_asks_which_service_runs_the_tool(tmp_path: Path) -> None:
+    put(tmp_path, "compose.yaml", POSTGRES)
+    put(tmp_path, "package.json", '{"packageManager": "pnpm@10.0.0"}')
+    put(tmp_path, "packages/database/package.json", '{"name": "@repo/database", "scripts": {"push": "prisma db push"}}')
+    prisma = 'datasource db {\n  provider = "postgresql"\n  url = env("POSTGRES_URL")\n}\n'
+    put(tmp_path, "packages/database/prisma/schema.prisma", prisma)
+
+    found = detect(tmp_path)
+
+    [owner] = found.owners
+    facts = (owner.name, owner.migrate, owner.service, owner.url_variable)
+    assert [fact and fact.value for fact in facts] == ["prisma", "pnpm push", None, "POSTGRES_URL"]
+    assert [question.about for question in found.questions] == ["databases.db.password", "databases.db.port"]
+
+
 def test_passwords_are_never_shown(tmp_path: Path) -> None:
     put(
         tmp_path,

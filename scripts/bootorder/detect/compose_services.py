@@ -22,7 +22,7 @@ _LONGEST = 1000  # of a port or a volume, in characters
 
 @dataclass(frozen=True)
 class Build:
-    """Paths are relative to the repository; one that leads out of it is empty. `inline`: a Dockerfile that stands here."""
+    """Paths are relative to the repository; one that leads out of it is empty. `inline`: a Dockerfile's text."""
 
     context: str
     dockerfile: str

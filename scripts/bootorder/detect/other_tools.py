@@ -60,9 +60,14 @@ def _by_image(repository: Repository, services: Sequence[Placed]) -> Iterator[Dr
                     way=Fact("migrate", command.where if command else image.where),
                     command=command,
                     settings=settings,
-                    sql=(folder,) if mounts else (),
+                    sql=(folder, _dump_beside(folder)) if mounts else (),
                     service=Fact(placed.name, placed.described.where),
                 )
+
+
+def _dump_beside(folder: str) -> str:
+    """What tools write of the whole database, beside the folder of its migrations."""
+    return posixpath.normpath(f"{folder_of(folder)}/schema.sql")
 
 
 def _property(repository: Repository, path: str, *keys: str) -> Fact | None:
@@ -168,7 +173,7 @@ def _dbmate(repository: Repository, manifests: Manifests) -> Iterator[Draft]:
                 Fact("migrate", Where(place)),
                 url=url,
                 settings=settings,
-                sql=(place,),
+                sql=(place, _dump_beside(place)),
             )
             return
 

@@ -227,7 +227,9 @@ def _name(known: Known, draft: Draft, here: Sequence[Fact]) -> Fact:
             return service.at_most("likely")
     package = known.manifests.packages.get(draft.folder)
     name = posixpath.basename(package.name) if package else ""
-    return Fact(name or draft.tool.value, package.where_of("name") if package else draft.tool.where, "likely")
+    if package and name and name not in _SAYS_NOTHING:
+        return Fact(name, package.where_of("name"), "likely")
+    return draft.tool.at_most("likely")
 
 
 def _with_names(owners: Sequence[Owner]) -> list[Owner]:
