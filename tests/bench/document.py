@@ -54,7 +54,7 @@ together are looked at 20 times a second. An owner's tool is a small Python prog
 Rows have 1 KB each. Tables and rows are those of a stack that is up: a second boot, and `--quick`.
 
 Wanted: as many services in no more time than `{WAITED}`; and nothing that grows faster than what there is. The
-*exponent* is that of the last step, from what is added to the smallest size: 0 is no growth, 1 is linear, 2 the
+*exponent* is that of the last step, from what is added to the least of the seconds: 0 is no growth, 1 is linear, 2 the
 square; up to {LINEAR} counts as linear."""
 
 _SINGLES = """\

@@ -13,7 +13,7 @@ from typing import Any
 # The value of each round that came to its end.
 Values = dict[int, float]
 
-# Above the smallest size; less than this share of it is what the machine makes of the same thing twice.
+# Of the least of the seconds: less than this share of them is what the machine makes of the same thing twice.
 _NOISE = 0.1
 # The last step's exponent: 1 is linear, and what is measured is never exactly that.
 LINEAR = 1.2
@@ -225,13 +225,14 @@ def medians(sizes: Mapping[int, Values]) -> dict[int, float]:
 
 
 def exponent(sizes: Mapping[int, float]) -> float | None:
-    """How what is added to the smallest size grows in the last step: 1 is linear, 2 the square, 0 not at all.
+    """How what is added to the least of the seconds grows in the last step: 1 is linear, 2 the square, 0 not at all.
 
-    Nothing of fewer than three sizes is known; what is within the noise of the smallest counts as the noise.
+    Nothing of fewer than three sizes is known; what is within the noise counts as the noise.
     """
     if len(sizes) < 3:
         return None
-    (least, base), *_, (before, earlier), (most, last) = sorted(sizes.items())
+    (least, _), *_, (before, earlier), (most, last) = sorted(sizes.items())
+    base = min(sizes.values())  # a smaller size that took longer did so by chance
     noise = _NOISE * base
     added, added_earlier = max(last - base, noise), max(earlier - base, noise)
     return math.log(added / added_earlier) / math.log((most - least) / (before - least))

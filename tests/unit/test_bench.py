@@ -73,6 +73,10 @@ def test_what_grows_only_in_the_last_step_is_measured_against_the_noise() -> Non
     assert exponent({0: 1.0, 10: 1.0, 100: 1.0, 1_000: 11.0}) == pytest.approx(2.0)
 
 
+def test_a_smallest_size_that_took_long_by_chance_is_no_base() -> None:
+    assert exponent({1: 8.4, 3: 5.5, 6: 9.3, 12: 15.3}) == pytest.approx(1.2, abs=0.05)
+
+
 def test_two_sizes_say_nothing_of_growth() -> None:
     assert exponent({1: 1.0, 10: 5.0}) is None
     assert exponent({}) is None
