@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,8 +10,7 @@ from typing import Self
 
 from .boot import Boot
 from .outcome import Outcome
-
-_POLL_SECONDS = 0.05
+from .processes import end_threads
 
 
 @dataclass(frozen=True)
@@ -53,13 +51,12 @@ class Beside:
         with self._changed:
             self._given_up = True
             self._changed.notify_all()
-        while any(thread.is_alive() for thread in self._threads):
-            # A second Ctrl-C kills what it meets, and why the run ends is known by now.
-            with contextlib.suppress(KeyboardInterrupt):
-                # Again and again: between two looks a job may have begun its next command.
-                self._boot.processes.end_all()
-                for thread in self._threads:
-                    thread.join(_POLL_SECONDS)
+        end_threads(self._boot.processes, self._have_ended)
+
+    def _have_ended(self, seconds: float) -> bool:
+        for thread in self._threads:
+            thread.join(seconds)
+        return not any(thread.is_alive() for thread in self._threads)
 
     def ended(self, name: str) -> None:
         """Let begin what waits for this stage or job."""

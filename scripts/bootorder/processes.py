@@ -167,13 +167,20 @@ def at_once(processes: Processes, things: Sequence[Thing], work: Callable[[Thing
         try:
             wait(futures)
         finally:
-            # At Ctrl-C; again and again, as between two looks one may have begun its next command.
-            while wait(futures, timeout=0).not_done:
-                processes.end_all()
-                wait(futures, timeout=_LOOK_SECONDS)
+            end_threads(processes, lambda seconds: not wait(futures, timeout=seconds).not_done)
     if failures:
         raise failures[0]
     return [future.result() for future in futures]
+
+
+def end_threads(processes: Processes, ended: Callable[[float], bool]) -> None:
+    """End what threads wait for, until they have `ended`, which is told how many seconds it may wait for that."""
+    while not ended(0):
+        # A second Ctrl-C kills what it meets, and why they are to end is known by now.
+        with contextlib.suppress(KeyboardInterrupt):
+            # Again and again: between two looks a thread may have begun its next command.
+            processes.end_all()
+            ended(_LOOK_SECONDS)
 
 
 def _start(argv: Sequence[str], cwd: Path, env: Mapping[str, str], *, stderr: int) -> subprocess.Popen[str]:

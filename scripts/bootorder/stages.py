@@ -68,7 +68,7 @@ JOBS: Sequence[Job] = (
         run=build_apps,
     ),
     Job(
-        *("create apps", "makes their containers", "only the start of an app needs its tables"),
+        *("create apps", "makes containers, where they run in some", "only the start of an app needs its tables"),
         after=["db-up", "build apps"],
         before="apps-up",
         run=create_apps,

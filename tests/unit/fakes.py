@@ -628,6 +628,7 @@ class FakeDocker:
         self._logs: dict[str, str] = {}
         self.image_ids: dict[str, str] = {}
         self.stopped: list[str] = []
+        self.started: list[str] = []
 
     @property
     def client(self) -> Any:
@@ -738,6 +739,10 @@ class FakeDocker:
 
     def logs(self, container: str, *, tail: int) -> bytes:
         return "\n".join(self._logs[container].splitlines()[-tail:]).encode()
+
+    def start(self, container: str) -> None:
+        self.inspect_container(container)
+        self.started.append(container)
 
     def stop(self, container: str, *, timeout: int = 10) -> None:
         self.inspect_container(container)

@@ -479,6 +479,22 @@ def test_a_start_tells_which_services_it_started_anew(stage: Stage) -> None:
     assert stage.runtime.start(["postgres", "pgadmin", "api"], print) == ["postgres", "api"]
 
 
+def test_what_was_created_is_started_without_compose_and_no_one_off_with_it(stage: Stage) -> None:
+    stage.container("api", one_off=True, state="exited")
+
+    def up(_: Call) -> Completed:
+        stage.container("api", state="created")
+        return prints("")
+
+    stage.processes.answer("docker", "compose", "up", with_=up)
+    stage.runtime.create(["api"], print)
+
+    stage.runtime.start(["api"], print)
+
+    assert stage.docker.started == ["taskflow-api-1"]
+    assert stage.ran() == ["docker compose up --no-deps --no-build --no-start api"]
+
+
 def test_starting_no_service_is_not_starting_all_of_them(stage: Stage) -> None:
     """`docker compose up` without a name means every service, one-offs included."""
     stage.processes.answer("docker", "compose", "up")

@@ -7,12 +7,11 @@ from typing import Any
 
 import pytest
 
-from scripts.bootorder.errors import MachineError
 from scripts.bootorder.runtimes.base import Service
 from scripts.bootorder.runtimes.events import Told
 
 LIMIT = 30.0  # seconds, for what would otherwise wait for ever
-END = MachineError("the engine broke off", hint="start it")
+END = ConnectionResetError("the engine broke off")
 
 
 class Engine:

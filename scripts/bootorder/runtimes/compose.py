@@ -162,12 +162,13 @@ class ComposeRuntime:
         return named_here and not _exists(folder)
 
     def services(self, names: Collection[str] = ()) -> Mapping[str, Service]:
-        found = {
-            _service_of(container): container
-            for container in self._containers()
-            if container["Labels"].get(_ONE_OFF) != "True"
-        }
+        found = self._by_service()
         return {name: self._service(name, found.get(name)) for name in names or self.declared()}
+
+    def _by_service(self) -> Mapping[str, dict[str, Any]]:
+        """The container of each service; one-offs aside."""
+        found = self._containers()
+        return {_service_of(one): one for one in found if one["Labels"].get(_ONE_OFF) != "True"}
 
     @contextlib.contextmanager
     def watched(self, pause: Callable[[float], None]) -> Iterator[Watched]:  # noqa: ARG002  # the engine tells
@@ -240,11 +241,8 @@ class ComposeRuntime:
         return self.engine.publisher(port)
 
     def log_tail(self, name: str) -> LogTail:
-        for container in self._containers():
-            labels = container["Labels"]
-            if _service_of(container) == name and labels.get(_ONE_OFF) != "True":
-                return LogTail.of(name, self.engine.log(container["Id"], LogTail.KEPT))
-        return LogTail(name, ())
+        container = self._by_service().get(name)
+        return LogTail.of(name, self.engine.log(container["Id"], LogTail.KEPT)) if container else LogTail(name, ())
 
     # -- changing --------------------------------------------------------------------------------------------------
 
@@ -291,9 +289,8 @@ class ComposeRuntime:
 
     def _start_created(self, names: Sequence[str]) -> None:
         """All at once."""
-        ids = [container["Id"] for container in self._containers() if _service_of(container) in names]
         with ThreadPoolExecutor() as pool:
-            list(pool.map(self.engine.start, ids))
+            list(pool.map(self.engine.start, [one["Id"] for name, one in self._by_service().items() if name in names]))
 
     def check_ports(self, names: Sequence[str]) -> None:
         refuse_taken_ports(

@@ -7,7 +7,6 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from ..errors import MachineError
 from .base import Service
 
 # A health check itself is an event too, twice a second for each service: those are not asked for.
@@ -44,7 +43,7 @@ class Told:
     def listen(self, events: Iterator[Mapping[str, Any]]) -> None:
         """Until the engine tells no more; from then on every look is a question."""
         # An engine that breaks off, or whose last word is cut off: who asks it next is told what became of it.
-        with contextlib.suppress(MachineError, ValueError):
+        with contextlib.suppress(OSError, ValueError):
             for event in events:
                 with self._changed:
                     self._news += 1
