@@ -364,8 +364,11 @@ class EmbeddedStack(Stack):
     def listening(self) -> dict[int, set[str]]:
         found: dict[int, set[str]] = {}
         for process, _, _ in self._found():
-            for one in (process, *process.children(recursive=True)):
-                with suppress(psutil.NoSuchProcess):  # the database's workers come and go
+            family = [process]
+            with suppress(psutil.NoSuchProcess):  # the database's workers come and go
+                family += process.children(recursive=True)
+            for one in family:
+                with suppress(psutil.NoSuchProcess):
                     for connection in one.net_connections(kind="tcp"):
                         if connection.status == psutil.CONN_LISTEN:
                             found.setdefault(connection.laddr.port, set()).add(connection.laddr.ip)
