@@ -262,7 +262,7 @@ def test_variables_are_expanded_as_compose_does(tmp_path: Path, text: str, value
     [
         ("postgres", None),
         ("postgres:18.1-alpine@sha256:0123", "18"),
-        ("ghcr.io/someone/pgvector:pg17", "17"),
+        ("registry.example.com/someone/pgvector:pg17", "17"),
         ("timescale/timescaledb:2.22.1-pg16", "16"),
         ("timescale/timescaledb:2.22.1", None),
         ("localhost:5000/postgis/postgis:16-3.4", "16"),

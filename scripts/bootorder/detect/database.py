@@ -110,7 +110,7 @@ def superuser(database: Database) -> str:
 
 
 def _short(image: str) -> str:
-    """`ghcr.io/someone/postgres:18@sha256:...` is `postgres`."""
+    """`registry.example.com/someone/postgres:18@sha256:...` is `postgres`."""
     return re.split(r"[:@]", image.rpartition("/")[2])[0].lower()
 
 
