@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from . import catalog
 from .boot import Boot
@@ -11,7 +11,7 @@ from .catalog import Catalog
 from .database import Target
 from .drift import refuse_drift
 from .errors import GuardError, LogTail, MigrationError, NotReadyError, command
-from .guard.snapshots import Seen, Snapshot, own_losses, refuse_losses
+from .guard.snapshots import Snapshot, own_losses
 from .guard.stage import require_guard
 from .outcome import Outcome
 from .owners import Owner
@@ -19,7 +19,7 @@ from .processes import Completed, at_once
 from .records import NO_RECORD, Record, record, recorded
 from .terminal import counted
 from .trial import Trial, loses_rows
-from .waves import waves
+from .waves import Worked, refuse_losses_of_all, seen_by, waves
 
 _INCOMPLETE = "its tables are to be made"
 _UNKNOWN = "its tables are there, what its tool says of them is not"
@@ -27,11 +27,16 @@ _UNKNOWN = "its tables are there, what its tool says of them is not"
 
 @dataclass(frozen=True)
 class _Migration:
-    """An owner whose tool is to be run, what it is to come to, and why it is run."""
+    """An owner whose tool is to be run, what it is to come to, and why it is run.
+
+    `argv` and `given_up`: the command, and which rows of its own it may take.
+    """
 
     owner: Owner
     expected: Catalog
     cause: str
+    argv: Sequence[str] = ()
+    given_up: Sequence[str] = ()
 
 
 class Now:
@@ -96,26 +101,29 @@ def _migrate_wave(
     owners = [migration.owner for migration in to_do]
     before = seen_by(owners, now.stack)
     # One after another: a clone can only be made of a database that nobody is connected to.
-    commands = [_command(boot, migration, before[migration.owner.name], now.stack) for migration in to_do]
-    done = at_once(boot.processes, list(zip(to_do, commands, strict=True)), lambda its: _run(boot, *its))
+    migrations = [_with_command(boot, migration, before[migration.owner.name], now.stack) for migration in to_do]
+    done = at_once(boot.processes, migrations, lambda migration: _run(boot, migration))
     # When no tool is at work any more: the catalog stands still.
     after = seen_by(owners, now.stack)
-    for migration, argv, completed in zip(to_do, commands, done, strict=True):
+    worked = [
+        _worked(migration, completed, before, after) for migration, completed in zip(migrations, done, strict=True)
+    ]
+    refuse_losses_of_all(worked)
+    for migration, completed, its in zip(migrations, done, worked, strict=True):
         name = migration.owner.name
         with boot.timeline.span(f"verify {name}", "verify") as span:
-            log = LogTail.of(" ".join(argv), completed.text)
-            span.text = _verified(boot, migration, completed, before[name], after[name], log)
+            span.text = _verified(boot, migration, completed, its)
         told[name] = Outcome.done(span.text)
         record(now.stack, "migration", name, migration.owner.fingerprint())
     return told
 
 
-def seen_by(owners: Sequence[Owner], stack: Target) -> Mapping[str, Snapshot]:
-    """What each is to leave alone while they are all at work, by name. Looks at each database once."""
-    roles = [owner.place.role for owner in owners]
-    targets = {owner.place.database: owner.target(stack) for owner in owners}
-    seen = {name: Seen.look(target) for name, target in targets.items()}
-    return {owner.name: seen[owner.place.database].of(owner.place.role, roles) for owner in owners}
+def _worked(
+    migration: _Migration, done: Completed, before: Mapping[str, Snapshot], after: Mapping[str, Snapshot]
+) -> Worked:
+    owner, log = migration.owner, LogTail.of(" ".join(migration.argv), done.text)
+    who = f"{owner.name}: {owner.migrator.name}"
+    return Worked(owner, who, log, before[owner.name], after[owner.name], migration.given_up)
 
 
 def _why_not(boot: Boot, owner: Owner, last: Record, *, complete: bool, waited_for: str) -> str:
@@ -128,18 +136,15 @@ def _why_not(boot: Boot, owner: Owner, last: Record, *, complete: bool, waited_f
     return "unchanged" if (complete and boot.quick) or (is_recorded and boot.skips_unchanged) else ""
 
 
-def _run(boot: Boot, migration: _Migration, argv: Sequence[str]) -> Completed:
+def _run(boot: Boot, migration: _Migration) -> Completed:
     with boot.timeline.span(f"migrate {migration.owner.name}", "owner", cause=migration.cause):
-        return migration.owner.run(argv)
+        return migration.owner.run(migration.argv)
 
 
-def _verified(
-    boot: Boot, migration: _Migration, done: Completed, before: Snapshot, after: Snapshot, log: LogTail
-) -> str:
-    """What it came to, as the catalog says. Raises GuardError for what others lost, MigrationError for what lacks."""
-    owner, expected = migration.owner, migration.expected
+def _verified(boot: Boot, migration: _Migration, done: Completed, worked: Worked) -> str:
+    """What it came to, as the catalog says. Raises MigrationError for what lacks."""
+    owner, expected, after = migration.owner, migration.expected, worked.after
     claim = owner.migrator.claim(done)
-    refuse_losses(f"{owner.name}: {owner.migrator.name}", before, after, log)
     own = after.own.only(expected.relations())
     gaps = catalog.differences(expected, own)
     if gaps or done.code:
@@ -149,7 +154,7 @@ def _verified(
             seen=f"{len(gaps)} differences, exit code {done.code}"
             + (" (which means nothing)" if not done.code else ""),
             details=catalog.shortened(gaps),
-            log=log,
+            log=worked.log,
             hint=done.hint(owner.migrator.hint),
         )
     if not claim.succeeded:
@@ -159,26 +164,26 @@ def _verified(
     if left:
         names = ", ".join(".".join(table) for table in left)
         boot.console.note(f"{owner.name} also owns {names}, which its tool does not make (any more): left alone")
-    changed = "migrated" if catalog.differences(before.own, after.own) else "unchanged"
+    changed = "migrated" if catalog.differences(worked.before.own, after.own) else "unchanged"
     return f"{owner.name} {changed}, {counted(len(expected.tables()), 'table')} verified"
 
 
-def _command(boot: Boot, migration: _Migration, before: Snapshot, stack: Target) -> Sequence[str]:
+def _with_command(boot: Boot, migration: _Migration, before: Snapshot, stack: Target) -> _Migration:
     """The owner's command, tried on a clone first where rows of its own are at stake; there is no other force."""
     owner, expected = migration.owner, migration.expected
-    argv = owner.settings.migrate
+    plain = replace(migration, argv=owner.settings.migrate)
     if not any(before.own_rows.values()) or not catalog.differences(expected, before.own.only(expected.relations())):
-        return argv
+        return plain
     with boot.timeline.span(f"try {owner.name}", "owner", cause="rows of its own are at stake"):
         tried = Trial.run(owner, owner.target(stack))
     losses = own_losses(tried.before, tried.after)
     if not losses:
-        return argv
+        return plain
     if not boot.accept_data_loss:
         raise loses_rows(owner.name, losses)
     for line in losses:
         boot.console.note(f"{owner.name}, accepted: {line.removeprefix('- ')}")
-    return owner.migrator.forced(argv)
+    return replace(migration, argv=owner.migrator.forced(owner.settings.migrate), given_up=losses)
 
 
 def refuse_shared_names(rehearsals: Sequence[tuple[Owner, Catalog]]) -> None:

@@ -9,14 +9,13 @@ from . import catalog
 from .boot import Boot
 from .database import Target
 from .errors import LogTail, MigrationError, command
-from .guard.snapshots import refuse_losses
 from .guard.stage import require_guard
-from .migrate import require_tables, seen_by
+from .migrate import require_tables
 from .outcome import Outcome
 from .owners import Owner
 from .processes import Completed, at_once
 from .records import NO_RECORD, Record, record, recorded
-from .waves import waves
+from .waves import Worked, refuse_losses_of_all, seen_by, waves
 
 
 @dataclass(frozen=True)
@@ -57,12 +56,18 @@ def _seed_wave(boot: Boot, wave: Sequence[Owner], target: Target) -> Mapping[str
     before = seen_by(owners, target)
     done = at_once(boot.processes, to_do, lambda seeding: _run(boot, seeding))
     after = seen_by(owners, target)
-    for seeding, completed in zip(to_do, done, strict=True):
-        name = seeding.owner.name
-        log = LogTail.of(" ".join(seeding.owner.settings.seed), completed.text)
-        refuse_losses(f"{name}: its seed", before[name], after[name], log)
-        told[name] = _verified(seeding, completed, target, log)
-        record(target, "seed", name, seeding.fingerprint)
+    worked = [
+        Worked(
+            *(seeding.owner, f"{seeding.owner.name}: its seed"),
+            LogTail.of(" ".join(seeding.owner.settings.seed), completed.text),
+            *(before[seeding.owner.name], after[seeding.owner.name]),
+        )
+        for seeding, completed in zip(to_do, done, strict=True)
+    ]
+    refuse_losses_of_all(worked)
+    for seeding, completed, its in zip(to_do, done, worked, strict=True):
+        told[seeding.owner.name] = _verified(seeding, completed, target, its.log)
+        record(target, "seed", seeding.owner.name, seeding.fingerprint)
     return told
 
 

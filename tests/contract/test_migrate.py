@@ -91,6 +91,16 @@ def create(connection: Connection) -> Completed:
     return says("made")
 
 
+def takes(bench: Workbench, statement: str) -> Tool:
+    """A tool that does something as the superuser, and says that nothing happened."""
+
+    def run(_: Connection) -> Completed:
+        bench.send(statement)
+        return says("[i] No changes detected")
+
+    return run
+
+
 @pytest.fixture
 def peers(tmp_path: Path, roles: Mapping[str, str], database: Target) -> Workbench:
     """Two owners, neither of whom has migrated."""
@@ -110,16 +120,58 @@ def test_what_is_nobodys_of_theirs_is_watched_while_they_migrate(peers: Workbenc
     migrate(peers.boot(owners=PEERS))
     peers.send("create table precious (id int); insert into precious values (1), (2)")
 
-    def takes(_: Connection) -> Completed:
-        peers.send("drop table precious")
-        return says("[i] No changes detected")
-
-    peers.runtime.tools["push"], peers.runtime.tools["create"] = together(takes, lambda _: says("made"))
+    peers.runtime.tools["push"], peers.runtime.tools["create"] = together(
+        takes(peers, "drop table precious"), lambda _: says("made")
+    )
 
     with pytest.raises(GuardError, match="changed what is not its own") as refused:
         migrate(peers.boot(owners=PEERS))
 
     assert refused.value.details == ("- public.precious (2 rows) was dropped",)
+
+
+@pytest.mark.parametrize(
+    "statement", ["truncate worker cascade", "delete from task", "drop view open_task; drop table task cascade"]
+)
+def test_rows_of_one_that_go_while_the_other_is_at_work_are_told(peers: Workbench, statement: str) -> None:
+    migrate(peers.boot(owners=PEERS))
+    peers.runtime.tools["push"], peers.runtime.tools["create"] = together(
+        takes(peers, statement), lambda _: says("made")
+    )
+
+    with pytest.raises(
+        GuardError, match="rows of api are gone, while the tools of sso and api were at work"
+    ) as refused:
+        migrate(peers.boot(owners=PEERS))
+
+    assert any("were lost" in line for line in refused.value.details)
+
+
+def test_rows_that_were_given_up_are_no_loss_beside_another(peers: Workbench) -> None:
+    migrate(peers.boot(owners=PEERS))
+    smaller = API.replace(", name text not null", "").replace(" (name) select 'worker ' || n from", " select n from")
+
+    def shrinks(connection: Connection) -> Completed:
+        send(connection, smaller if is_rehearsal(connection) else "alter table worker drop column name cascade")
+        return says("made")
+
+    peers.runtime.sources |= {"sso": "second version", "api": "second version"}
+    peers.runtime.tools["push"], peers.runtime.tools["create"] = together(push(), shrinks)
+
+    outcome = migrate(peers.boot(owners=PEERS, accept_data_loss=True))
+
+    assert outcome.text == "sso unchanged, 2 tables verified; api migrated, 2 tables verified"
+
+
+def test_a_loss_is_told_before_what_another_one_did_not_finish(peers: Workbench) -> None:
+    migrate(peers.boot(owners=PEERS))
+    peers.send("create table precious (id int); insert into precious values (1)")
+    peers.runtime.tools["push"], peers.runtime.tools["create"] = together(
+        lambda _: says("error: no", 1), takes(peers, "drop table precious")
+    )
+
+    with pytest.raises(GuardError, match="^sso: drizzle or api: command changed what is not its own"):
+        migrate(peers.boot(owners=PEERS))
 
 
 def test_what_one_changes_of_its_own_is_no_loss_for_the_other(peers: Workbench) -> None:
