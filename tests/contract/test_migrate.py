@@ -170,7 +170,7 @@ def test_a_loss_is_told_before_what_another_one_did_not_finish(peers: Workbench)
         lambda _: says("error: no", 1), takes(peers, "drop table precious")
     )
 
-    with pytest.raises(GuardError, match="^sso: drizzle or api: command changed what is not its own"):
+    with pytest.raises(GuardError, match=r"^sso: drizzle or api: command changed what is not its own"):
         migrate(peers.boot(owners=PEERS))
 
 
