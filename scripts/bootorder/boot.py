@@ -107,11 +107,11 @@ class Boot:
                 raise unknown("service in invoke.yaml", name, declared)
         for owner in self.owners:
             app = self.settings.apps.get(owner.settings.service, AppSettings())
-            if owner.migrator.creates_at_start and app.after != "seed":
+            if owner.migrator.creates_at_start and app.after not in {"migrate", "seed"}:
                 raise SettingsError(
                     f"{owner.settings.service} cannot start after {app.after}: it makes the tables of {owner.name}",
                     expected="a start after the others have migrated",
-                    hint=f"remove `apps.{owner.settings.service}.after`",
+                    hint=f"set `apps.{owner.settings.service}.after` to migrate, or remove it",
                 )
         for name in self.asked_for:
             if name not in declared:

@@ -49,18 +49,11 @@ def _build(boot: Boot, names: Sequence[str]) -> Outcome:
 
 def create_apps(boot: Boot) -> Outcome:
     """Make what the start of the apps would make first."""
-    if boot.quick:
-        return Outcome.skipped("what runs is kept until its turn has come")
     if not boot.apps:
         return Outcome.skipped("there are no apps")
     with boot.timeline.span("create containers", "start"):
         boot.runtime.create(list(boot.apps), boot.console.detail)
     return Outcome.done(f"{_list(list(boot.apps))} created")
-
-
-def start_early(boot: Boot, name: str) -> Outcome:
-    """An app that need not wait for all that the others wait for. A quick start looks once at all of them."""
-    return Outcome.skipped("its turn comes with the others") if boot.quick else start(boot, [name])
 
 
 def apps_up(boot: Boot) -> Outcome:

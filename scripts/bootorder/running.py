@@ -78,7 +78,7 @@ def start_stack(boot: Boot, *, with_clean: bool, until: str, as_json: bool, dry:
                 boot.runtime.check_ports(_to_start(boot, stages))
                 _refuse_another_layout(boot, stages)
             try:
-                run_plan(boot, stages, jobs(boot.apps))
+                run_plan(boot, stages, jobs(boot.apps, quick=boot.quick))
             finally:
                 _keep_timeline(boot)
     except BootError as error:

@@ -33,7 +33,7 @@ def show_plan(boot: Boot, *, with_clean: bool, until: str, as_json: bool) -> Non
 
 
 def _planned(boot: Boot, *, with_clean: bool, until: str) -> tuple[Sequence[Stage], Sequence[Job]]:
-    return plan(with_clean=with_clean, quick=boot.quick, until=until), jobs(boot.settings.apps)
+    return plan(with_clean=with_clean, quick=boot.quick, until=until), jobs(boot.settings.apps, quick=boot.quick)
 
 
 def _plan_as_data(stages: Sequence[Stage], beside_them: Sequence[Job]) -> dict[str, Any]:

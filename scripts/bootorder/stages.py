@@ -13,7 +13,7 @@ from .boot import Boot
 from .errors import BootError, MachineError, NotReadyError, UserInterruptError, command
 from .guard.stage import guard
 from .jobs import Beside, Job
-from .lifecycle import apps_up, build_apps, build_owners, clean, create_apps, db_up, start_early, stop
+from .lifecycle import apps_up, build_apps, build_owners, clean, create_apps, db_up, start, stop
 from .migrate import migrate
 from .outcome import Outcome
 from .seed import seed
@@ -52,9 +52,8 @@ STAGES: Sequence[Stage] = (
 
 LOOKING = {"wait-db", "wait-apps"}  # the stages that change nothing
 
-# What takes long and needs little of what the stages do. One after another, as services may share a folder; and Compose
-# makes the network with the first service.
-JOBS: Sequence[Job] = (
+# What takes long and needs little of what the stages do. One after another, as services may share a folder.
+BUILDS: Sequence[Job] = (
     Job(
         *("build owners", "builds what the owners' tools run in", "it needs no database"),
         after=["stop", "clean"],
@@ -67,18 +66,23 @@ JOBS: Sequence[Job] = (
         before="apps-up",
         run=build_apps,
     ),
-    Job(
-        *("create apps", "makes containers, where they run in some", "only the start of an app needs its tables"),
-        after=["db-up", "build apps"],
-        before="apps-up",
-        run=create_apps,
-    ),
+)
+CREATE = Job(
+    *("create apps", "makes containers, where they run in some", "only the start of an app needs its tables"),
+    after=["db-up", "build apps"],  # Compose makes the network with the first service
+    before="apps-up",
+    run=create_apps,
 )
 
 
-def jobs(apps: Mapping[str, AppSettings]) -> Sequence[Job]:
-    """Those of every stack, and the start of each app that waits for less than the seeds."""
-    return [*JOBS, *(_early(name, app.after) for name, app in apps.items() if app.after != "seed")]
+def jobs(apps: Mapping[str, AppSettings], *, quick: bool = False) -> Sequence[Job]:
+    """Those of this stack, with the start of each app that waits for less than the seeds.
+
+    A quick start looks at all apps once, when their turn has come: most of them run already.
+    """
+    if quick:
+        return BUILDS
+    return [*BUILDS, CREATE, *(_early(name, app.after) for name, app in apps.items() if app.after != "seed")]
 
 
 def _early(name: str, after: str) -> Job:
@@ -86,7 +90,7 @@ def _early(name: str, after: str) -> Job:
         *(f"start {name}", f"starts {name}", f"`apps.{name}.after`: it waits for {after} only"),
         after=[after, "create apps"],
         before="apps-up",
-        run=lambda boot: start_early(boot, name),
+        run=lambda boot: start(boot, [name]),
     )
 
 

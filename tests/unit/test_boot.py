@@ -269,6 +269,12 @@ def test_state_that_may_be_deleted_is_kept_apart_from_the_secrets(stack: FakeSta
     assert boot.state_folder == stack.root / ".bootorder"
 
 
+def test_an_app_that_makes_tables_when_it_starts_need_not_wait_for_seeds(stack: FakeStack) -> None:
+    stack.config["apps"]["api"] = {"after": "migrate"}
+
+    stack.boot().check_names()
+
+
 def test_an_app_that_makes_tables_when_it_starts_cannot_start_early(stack: FakeStack) -> None:
     stack.config["apps"]["api"] = {"after": "db-up"}
 
@@ -276,4 +282,4 @@ def test_an_app_that_makes_tables_when_it_starts_cannot_start_early(stack: FakeS
         stack.boot().check_names()
 
     assert refused.value.message == "api cannot start after db-up: it makes the tables of api"
-    assert refused.value.hint == "remove `apps.api.after`"
+    assert refused.value.hint == "set `apps.api.after` to migrate, or remove it"

@@ -9,10 +9,11 @@ from scripts.bootorder.boot import Boot
 from scripts.bootorder.errors import BootError, BuildError, MigrationError
 from scripts.bootorder.jobs import Job
 from scripts.bootorder.outcome import Outcome
-from scripts.bootorder.stages import JOBS, STAGES, Stage, beside, jobs, plan, run_plan
+from scripts.bootorder.stages import BUILDS, CREATE, STAGES, Stage, beside, jobs, plan, run_plan
 
 from .fakes import FakeStack
 
+ALL = [*BUILDS, CREATE]  # of every stack
 LIMIT = 30.0  # seconds, for what would otherwise wait for ever
 BUILD_FAILS = BuildError("no such module", hint="correct it")
 
@@ -88,10 +89,10 @@ def failing(boot: Boot, stages: Sequence[Stage], its: Sequence[Job]) -> BootErro
 
 
 def test_every_job_waits_for_what_comes_before_the_stage_that_needs_it() -> None:
-    known = [stage.name for stage in STAGES] + [job.name for job in JOBS]
+    known = [stage.name for stage in STAGES] + [job.name for job in ALL]
     places = {stage.name: number for number, stage in enumerate(STAGES)}
 
-    for number, job in enumerate(JOBS):
+    for number, job in enumerate(ALL):
         assert set(job.after) <= set(known[: len(STAGES) + number])
         assert all(places[name] < places[job.before] for name in job.after if name in places)
         assert job.does
@@ -99,16 +100,22 @@ def test_every_job_waits_for_what_comes_before_the_stage_that_needs_it() -> None
 
 
 def test_builds_begin_when_nothing_is_removed_any_more() -> None:
-    assert JOBS[0].after == ["stop", "clean"]
+    assert BUILDS[0].after == ["stop", "clean"]
 
 
 def test_an_app_starts_early_only_where_the_settings_say_so(stack: FakeStack) -> None:
-    assert list(jobs(stack.settings.apps)) == list(JOBS)
+    assert list(jobs(stack.settings.apps)) == ALL
 
     stack.config["apps"]["web"] = {"after": "db-up"}
     *_, early = jobs(stack.settings.apps)
 
     assert (early.name, early.after, early.before) == ("start web", ["db-up", "create apps"], "apps-up")
+
+
+def test_a_quick_start_makes_and_starts_nothing_beside_the_stages(stack: FakeStack) -> None:
+    stack.config["apps"]["web"] = {"after": "db-up"}
+
+    assert jobs(stack.settings.apps, quick=True) == BUILDS
 
 
 def test_the_plan_shows_which_stages_each_job_runs_beside(stack: FakeStack) -> None:
@@ -123,7 +130,7 @@ def test_the_plan_shows_which_stages_each_job_runs_beside(stack: FakeStack) -> N
 
 
 def test_a_job_whose_stage_is_not_in_the_plan_is_not_shown() -> None:
-    assert beside(plan(until="migrate"), JOBS) == {"build owners": ["db-up", "wait-db", "guard"]}
+    assert beside(plan(until="migrate"), BUILDS) == {"build owners": ["db-up", "wait-db", "guard"]}
 
 
 # -- running them ------------------------------------------------------------------------------------------------------

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from scripts.bootorder.errors import NotReadyError
-from scripts.bootorder.lifecycle import apps_up, clean, create_apps, db_up, start_early, stop
+from scripts.bootorder.lifecycle import apps_up, clean, create_apps, db_up, stop
 from scripts.bootorder.outcome import Outcome
 
 from .fakes import FakeStack, push
@@ -167,13 +167,6 @@ def test_a_stack_without_apps_starts_nothing(stack: FakeStack) -> None:
     assert started(stack) == []
 
 
-def test_a_quick_start_makes_and_starts_nothing_beside_the_stages(stack: FakeStack) -> None:
-    assert create_apps(stack.boot(quick=True)).was_skipped
-    assert start_early(stack.boot(quick=True), "web").was_skipped
-    assert stack.runtime.changed == []
-
-    create_apps(stack.boot())
-    start_early(stack.boot(), "web")
-    assert [change for change in stack.runtime.changed if "build" not in change] == [
-        *("create sso", "create api", "create web", "start web")
-    ]
+def test_what_the_start_of_the_apps_would_make_first_is_made_without_starting_them(stack: FakeStack) -> None:
+    assert create_apps(stack.boot()) == Outcome("sso, api and web created")
+    assert stack.runtime.changed == ["create sso", "create api", "create web"]

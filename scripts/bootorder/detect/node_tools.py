@@ -119,8 +119,9 @@ def _dialect_of(package: NodePackage, where: Where) -> Fact | None:
     return Fact(found.pop(), where, "likely") if len(found) == 1 else None
 
 
-def _tool(name: str, where: Where, dialect: Fact | None) -> Fact:
-    return Fact(name, where, dialect.sure if dialect else "guess")
+def _tool(name: str, path: str, dialect: Fact | None) -> Fact:
+    """It is configured in this file, and is as sure as that it speaks to PostgreSQL."""
+    return Fact(name, dialect.where, dialect.sure) if dialect else Fact(name, Where(path), "guess")
 
 
 def _drizzle(look: _Looking) -> Iterator[Draft]:
@@ -140,7 +141,7 @@ def _drizzle(look: _Looking) -> Iterator[Draft]:
         way = Fact("migrate", Where(out), "likely") if out and migrations else Fact("push", Where(path), "guess")
         if dialect and dialect.value not in _POSTGRES:
             dialect = dialect.at_most("guess")
-        tool = _tool("drizzle", dialect.where if dialect else Where(path), dialect)
+        tool = _tool("drizzle", path, dialect)
         sql = (out,) if out else ()
         yield Draft(tool, folder, way, None, config.url, settings, sql, programs=_migrators(look, folder))
 
@@ -179,7 +180,7 @@ def _prisma(look: _Looking) -> Iterator[Draft]:
             line = line_at(text, source.start(1) + schemas.start(1))
             settings["schemas"] = Fact(", ".join(re.findall(r"\"([^\"]*)\"", schemas[1])), Where(path, line))
         yield Draft(
-            _tool("prisma", where, dialect),
+            _tool("prisma", path, dialect),
             home,
             _prisma_way(look, path, home, config),
             url=url_fact,
@@ -265,8 +266,7 @@ def _typeorm(look: _Looking) -> Iterator[Draft]:
         way = Fact("at start", at_start.where, at_start.sure) if at_start else None
         way = way or (Fact("migrate", migrations.where, "likely") if migrations else None)
         url = next((config.url for config in with_type if config.url), None)
-        where = dialect.where if dialect else Where(with_type[0].path)
-        yield Draft(_tool("typeorm", where, dialect), package.folder, way, url=url, settings=settings)
+        yield Draft(_tool("typeorm", with_type[0].path, dialect), package.folder, way, url=url, settings=settings)
 
 
 def _sequelize(look: _Looking) -> Iterator[Draft]:
@@ -299,8 +299,7 @@ def _sequelize(look: _Looking) -> Iterator[Draft]:
             way = Fact("at start", Where(synced.path, len(synced.text) - len(synced.text.lstrip("\n")) + 1), "likely")
         named = next((fact for config in configs if (fact := config.said("use_env_variable"))), None)
         url = named or next((config.url for config in configs if config.url), None)
-        where = dialect.where if dialect else Where(configs[0].path)
-        yield Draft(_tool("sequelize", where, dialect), package.folder, way, url=url)
+        yield Draft(_tool("sequelize", configs[0].path, dialect), package.folder, way, url=url)
 
 
 def _mikro_orm(look: _Looking) -> Iterator[Draft]:
@@ -322,7 +321,7 @@ def _mikro_orm(look: _Looking) -> Iterator[Draft]:
         way = Fact("migrate", Where(sources[0]), "likely") if sources else Fact("push", Where(path), "guess")
         settings = config.settings(schema="schema", ignore_schema="ignoreSchema", entities="entities")
         yield Draft(
-            _tool("mikro-orm", dialect.where if dialect else Where(path), dialect),
+            _tool("mikro-orm", path, dialect),
             package.folder,
             way,
             url=config.url,
@@ -338,7 +337,7 @@ def _knex(look: _Looking) -> Iterator[Draft]:
             way = Fact("migrate", Where(path), "likely")
             settings = config.settings(directory="directory", table="tableName")
             yield Draft(
-                _tool("knex", dialect.where if dialect else Where(path), dialect),
+                _tool("knex", path, dialect),
                 package.folder,
                 way,
                 url=config.url,
