@@ -52,7 +52,7 @@ class Boot:
 
     @property
     def env_path(self) -> Path:
-        return self.root / ".env"
+        return env_file.path_of(self.root, self.settings.compose)
 
     @property
     def secrets(self) -> Sequence[str]:

@@ -34,10 +34,10 @@ class Runtimes:
         self, root: Path, state: Path, settings: Settings, processes: Processes, console: Console, layout: LayoutName
     ) -> None:
         self._settings = settings
-        self._has_compose_file = any((root / name).exists() for name in COMPOSE_FILES)
+        self._has_compose_file = any((root / name).exists() for name in settings.compose or COMPOSE_FILES)
         variables = {place.database_variable: place.database for place in places(settings, layout).values()}
         instead = f"boot without Docker: {command('start --runtime embedded')}" if settings.processes else ""
-        self._compose = ComposeRuntime(root, processes, instead, variables)
+        self._compose = ComposeRuntime(root, processes, instead, variables, settings.compose)
         self._embedded = EmbeddedRuntime(root, state, settings, processes, console.note, variables)
 
     def choose(self, wanted: str) -> Choice:

@@ -27,6 +27,12 @@ _REFERENCE = re.compile(
 _HEADER = "# Secrets of this stack, made by bootorder on first use. Keep them out of git.\n"
 
 
+def path_of(root: Path, compose_files: Sequence[str] = ()) -> Path:
+    """Where Compose reads it: beside the first of its files."""
+    folder = Path(compose_files[0]).parent if compose_files else Path()
+    return root / folder / ".env"
+
+
 def read(path: Path) -> dict[str, str]:
     """The variables of the file, over which this process's environment wins, as Compose has it."""
     return {name: os.environ.get(name, value) for name, value in written(path).items()}

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 
 from . import catalog, sources
 from .catalog import Catalog
-from .database import Target, scratch_database, user_and_database, with_database
+from .database import Target, scratch_database
 from .errors import GuardError, LogTail, MigrationError, SettingsError
 from .guard.roles import grant_repairs
 from .migrators import BY_NAME, Migrator
 from .places import Place
+from .pointing import as_written, connects_as, pointed_at, variables_of
 from .processes import Completed
 from .settings import OwnerSettings
 from .sources import digest
@@ -47,7 +47,7 @@ class Owner:
 
     def check(self) -> None:
         """Raises SettingsError where its commands could not be run, or would run as somebody else."""
-        self._url()
+        self._environment()
         if self.settings.run == "host" and not self._directory().is_dir():
             raise SettingsError(
                 f"the folder of owner {self.name} is missing",
@@ -55,29 +55,32 @@ class Owner:
                 hint="correct it in invoke.yaml",
             )
 
-    def _url(self) -> str:
+    def _environment(self) -> Mapping[str, str]:
         """What its tool is given: this owner's role, in this owner's database."""
-        variable, place = self.settings.url_variable, self.place
-        where = f"{variable} of {self.settings.service}"
-        url = self._boot.runtime.environment(self.settings.service).get(variable, "")
-        if not url:
+        place, service = self.place, self.settings.service
+        environment = self._boot.runtime.environment(service)
+        variables = variables_of(self.settings)
+        missing = ", ".join(name for name in variables if not environment.get(name))
+        if missing:
             raise SettingsError(
-                f"owner {self.name}: service {self.settings.service} has no {variable}",
-                expected=f"{variable} in its environment, so that its tool can be pointed at a database",
-                hint=f"add {variable} to {self.settings.service}, or set `owners.{self.name}.url_variable`",
+                f"owner {self.name}: service {service} has no {missing}",
+                expected=f"{missing} in its environment, so that its tool can be pointed at a database",
+                hint=f"add {missing} to {service}, or set `owners.{self.name}.{self._says_variables()}`",
             )
-        if user_and_database(url) != (place.role, place.database):
-            seen = user_and_database(url)
-            default = self._boot.settings.database.name
-            expected = f"postgresql://{quote(place.role)}:${{{place.password}}}@...:5432/${{{place.database_variable}:-{default}}}"
+        seen = connects_as(self.settings, environment)
+        if seen != (place.role, place.database):
+            wanted = as_written(self.settings, place, self._boot.settings.database.name)
             raise SettingsError(
-                f"owner {self.name}: {where} does not connect as its own role",
-                expected=expected,
+                f"owner {self.name}: {', '.join(variables)} of {service} does not connect as its own role",
+                expected=", ".join(wanted.values() if len(wanted) == 1 else map("=".join, wanted.items())),
                 seen=f"the role {seen[0] or '(none)'} and the database {seen[1] or '(none)'}, not {place.role} and"
                 f" {place.database}",
                 hint=f"write it so in compose.yaml and invoke.yaml; {place.password} is made in .env",
             )
-        return url
+        return environment
+
+    def _says_variables(self) -> str:
+        return "variables" if self.settings.variables else "url_variable"
 
     def run(self, argv: Sequence[str], database: Target | None = None, *, name: str = "") -> Completed:
         """Run one of the owner's commands at home, on the stack's database or on another one.
@@ -90,16 +93,15 @@ class Owner:
             return done
 
     def _run(self, argv: Sequence[str], database: Target | None) -> Completed:
-        variable, url = self.settings.url_variable, self._url()
+        given = self._environment()
         if self.settings.run == "host":
             database = database or self.target(self._boot.target())
-            runtime, service = self._boot.runtime, self.settings.service
-            environment = {**runtime.environment(service), **runtime.marks(service)}
-            environment[variable] = with_database(url, database, from_host=True)
+            environment = {**given, **self._boot.runtime.marks(self.settings.service)}
+            environment |= pointed_at(self.settings, given, database, from_host=True)
             return self._boot.processes.run(
                 argv, cwd=self._directory(), env=environment, on_line=self._boot.console.detail
             )
-        changed = {variable: with_database(url, database)} if database else {}
+        changed = pointed_at(self.settings, given, database) if database else {}
         return self._boot.runtime.run_once(self.settings.service, argv, changed, self._boot.console.detail)
 
     def fingerprint(self) -> str:
@@ -233,13 +235,14 @@ class Owner:
         """A rehearsal that changed the stack's own database did not go where it was sent."""
         lost = [line for line in catalog.differences(before, after) if line.startswith("-")]
         if lost:
+            variables = ", ".join(variables_of(self.settings))
             raise GuardError(
-                f"{self.name}: {self.migrator.name} does not use {self.settings.url_variable}: its rehearsal changed"
+                f"{self.name}: {self.migrator.name} does not use {variables}: its rehearsal changed"
                 " the stack's database",
                 expected="changes in an empty scratch database only",
                 seen=f"{len(lost)} things lost",
                 details=catalog.shortened(lost),
-                hint=f"point the tool at {self.settings.url_variable}, or set `owners.{self.name}.url_variable`",
+                hint=f"point the tool at {variables}, or set `owners.{self.name}.{self._says_variables()}`",
             )
 
     def _kept(self) -> dict[str, Any]:

@@ -17,6 +17,7 @@ KEY = "bootorder"
 RuntimeName = Literal["auto", "compose", "embedded"]
 LayoutName = Literal["shared", "schemas", "databases"]
 StageName = Literal["db-up", "wait-db", "guard", "migrate", "seed"]
+ConnectionPart = Literal["host", "port", "user", "password", "database"]
 MigratorName = Literal["drizzle", "sqlmodel", "command"]
 
 
@@ -110,6 +111,7 @@ class OwnerSettings(_Part):
     """A schema tool: how it is run, where it is at home, and how it is told which database to use.
 
     `role`, `password`, `database` and `in_schema` follow from the owner's name where they are not given: see places.py.
+    `variables`: where it takes the database in parts, the variable of each; then `url_variable` says nothing.
     `reads` and `references` name owners whose rows it may read, or whose tables its foreign keys may point to.
     """
 
@@ -118,6 +120,7 @@ class OwnerSettings(_Part):
     migrate: Arguments = Field(min_length=1)
     seed: Arguments = ()
     url_variable: Variable = "DATABASE_URL"
+    variables: dict[ConnectionPart, Variable] = {}
     run: Literal["service", "host"] = "service"
     directory: String = ""
     role: String = ""
@@ -126,6 +129,12 @@ class OwnerSettings(_Part):
     in_schema: String = Field("", alias="schema")
     reads: tuple[Name, ...] = ()
     references: tuple[Name, ...] = ()
+
+    @model_validator(mode="after")
+    def _parts_are_complete(self) -> OwnerSettings:
+        if self.variables and (missing := {"user", "password", "database"} - self.variables.keys()):
+            raise ValueError(f"`variables` needs {' and '.join(sorted(missing))}, too")
+        return self
 
     @model_validator(mode="after")
     def _host_needs_a_directory(self) -> OwnerSettings:
@@ -138,10 +147,12 @@ class AppSettings(_Part):
     """A service with tables or pages of its own. Without `health` its container's health check decides.
 
     `after`: the stage that it waits for; a later one than `seed` it may not, an earlier one where it needs no rows.
+    `ends`: it does its work and ends, with exit code 0.
     """
 
     health: Annotated[str, Field(pattern=_PATH)] = ""
     after: StageName = "seed"
+    ends: bool = False
     wait: Seconds = 60
 
 
@@ -161,9 +172,10 @@ class ProcessSettings(_Part):
 
 
 class Settings(_Part):
-    """One stack."""
+    """One stack. `compose`: its compose files, from the root; where there are none, those that Compose finds there."""
 
     runtime: RuntimeName = "auto"
+    compose: tuple[Name, ...] = ()
     layout: LayoutName = "shared"
     secrets: tuple[Variable, ...] = ()
     database: DatabaseSettings

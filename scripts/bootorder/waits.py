@@ -66,12 +66,16 @@ def wait_apps(boot: Boot) -> Outcome:
     for waited in finished:
         waited.result()
     services = boot.runtime.services(list(boot.apps))
-    counts = [
-        f"{name} {'healthy' if app.health or services[name].health else 'running'}" for name, app in boot.apps.items()
-    ]
+    counts = [f"{name} {_well(services[name], app)}" for name, app in boot.apps.items()]
     with boot.timeline.span("verify tables", "verify"):
         made = verify_created_at_start(boot)
     return Outcome.done(", ".join(counts) + (f"; {made}" if made else ""))
+
+
+def _well(service: Service, app: AppSettings) -> str:
+    if app.ends:
+        return "ended"
+    return "healthy" if app.health or service.health else "running"
 
 
 def _wait_with_log(
@@ -114,7 +118,10 @@ def look_at_app(boot: Boot, service: Service, app: AppSettings) -> Look:
     """One look at one app: its process first, then its health path, else its container's health check."""
     name = service.name
     if not service.running:
-        return Failed(_not_running(boot, service, "apps-up"))
+        has_ended = app.ends and service.state == "exited" and service.exit_code == 0
+        return Ready("ended") if has_ended else Failed(_not_running(boot, service, "apps-up"))
+    if app.ends:
+        return NotYet("at work")
     answer = _http_look(service.address, app.health) if app.health else None
     if isinstance(answer, Ready):
         return _still(boot, service) or answer
@@ -130,9 +137,7 @@ def look_at_app(boot: Boot, service: Service, app: AppSettings) -> Look:
         )
     if answer:
         return answer
-    if service.health in {"", "healthy"}:
-        return Ready(service.health or "running")
-    return NotYet(service.health)
+    return Ready(service.health or "running") if service.health in {"", "healthy"} else NotYet(service.health)
 
 
 def _still(boot: Boot, service: Service) -> Look | None:

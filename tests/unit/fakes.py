@@ -460,9 +460,10 @@ class FakeRuntime:
         if "-c" in argv:  # the program that looks for models, run in place of the command that makes their tables
             answer = {"reached": True, "called": [], "ended": "", "models": self.models}
             return prints(json.dumps(answer))
-        url = {**self.environment(service), **env}["DATABASE_URL"]
+        given = {**self.environment(service), **env}
+        name = given.get("DB_NAME") or urlsplit(given["DATABASE_URL"]).path.removeprefix("/")
         self.ran.append(" ".join(argv))
-        done = self.tools[tuple(argv)](self._server.databases[urlsplit(url).path.removeprefix("/")])
+        done = self.tools[tuple(argv)](self._server.databases[name])
         for line in done.text.splitlines():
             on_line(line)
         return done

@@ -74,6 +74,21 @@ def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stage:
     return Stage(tmp_path, monkeypatch)
 
 
+def test_compose_is_given_the_files_that_the_settings_name(stage: Stage) -> None:
+    files = ["docker/compose.yaml", "compose.bootorder.yaml"]
+    named = [part for name in files for part in ("--file", str(stage.root / name))]
+    stage.processes.answer("docker", "compose", *named, with_=json.dumps(COMPOSE))
+
+    assert "api" in ComposeRuntime(stage.root, stage.processes, files=files).declared()
+
+
+def test_compose_that_refuses_its_files_says_which(stage: Stage) -> None:
+    stage.processes.answer("docker", "compose", "--file", with_="no such file", code=15)
+
+    with pytest.raises(SettingsError, match=r"Compose refuses docker/compose.yaml"):
+        ComposeRuntime(stage.root, stage.processes, files=["docker/compose.yaml"]).declared()
+
+
 # -- finding Compose ---------------------------------------------------------------------------------------------------
 
 

@@ -51,6 +51,12 @@ def test_a_stack_is_called_by_its_folder_and_no_other_stack_is(tmp_path: Path) -
     assert names[0].startswith("mein-t-skflow-")
 
 
+def test_it_stands_where_compose_reads_it_beside_the_first_of_its_files(tmp_path: Path) -> None:
+    assert env_file.path_of(tmp_path) == tmp_path / ".env"
+    assert env_file.path_of(tmp_path, ["compose.yaml"]) == tmp_path / ".env"
+    assert env_file.path_of(tmp_path, ["docker/dev/compose.yaml", "more.yaml"]) == tmp_path / "docker/dev/.env"
+
+
 def test_a_file_that_is_there_gets_no_other_name(path: Path) -> None:
     path.write_text("ONE=1\n", encoding="utf-8")
     complete(path, "ONE", "TWO")

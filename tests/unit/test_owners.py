@@ -101,6 +101,62 @@ def test_a_role_and_a_database_with_odd_names_are_found_in_a_url(stack: FakeStac
     owner(stack).check()
 
 
+PARTS = {"host": "DB_HOST", "port": "DB_PORT", "user": "DB_USER", "password": "DB_PASSWORD", "database": "DB_NAME"}
+
+
+def in_parts(stack: FakeStack, **more: str) -> None:
+    """The SSO's tool takes the database in parts."""
+    stack.config["owners"]["sso"]["variables"] = PARTS
+    parts = {"DB_HOST": "postgres", "DB_PORT": "5432", "DB_USER": "sso", "DB_PASSWORD": "x", "DB_NAME": "taskflow"}
+    stack.runtime.environments["sso-setup"] = parts | more
+
+
+def test_a_tool_that_takes_the_database_in_parts_is_pointed_at_another_one_by_its_name(stack: FakeStack) -> None:
+    in_parts(stack)
+    stack.server.databases["scratch"] = FakeDatabase()
+
+    owner(stack).run(PUSH, replace(TARGET, name="scratch"))
+
+    assert stack.server.databases["scratch"].tables == {"user", "session"}
+    assert stack.database.tables == set()
+
+
+def test_on_the_host_the_parts_lead_to_the_published_port(stack: FakeStack) -> None:
+    on_the_host(stack)
+    in_parts(stack)
+    stack.processes.answer("pnpm", with_="done")
+
+    owner(stack).run(PUSH)
+
+    given = stack.processes.calls[-1].env
+    assert {name: given[name] for name in PARTS.values()} == {
+        "DB_HOST": "127.0.0.1",
+        "DB_PORT": "5432",
+        "DB_USER": "sso",
+        "DB_PASSWORD": "x",
+        "DB_NAME": "taskflow",
+    }
+
+
+def test_parts_that_connect_as_somebody_else_are_refused(stack: FakeStack) -> None:
+    in_parts(stack, DB_USER="taskflow")
+
+    with pytest.raises(SettingsError, match=r"DB_HOST, DB_PORT, .* of sso-setup does not connect as its own") as caught:
+        owner(stack).check()
+
+    assert caught.value.expected == "DB_USER=sso, DB_PASSWORD=${SSO_DB_PASSWORD}, DB_NAME=${SSO_DB_NAME:-taskflow}"
+    assert "the role taskflow" in caught.value.seen
+
+
+def test_a_part_that_the_service_lacks_is_told(stack: FakeStack) -> None:
+    in_parts(stack, DB_USER="", DB_NAME="")
+
+    with pytest.raises(SettingsError, match="sso-setup has no DB_USER, DB_NAME") as caught:
+        owner(stack).check()
+
+    assert "owners.sso.variables" in caught.value.hint
+
+
 def test_on_the_host_the_url_leads_to_the_published_port_and_travels_in_the_environment(stack: FakeStack) -> None:
     folder = on_the_host(stack)
     stack.runtime.environments["sso-setup"]["SSO_URL"] = "http://localhost:3001"

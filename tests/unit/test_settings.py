@@ -242,6 +242,12 @@ def test_a_host_owner_without_a_folder_is_refused_in_words() -> None:
 
     assert "`bootorder.owners.sso`" in said
     assert "needs `directory`" in said
+
+
+def test_parts_of_a_connection_without_whom_it_is_are_refused_in_words() -> None:
+    said = refusal(owners={"sso": OWNER | {"variables": {"host": "DB_HOST", "database": "DB_NAME"}}})
+
+    assert "`variables` needs password and user, too" in said
     assert "value error" not in said
     assert "{" not in said, "the whole part is no answer to what is wrong with it"
 

@@ -198,6 +198,24 @@ def test_an_app_that_exited_ends_the_wait_at_once_with_its_log(migrated: FakeSta
     assert migrated.clock.now() < 3
 
 
+def test_one_that_does_its_work_and_ends_is_waited_for_until_it_has_ended_well(migrated: FakeStack) -> None:
+    migrated.config["apps"]["web"] = {"ends": True}
+    all_healthy(migrated, "sso", "api")
+    migrated.runtime.becomes("web", "running")
+    migrated.runtime.becomes("web", "exited", at=2, exit_code=0)
+
+    assert "web ended" in wait_apps(migrated.boot()).text
+    assert migrated.clock.now() >= 2
+
+
+def test_one_that_is_to_end_and_fails_is_told(migrated: FakeStack) -> None:
+    migrated.config["apps"]["web"] = {"ends": True}
+    all_healthy(migrated, "sso", "api")
+    migrated.runtime.becomes("web", "exited", exit_code=3)
+
+    assert not_ready(migrated.boot()).message == "web is not running: it exited with code 3"
+
+
 def test_an_app_of_whose_end_nobody_knows_more_is_said_to_have_been_killed(migrated: FakeStack) -> None:
     all_healthy(migrated, "sso", "web")
     migrated.runtime.becomes("api", "exited", exit_code=None)

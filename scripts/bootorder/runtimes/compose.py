@@ -38,15 +38,22 @@ _ANYWHERE = {"", "0.0.0.0", "::"}  # noqa: S104
 
 
 class ComposeRuntime:
-    """The stack that the compose file in `root` describes. `instead`: a hint for where no engine is."""
+    """The stack that compose files describe: those that Compose finds in `root`, or `files` of it."""
 
     name = "compose"
 
     def __init__(
-        self, root: Path, processes: Processes, instead: str = "", variables: Mapping[str, str] | None = None
+        self,
+        root: Path,
+        processes: Processes,
+        instead: str = "",
+        variables: Mapping[str, str] | None = None,
+        files: Sequence[str] = (),
     ) -> None:
-        """`variables`: what compose.yaml may refer to beside .env and the environment."""
+        """`instead`: a hint for where no engine is; `variables`: what the files may refer to beside .env."""
         self._root = root
+        self._files = files
+        self._env_path = env_file.path_of(root, files)
         self._instead = instead
         self._processes = processes
         self._variables = variables or {}
@@ -57,7 +64,8 @@ class ComposeRuntime:
 
     @cached_property
     def _cli(self) -> Sequence[str]:
-        return find_compose(self._processes, self._root)
+        files = [part for name in self._files for part in ("--file", str(self._root / name))]
+        return [*find_compose(self._processes, self._root), *files]
 
     @cached_property
     def engine(self) -> Engine:
@@ -85,10 +93,10 @@ class ComposeRuntime:
         done = self._compose(["--profile", "*", "config", "--format", "json"])
         if done.code:
             raise SettingsError(
-                "Compose refuses compose.yaml",
-                expected="a file that `docker compose config` accepts",
+                f"Compose refuses {', '.join(self._files) or 'compose.yaml'}",
+                expected="files that `docker compose config` accepts",
                 seen=last_words(done.text),
-                hint="correct compose.yaml or .env where it says",
+                hint="correct the file, or .env, where it says",
             )
         config: Mapping[str, Any] = json.loads(done.out)
         return config
@@ -146,7 +154,7 @@ class ComposeRuntime:
     def running(self) -> list[str]:
         """What of this folder's stack runs; nothing where no engine answers. Asks the engine only, not Compose."""
         try:
-            found = self.engine.containers({"label": f"{_FOLDER}={self._root.resolve()}"})
+            found = self.engine.containers({"label": f"{_FOLDER}={self._env_path.parent.resolve()}"})
         except MachineError:
             return []
         return [_service_of(container) for container in found if container["State"] in _ALIVE]
@@ -158,7 +166,7 @@ class ComposeRuntime:
         """
         if folder.is_relative_to(self._root.resolve()):
             return True
-        named_here = env_file.written(self._root / ".env").get(env_file.PROJECT) == self.project
+        named_here = env_file.written(self._env_path).get(env_file.PROJECT) == self.project
         return named_here and not _exists(folder)
 
     def services(self, names: Collection[str] = ()) -> Mapping[str, Service]:
@@ -382,7 +390,7 @@ class ComposeRuntime:
         given = {**variables, "PGHOST": "127.0.0.1"}  # over TCP: on the socket no password is asked
         names = [part for name in given for part in ("--env", name)]
         terminal = [] if sys.stdin.isatty() else ["--no-TTY"]
-        folder = ["--project-directory", str(self._root)]
+        folder = ["--project-directory", str(self._env_path.parent)]
         return [*self._cli, *folder, "exec", *terminal, *names, service, "psql"], {**self._variables, **given}
 
     def _compose(

@@ -53,6 +53,7 @@ class EmbeddedRuntime:
     ) -> None:
         """`variables`: what invoke.yaml may refer to beside .env and the environment."""
         self._root = root.resolve()
+        self._env_path = env_file.path_of(self._root, settings.compose)
         self._state = state.resolve()
         self._settings = settings
         self._processes = processes
@@ -141,7 +142,7 @@ class EmbeddedRuntime:
 
     @cached_property
     def _variables(self) -> Mapping[str, str]:
-        return {**env_file.read(self._root / ".env"), **os.environ, **self._added}
+        return {**env_file.read(self._env_path), **os.environ, **self._added}
 
     def environment(self, service: str) -> Mapping[str, str]:
         if self._is_database(service):
@@ -324,7 +325,7 @@ class EmbeddedRuntime:
         )
         for name in orders:
             if name == self._database:
-                self._postgres.prepare(env_file.secret(self._root / ".env", self._settings.database.password), on_line)
+                self._postgres.prepare(env_file.secret(self._env_path, self._settings.database.password), on_line)
                 orders[name] = self._postgres.order(self._port(name) or 0)  # until now nothing may have said where
             else:
                 self._data_folder(name).mkdir(mode=0o700, parents=True, exist_ok=True)

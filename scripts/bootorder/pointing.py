@@ -1,0 +1,42 @@
+"""How an owner's tool learns its database: from a URL in one variable, or from parts of it in several."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from urllib.parse import quote
+
+from .database import Target, user_and_database, with_database
+from .places import Place
+from .settings import OwnerSettings
+
+
+def variables_of(settings: OwnerSettings) -> Sequence[str]:
+    return list(settings.variables.values()) or [settings.url_variable]
+
+
+def connects_as(settings: OwnerSettings, environment: Mapping[str, str]) -> tuple[str, str]:
+    """The role and the database that these variables name; empty where they do not say."""
+    if parts := settings.variables:
+        return environment.get(parts["user"], ""), environment.get(parts["database"], "")
+    return user_and_database(environment.get(settings.url_variable, ""))
+
+
+def pointed_at(
+    settings: OwnerSettings, environment: Mapping[str, str], target: Target, *, from_host: bool = False
+) -> dict[str, str]:
+    """The variables turned to another database; `from_host`: also to the address that its server has here."""
+    if not settings.variables:
+        url = environment[settings.url_variable]
+        return {settings.url_variable: with_database(url, target, from_host=from_host)}
+    server = {"host": target.host, "port": str(target.port)} if from_host else {}
+    values = {**server, "database": target.name}
+    return {settings.variables[part]: value for part, value in values.items() if part in settings.variables}
+
+
+def as_written(settings: OwnerSettings, place: Place, default: str) -> Mapping[str, str]:
+    """What these variables are to say in compose.yaml; `default`: the stack's database."""
+    password, database = f"${{{place.password}}}", f"${{{place.database_variable}:-{default}}}"
+    if parts := settings.variables:
+        values = {parts["user"]: place.role, parts["password"]: password, parts["database"]: database}
+        return {name: values[name] for name in parts.values() if name in values}
+    return {settings.url_variable: f"postgresql://{quote(place.role)}:{password}@...:5432/{database}"}
