@@ -28,5 +28,5 @@ copy /y "%wanted%" "%venv%\requirements.txt" >nul
 
 :run
 set "BOOTORDER_COMMAND=inv"
-"%venv%\Scripts\python.exe" "%here%tasks.py" %*
+"%venv%\Scripts\python.exe" "%here%scripts\bootorder\__main__.py" %*
 exit /b %errorlevel%

@@ -23,6 +23,7 @@ import psutil
 import psycopg
 
 ROOT = Path(__file__).resolve().parent.parent
+MAIN = "scripts/bootorder/__main__.py"  # what `./inv` runs
 PORTS = ("POSTGRES_PORT", "PGADMIN_PORT", "SSO_PORT", "API_PORT", "WEB_PORT")
 
 # What pip and npm need to reach an index at all; on an ordinary machine none of it is set.
@@ -120,7 +121,7 @@ class Stack(ABC):
 
     def inv(self, *arguments: str, env: Mapping[str, str] | None = None, cwd: Path | None = None) -> Ran:
         """What a person types, run by this Python's environment."""
-        argv = [sys.executable, str(self.folder / "tasks.py"), *arguments]
+        argv = [sys.executable, str(self.folder / MAIN), *arguments]
         return run(argv, cwd or self.folder, {**self.environment, **(env or {})})
 
     def secret(self, name: str) -> str:

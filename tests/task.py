@@ -9,7 +9,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Self
 
-from tests.stack import Ran, Stack
+from tests.stack import MAIN, Ran, Stack
 
 LIMIT = 300.0  # seconds, for anything; what takes longer hangs
 
@@ -19,7 +19,7 @@ class Task:
 
     def __init__(self, stack: Stack, *arguments: str, env: Mapping[str, str] | None = None) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, str(stack.folder / "tasks.py"), *arguments],
+            [sys.executable, str(stack.folder / MAIN), *arguments],
             cwd=stack.folder,
             env={**stack.environment, **(env or {})},
             stdin=subprocess.DEVNULL,

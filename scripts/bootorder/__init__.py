@@ -1,1 +1,3 @@
 """Boots a stack of services that share one PostgreSQL, in the order that keeps every owner's tables."""
+
+__version__ = "0.1.0"

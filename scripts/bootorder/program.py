@@ -8,21 +8,26 @@ import re
 import signal
 import sys
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
-from types import FrameType
+from types import FrameType, ModuleType
 from typing import TYPE_CHECKING, Any
 
+from invoke.config import Config
 from invoke.context import Context
 from invoke.exceptions import Exit, ParseError
+from invoke.loader import Loader
 from invoke.program import Program
 from invoke.util import yaml  # type: ignore[attr-defined]  # the copy Invoke itself loads invoke.yaml with
 
+from . import __version__
 from .errors import BootError, SettingsError, command
 
 if TYPE_CHECKING:
     from .console import Console
 
 _SIGPIPE = 128 + 13
+_TASKS = f"{__package__}.tasks"
 
 
 class Bootorder(Program):
@@ -80,10 +85,22 @@ class Bootorder(Program):
         return Exit(code=error.exit_code)
 
 
-def main(root: Path) -> None:
-    """Run the tasks of `root`, from whatever folder this was called."""
-    Bootorder(name="bootorder", binary="inv", version="0.1.0").run(
-        [sys.argv[0], "--search-root", str(root), *sys.argv[1:]]
+class ImportedTasks(Loader):
+    """Tasks by the name of their module, whatever tasks.py the repository has of its own."""
+
+    def __init__(self, start: str, config: Config | None = None) -> None:
+        super().__init__(config)
+        self._start = start
+
+    def load(self, name: str | None = None) -> tuple[ModuleType, str]:
+        return import_module(name or _TASKS), self._start
+
+
+def main(root: Path | None = None, tasks: str = _TASKS) -> None:
+    """Run the tasks, from whatever folder this was called; `root` has the invoke.yaml."""
+    folder = root or import_module(tasks).ROOT
+    Bootorder(name="bootorder", binary="inv", version=__version__, loader_class=ImportedTasks).run(
+        [sys.argv[0], "--search-root", str(folder), "--collection", tasks, *sys.argv[1:]]
     )
 
 

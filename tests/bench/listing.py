@@ -6,7 +6,7 @@ import statistics
 import sys
 from pathlib import Path
 
-from tests.stack import ROOT
+from tests.stack import MAIN, ROOT
 
 from .figures import Figures
 from .measure import call, timed
@@ -24,9 +24,9 @@ _ROUNDS = 20
 def measure(folder: Path, _rounds: int, figures: Figures) -> None:
     folder.mkdir()
     (folder / "tasks.py").write_text(_EMPTY, encoding="utf-8")
-    for command in ([str(ROOT / "tasks.py")], ["-m", "invoke"]):
+    for command in ([str(ROOT / MAIN)], ["-m", "invoke"]):
         _list(command, folder)  # what is not compiled yet is now
-    pairs = [(_list([str(ROOT / "tasks.py")], ROOT), _list(["-m", "invoke"], folder)) for _ in range(_ROUNDS)]
+    pairs = [(_list([str(ROOT / MAIN)], ROOT), _list(["-m", "invoke"], folder)) for _ in range(_ROUNDS)]
     figures.add_single("`inv --list`", statistics.median(ours for ours, _ in pairs) * 1000, "ms")
     figures.add_single("`inv --list` of one empty task", statistics.median(empty for _, empty in pairs) * 1000, "ms")
     ratio = statistics.median(ours / empty for ours, empty in pairs)

@@ -15,7 +15,7 @@ from pathlib import Path
 import psycopg
 
 from tests.proofs.soak import ROWS
-from tests.stack import Stack
+from tests.stack import MAIN, Stack
 
 LIMIT = 600  # seconds, for one command; what takes longer hangs
 APPS = {"sso": "/api/health", "api": "/health", "web": "/health"}
@@ -49,11 +49,10 @@ def call(argv: Sequence[str], cwd: Path, env: Mapping[str, str] | None = None) -
 def compile_tasks(stack: Stack) -> None:
     """As after the first use of a checkout; a stack of a test keeps no bytecode of its own."""
     compileall.compile_dir(stack.folder / "scripts", quiet=1)
-    compileall.compile_file(stack.folder / "tasks.py", quiet=1)
 
 
 def inv(stack: Stack, *arguments: str) -> None:
-    call([sys.executable, str(stack.folder / "tasks.py"), *arguments], stack.folder, stack.environment)
+    call([sys.executable, str(stack.folder / MAIN), *arguments], stack.folder, stack.environment)
 
 
 def inv_with_cpu(stack: Stack, *arguments: str) -> float:
@@ -61,7 +60,7 @@ def inv_with_cpu(stack: Stack, *arguments: str) -> float:
     own = Path(__file__).with_name("own_cpu.py")
     with tempfile.TemporaryDirectory() as folder:
         said = Path(folder) / "seconds"
-        argv = [sys.executable, str(own), str(said), str(stack.folder / "tasks.py"), *arguments]
+        argv = [sys.executable, str(own), str(said), str(stack.folder / MAIN), *arguments]
         call(argv, stack.folder, stack.environment)
         return float(said.read_text(encoding="utf-8"))
 

@@ -12,7 +12,7 @@ from invoke.config import Config
 from invoke.context import Context
 from invoke.exceptions import Exit
 
-from scripts.bootorder import program
+from scripts.bootorder import program, tasks
 from scripts.bootorder.console import Console
 from scripts.bootorder.database import Target
 from scripts.bootorder.errors import GuardError, MigrationError
@@ -174,26 +174,26 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A repository of one task; what Invoke loads of it is forgotten afterwards."""
     (tmp_path / "tasks.py").write_text(TASKS, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
     monkeypatch.delitem(sys.modules, "tasks", raising=False)
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
     return tmp_path
 
 
 @pytest.fixture
-def checkout(folder: Path) -> Path:
+def checkout(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A fresh checkout of the sample stack, as far as the command line needs it."""
-    for name in ("tasks.py", "invoke.yaml"):
-        shutil.copy(ROOT / name, folder / name)
+    (folder / "tasks.py").unlink()
+    shutil.copy(ROOT / "invoke.yaml", folder / "invoke.yaml")
+    monkeypatch.setattr(tasks, "ROOT", folder)
     return folder
 
 
 def run(root: Path, monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
     monkeypatch.setattr(sys, "argv", ["inv", *arguments])
-    monkeypatch.setitem(sys.modules, "tasks", None)  # loaded anew, and put back afterwards
-    monkeypatch.delitem(sys.modules, "tasks")
+    own = ["tasks"] if (root / "tasks.py").exists() else []
     try:
-        program.main(root)
+        program.main(root, *own)
     except SystemExit as end:
         return int(end.code or 0)
     return 0
@@ -258,7 +258,7 @@ def test_nonsense_is_refused_by_the_tasks_themselves_and_nothing_is_made(
     [error] = [line for line in captured.err.splitlines() if line.startswith("error: ")]
     assert name in error
     assert captured.out == ""
-    assert sorted(path.name for path in checkout.iterdir()) == ["invoke.yaml", "tasks.py"]
+    assert sorted(path.name for path in checkout.iterdir()) == ["invoke.yaml"]
 
 
 def test_the_plan_of_this_stack_is_data_on_stdout_as_json(

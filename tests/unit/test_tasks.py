@@ -14,8 +14,7 @@ from invoke.exceptions import Exit
 from invoke.parser import Parser
 from invoke.tasks import Task
 
-import tasks
-from scripts.bootorder import running, showing
+from scripts.bootorder import running, showing, tasks
 from scripts.bootorder.errors import SettingsError
 from scripts.bootorder.guard import stage as guard_stage
 from scripts.bootorder.stages import STAGES, _with_flags
