@@ -58,7 +58,8 @@ class Boot:
     def secrets(self) -> Sequence[str]:
         """The variables that .env must have."""
         owners = [place.password for place in self.places.values()]
-        return list(dict.fromkeys([self.settings.database.password, *owners, *self.settings.secrets]))
+        database = self.settings.database.password
+        return list(dict.fromkeys([*([database] if database else []), *owners, *self.settings.secrets]))
 
     @cached_property
     def places(self) -> Mapping[str, Place]:
@@ -121,7 +122,7 @@ class Boot:
         """That there are data, and .env does not have their password: a new one would not open them."""
         name = self.settings.database.password
         written = env_file.written(self.env_path)
-        if written.get(name) or name in os.environ:
+        if not name or written.get(name) or name in os.environ:
             return None
         with env_file.lent(self.env_path, self.secrets):
             if not self.runtime.has_data(self.settings.database.service):
@@ -139,15 +140,24 @@ class Boot:
     def target(self) -> Target:
         """The stack's database as it is reached from this machine now."""
         database = self.settings.database
-        address = self.database_service().address
+        service = self.database_service()
+        address = service.address
+        if address is None and not service.running:
+            raise self._not_there(f"a running {database.service}", service.state)
         if address is None:
             raise SettingsError(
                 f"{database.service} publishes no port",
                 expected="a loopback port in compose.yaml, so that the tasks reach the database",
                 hint=f'add `ports: ["127.0.0.1:5432:5432"]` to {database.service} in compose.yaml',
             )
-        password = env_file.secret(self.env_path, database.password)
-        return Target(address.host, address.port, database.name, database.user, password)
+        return Target(address.host, address.port, database.name, database.user, self._password())
+
+    def _password(self) -> str:
+        """That of the tasks' own role."""
+        database = self.settings.database
+        if database.password:
+            return env_file.secret(self.env_path, database.password)
+        return self.runtime.environment(database.service).get(database.service_password, "")
 
     def require_database(self) -> Target:
         """The database, if it answers now; otherwise names the stage that makes it do so."""
@@ -157,10 +167,13 @@ class Boot:
             return target
         if isinstance(look, Failed):
             raise look.error
-        raise NotReadyError(
+        raise self._not_there(f"an answer on {target.address}", look.seen)
+
+    def _not_there(self, expected: str, seen: str) -> NotReadyError:
+        return NotReadyError(
             "the database does not answer",
-            expected=f"an answer on {target.address}",
-            seen=look.seen,
+            expected=expected,
+            seen=seen,
             hint=f"start it first: {command('db-up wait-db')}",
             first=("db-up", "wait-db"),
         )

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from .console import Console
-from .errors import MachineError, command
+from .errors import MachineError, SettingsError, command
 from .places import places
+from .pointing import as_owner
 from .processes import Processes
 from .runtimes.base import Runtime
 from .runtimes.compose import COMPOSE_FILES, ComposeRuntime
+from .runtimes.compose_given import Given, Turned
 from .runtimes.embedded.runtime import EmbeddedRuntime
 from .runtimes.engine import Engine
 from .settings import LayoutName, Settings, runtime_name
@@ -27,6 +31,23 @@ class Choice:
     why: str = ""
 
 
+def _connections(settings: Settings, layout: LayoutName) -> Mapping[str, Turned]:
+    """By service; one connects as one owner."""
+    found: dict[str, Turned] = {}
+    for owner, place in places(settings, layout).items():
+        its = settings.owners[owner]
+        for service in its.connects:
+            if service in found:
+                raise SettingsError(
+                    f"{service} is to connect as two owners",
+                    expected="one owner for each service; what it reads of others `reads` says",
+                    seen=f"`connects` of {owner} and of one before it",
+                    hint=f"remove {service} from `owners.{owner}.connects`",
+                )
+            found[service] = partial(as_owner, its, place)
+    return found
+
+
 class Runtimes:
     """Those that this stack can be booted with."""
 
@@ -37,7 +58,9 @@ class Runtimes:
         self._has_compose_file = any((root / name).exists() for name in settings.compose or COMPOSE_FILES)
         variables = {place.database_variable: place.database for place in places(settings, layout).values()}
         instead = f"boot without Docker: {command('start --runtime embedded')}" if settings.processes else ""
-        self._compose = ComposeRuntime(root, processes, instead, variables, settings.compose)
+        connections = _connections(settings, layout)
+        given = Given(state / "compose.json", connections, settings.database.service) if settings.compose else None
+        self._compose = ComposeRuntime(root, processes, instead, variables, settings.compose, given)
         self._embedded = EmbeddedRuntime(root, state, settings, processes, console.note, variables)
 
     def choose(self, wanted: str) -> Choice:

@@ -260,19 +260,26 @@ def _in_use(target: Target, error: psycopg.Error) -> NotReadyError:
     )
 
 
-def with_database(url: str, target: Target, *, from_host: bool = False) -> str:
+def with_database(url: str, name: str, address: str = "") -> str:
     """A tool's own URL turned to another database; its scheme, user and query stay.
 
-    `from_host`: also to the address the server has on this machine.
+    `address`: also to this one, of the server.
     """
     # By hand: urlsplit refuses passwords with a bracket, urlunsplit loses the slashes of a URL without a host.
     before, mark, query = url.partition("?")
     scheme, _, rest = before.partition("://")
     server = rest.partition("/")[0]
-    if from_host:
+    if address:
         user, at, _ = server.rpartition("@")
-        server = f"{user}{at}{target.address}"
-    return f"{scheme}://{server}/{quote(target.name)}{mark}{query}"
+        server = f"{user}{at}{address}"
+    return f"{scheme}://{server}/{quote(name)}{mark}{query}"
+
+
+def with_user(url: str, user: str, password: str) -> str:
+    """The same URL for somebody else; `password` as it is to stand there."""
+    scheme, _, rest = url.partition("://")
+    server, slash, path = rest.partition("/")
+    return f"{scheme}://{quote(user)}:{password}@{server.rpartition('@')[2]}{slash}{path}"
 
 
 def user_and_database(url: str) -> tuple[str, str]:

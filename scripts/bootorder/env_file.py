@@ -7,7 +7,7 @@ import hashlib
 import os
 import re
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +22,12 @@ PROJECT = "COMPOSE_PROJECT_NAME"
 # Without a name: the beginning of something else.
 _REFERENCE = re.compile(
     r"\$\$|\$\{(?:(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>(?:(?!\$\{)[^}])*))?\})?",
+)
+
+TEMPLATES = (".env.example", ".env.template", ".env.sample", ".env.dist", "env.example", "example.env")
+# Of a template's value: that it is none.
+_PLACEHOLDER = re.compile(
+    r"change.?(?:me|this|it)|replace.?(?:me|this|with)|^<.*>$|^(?:your|my)[-_ ]|^x{3,}$", re.IGNORECASE
 )
 
 _HEADER = "# Secrets of this stack, made by bootorder on first use. Keep them out of git.\n"
@@ -99,11 +105,12 @@ def expand(text: str, variables: Mapping[str, str], where: str) -> str:
 def complete(path: Path, names: Sequence[str], lock: Path) -> list[str]:
     """Add the missing secrets to the file, or make it; what is there is kept. Returns the names added.
 
-    A new file also gives the stack a name of its own: two checkouts must not take each other's volumes for their own.
+    A new file begins as the template that stands beside it, as people copy it. It also gives the stack a name of its
+    own: two checkouts must not take each other's volumes for their own.
     """
     from filelock import FileLock
 
-    if not _missing(path, names):
+    if not _missing(path, names) and (path.exists() or not template_of(path)):
         return []
     try:
         lock.parent.mkdir(exist_ok=True)
@@ -111,7 +118,7 @@ def complete(path: Path, names: Sequence[str], lock: Path) -> list[str]:
         with FileLock(lock):
             missing = _missing(path, names)
             made = {**_own_name(path), **_made(missing)}
-            _append(path, "".join(f"{name}={value}\n" for name, value in made.items()))
+            _append(path, _from_template(path, made) + "".join(f"{name}={value}\n" for name, value in made.items()))
     except OSError as error:
         raise SettingsError(
             f"cannot write {path.name}: {error.strerror}",
@@ -130,7 +137,9 @@ def lent(path: Path, names: Sequence[str]) -> Iterator[None]:
     found = read(path)
     empty = [name for name in names if not os.environ.get(name, found.get(name, ""))]
     before = dict(os.environ)
-    os.environ.update({**_own_name(path), **_made(empty)})
+    template = None if path.exists() else template_of(path)
+    begun = read(template) if template else {}
+    os.environ.update({**begun, **_own_name(path), **_made(empty)})
     try:
         yield
     finally:
@@ -143,12 +152,30 @@ def _own_name(path: Path) -> dict[str, str]:
     return {} if path.exists() or PROJECT in os.environ else {PROJECT: _project_name(path.parent)}
 
 
+def template_of(path: Path) -> Path | None:
+    """What people copy to make this file."""
+    found = (path.with_name(name) for name in TEMPLATES)
+    return next((template for template in found if template.is_file()), None)
+
+
+def _from_template(path: Path, made: Collection[str]) -> str:
+    """What a new file begins with: the template's lines, without those of what is made."""
+    template = template_of(path)
+    if path.exists() or not template:
+        return ""
+    lines = [line for line in _lines(template) if line.key not in made]
+    text = "".join(line.original.string for line in lines)
+    return f"{text.rstrip()}\n" if text.strip() else ""
+
+
 def _made(names: Sequence[str]) -> dict[str, str]:
     return {name: secrets.token_hex(24) for name in names}
 
 
 def _missing(path: Path, names: Sequence[str]) -> list[str]:
-    present = read(path)
+    present = read(path if path.exists() else template_of(path) or path)
+    if not path.exists():  # a template leaves its secrets empty, or says what to put there
+        present = {name: value for name, value in present.items() if value and not _PLACEHOLDER.search(value)}
     return [name for name in dict.fromkeys(names) if name not in present and name not in os.environ]
 
 

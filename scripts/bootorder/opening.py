@@ -60,9 +60,11 @@ def prepare(boot: Boot, *, with_clean: bool = False) -> None:
     lost = None if with_clean else boot.lost_password()
     if lost:
         raise lost
+    template = None if boot.env_path.exists() else env_file.template_of(boot.env_path)
     added = env_file.complete(boot.env_path, boot.secrets, boot.state_folder / "env.lock")
     if added:
-        boot.console.say(f"made .env with {', '.join(added)}")
+        beginning = f"from {template.name}, " if template else ""
+        boot.console.say(f"made .env {beginning}with {', '.join(added)}")
     for name in boot.secrets:
         env_file.secret(boot.env_path, name)  # refuses an empty one, before Compose does with fewer words
     boot.check()

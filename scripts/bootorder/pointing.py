@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from urllib.parse import quote
 
-from .database import Target, user_and_database, with_database
+from .database import Target, user_and_database, with_database, with_user
 from .places import Place
 from .settings import OwnerSettings
 
@@ -27,10 +27,24 @@ def pointed_at(
     """The variables turned to another database; `from_host`: also to the address that its server has here."""
     if not settings.variables:
         url = environment[settings.url_variable]
-        return {settings.url_variable: with_database(url, target, from_host=from_host)}
+        return {settings.url_variable: with_database(url, target.name, target.address if from_host else "")}
     server = {"host": target.host, "port": str(target.port)} if from_host else {}
     values = {**server, "database": target.name}
     return {settings.variables[part]: value for part, value in values.items() if part in settings.variables}
+
+
+def as_owner(settings: OwnerSettings, place: Place, environment: Mapping[str, str]) -> dict[str, str]:
+    """The variables turned to the owner's own role and database, as a compose file is to say it; none where none are.
+
+    The server, and what else a URL has, stays.
+    """
+    password = f"${{{place.password}}}"
+    if not all(environment.get(name) for name in variables_of(settings)):
+        return {}
+    if parts := settings.variables:
+        return {parts["user"]: place.role, parts["password"]: password, parts["database"]: place.database}
+    url = environment[settings.url_variable]
+    return {settings.url_variable: with_user(with_database(url, place.database), place.role, password)}
 
 
 def as_written(settings: OwnerSettings, place: Place, default: str) -> Mapping[str, str]:

@@ -92,13 +92,16 @@ class _Part(BaseModel):
 class DatabaseSettings(_Part):
     """The one PostgreSQL that all share. `password` names the variable in .env that holds it.
 
+    `service_password` instead: the variable of the service's own environment, where compose.yaml has it.
+
     `port`, `major` and `binaries` are for the embedded runtime: compose.yaml says them for Compose.
     """
 
     service: Name
     name: Name
     user: Role
-    password: Variable
+    password: Variable | Literal[""] = ""
+    service_password: Variable | Literal[""] = ""
     beside: tuple[Name, ...] = ()
     wait: Seconds = 60
     lock_wait: Seconds = 300
@@ -106,12 +109,19 @@ class DatabaseSettings(_Part):
     major: Annotated[int, Field(ge=14, strict=True)] = 18
     binaries: Literal["wheel", "path"] = "wheel"
 
+    @model_validator(mode="after")
+    def _one_password(self) -> DatabaseSettings:
+        if bool(self.password) == bool(self.service_password):
+            raise ValueError("`password`, a variable of .env, is needed (or `service_password`, one of the service)")
+        return self
+
 
 class OwnerSettings(_Part):
     """A schema tool: how it is run, where it is at home, and how it is told which database to use.
 
     `role`, `password`, `database` and `in_schema` follow from the owner's name where they are not given: see places.py.
     `variables`: where it takes the database in parts, the variable of each; then `url_variable` says nothing.
+    `connects`: the services that are to connect as this owner, whatever compose.yaml gives them.
     `reads` and `references` name owners whose rows it may read, or whose tables its foreign keys may point to.
     """
 
@@ -121,6 +131,7 @@ class OwnerSettings(_Part):
     seed: Arguments = ()
     url_variable: Variable = "DATABASE_URL"
     variables: dict[ConnectionPart, Variable] = {}
+    connects: tuple[Name, ...] = ()
     run: Literal["service", "host"] = "service"
     directory: String = ""
     role: String = ""
@@ -182,6 +193,17 @@ class Settings(_Part):
     owners: dict[Name, OwnerSettings] = {}
     apps: dict[Name, AppSettings] = {}
     processes: dict[ProcessName, ProcessSettings] = {}
+
+    @model_validator(mode="after")
+    def _what_is_needed_together(self) -> Settings:
+        if self.processes and not self.database.password:
+            raise ValueError("`processes` needs `database.password`, a variable of .env")
+        connecting = [name for name, owner in self.owners.items() if owner.connects]
+        if connecting and not self.compose:
+            raise ValueError(
+                f"`owners.{connecting[0]}.connects` needs `compose`, the list of the stack's compose files"
+            )
+        return self
 
 
 def parse(config: Mapping[str, Any]) -> Settings:

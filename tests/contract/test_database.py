@@ -411,7 +411,7 @@ def test_a_purpose_may_be_any_text(odd_database: Target, purpose: str) -> None:
 def test_a_tool_reaches_any_database_by_its_url(server: Target, odd_database: Target, scheme: str) -> None:
     user, password = quote(server.user, safe=""), quote(server.password, safe="")
     url = f"{scheme}://{user}:{password}@unreachable.invalid:1/other?application_name=the%20tool"
-    turned = with_database(url, odd_database, from_host=True)
+    turned = with_database(url, odd_database.name, odd_database.address)
 
     assert turned.startswith(f"{scheme}://")
     with psycopg.connect(turned.replace("+psycopg", "")) as connection:
@@ -420,7 +420,7 @@ def test_a_tool_reaches_any_database_by_its_url(server: Target, odd_database: Ta
 
 
 def test_a_url_keeps_its_host_unless_told_otherwise(database: Target) -> None:
-    turned = with_database("postgresql://u:p%40@database:5432/other?sslmode=disable", database)
+    turned = with_database("postgresql://u:p%40@database:5432/other?sslmode=disable", database.name)
 
     assert turned == f"postgresql://u:p%40@database:5432/{database.name}?sslmode=disable"
 

@@ -198,9 +198,9 @@ def test_adapters_never_import_each_other(name: str) -> None:
 
 
 def _adapter(name: str) -> str:
-    """Whose part a module is: `compose_cli`, `engine` and `events` are compose's, all in `embedded` are embedded's."""
+    """Whose part a module is: `compose_...`, `engine` and `events` are compose's, all in `embedded` are embedded's."""
     family, adapter = name.split(".")[:2]
-    return f"{family}.{'compose' if adapter in {'compose_cli', 'engine', 'events'} else adapter}"
+    return f"{family}.{'compose' if adapter.startswith('compose_') or adapter in {'engine', 'events'} else adapter}"
 
 
 def test_the_runtime_is_chosen_by_what_opens_a_stack_only() -> None:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from scripts.bootorder.errors import SettingsError
+from scripts.bootorder.errors import NotReadyError, SettingsError
 from scripts.bootorder.settings import AppSettings
 
 from .fakes import TARGET, FakeStack
@@ -283,3 +283,26 @@ def test_an_app_that_makes_tables_when_it_starts_cannot_start_early(stack: FakeS
 
     assert refused.value.message == "api cannot start after db-up: it makes the tables of api"
     assert refused.value.hint == "set `apps.api.after` to migrate, or remove it"
+
+
+def test_a_database_that_was_never_started_is_said_not_to_answer_and_not_to_have_no_port(stack: FakeStack) -> None:
+    stack.runtime.becomes("postgres", "exited")
+
+    with pytest.raises(NotReadyError) as caught:
+        stack.boot().target()
+
+    assert caught.value.first == ("db-up", "wait-db")
+    assert caught.value.seen == "exited"
+
+
+def test_the_password_of_the_tasks_may_be_what_compose_gives_the_database(stack: FakeStack) -> None:
+    del stack.config["database"]["password"]
+    stack.config["database"]["service_password"] = "POSTGRES_PASSWORD"
+    stack.runtime.environments["postgres"] = {"POSTGRES_PASSWORD": "from compose"}
+    stack.runtime.becomes("postgres", "running", port=5432)
+
+    boot = stack.boot()
+
+    assert boot.target().password == "from compose"
+    assert "POSTGRES_PASSWORD" not in boot.secrets
+    assert boot.lost_password() is None

@@ -222,3 +222,11 @@ def test_what_runs_with_the_chosen_runtime_itself_is_in_nobody_s_way(machine: Ma
 
 def test_where_no_engine_answers_no_container_is_in_the_way(without_engine: Machine) -> None:
     assert without_engine.elsewhere("embedded") is None
+
+
+def test_a_service_connects_as_one_owner_only(machine: Machine) -> None:
+    owners = {name: {**owner, "connects": ["web"]} for name, owner in CONFIG["owners"].items()}
+    machine.settings |= {"compose": ["compose.yaml"], "owners": owners}
+
+    with pytest.raises(SettingsError, match="web is to connect as two owners"):
+        machine.choose("compose")

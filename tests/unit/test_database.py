@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scripts.bootorder.database import Target, scratch_database, user_and_database, with_database
+from scripts.bootorder.database import Target, scratch_database, user_and_database, with_database, with_user
 from scripts.bootorder.errors import LockedError, SettingsError
 from scripts.bootorder.probes import Failed, Look, NotYet, Ready
 
@@ -269,7 +269,7 @@ def test_a_url_turned_to_another_database_keeps_everything_else(
     address = f"{host}:{port}" if port else host
     url = f"{scheme}://{user}:{password}@{address}/{old}" + (f"?{query}" if query else "")
 
-    turned = urlsplit(with_database(url, replace(TARGET, name=new), from_host=from_host))
+    turned = urlsplit(with_database(url, new, TARGET.address if from_host else ""))
 
     assert unquote(turned.path.removeprefix("/")) == new
     assert (turned.scheme, turned.username, turned.password, turned.query) == (scheme, user, password, query)
@@ -287,13 +287,13 @@ def test_a_url_turned_to_another_database_keeps_everything_else(
     ],
 )
 def test_from_this_machine_a_url_leads_to_the_published_port(url: str, turned: str) -> None:
-    assert with_database(url, replace(TARGET, name="scratch"), from_host=True) == turned
+    assert with_database(url, "scratch", TARGET.address) == turned
 
 
 def test_a_url_of_a_unix_socket_keeps_its_empty_host() -> None:
     url = "postgresql:///taskflow?host=/run/postgresql"
 
-    assert with_database(url, replace(TARGET, name="scratch")) == "postgresql:///scratch?host=/run/postgresql"
+    assert with_database(url, "scratch") == "postgresql:///scratch?host=/run/postgresql"
 
 
 @pytest.mark.parametrize(
@@ -319,6 +319,19 @@ def test_user_and_database_are_read_from_any_url(user: str, password: str, host:
         unquote(user),
         unquote(database),
     )
+
+
+@pytest.mark.parametrize(
+    ("url", "turned"),
+    [
+        ("postgresql://boss:x@db:5432/shop?a=b@c", "postgresql://api:${PW}@db:5432/shop?a=b@c"),
+        ("postgresql+asyncpg://boss:p%40@[::1]/shop", "postgresql+asyncpg://api:${PW}@[::1]/shop"),
+        ("postgres://db/shop", "postgres://api:${PW}@db/shop"),
+        ("postgresql://boss@/shop?host=/run", "postgresql://api:${PW}@/shop?host=/run"),
+    ],
+)
+def test_a_url_for_somebody_else_keeps_its_server_and_the_rest(url: str, turned: str) -> None:
+    assert with_user(url, "api", "${PW}") == turned
 
 
 def test_a_target_is_called_by_its_address_and_url() -> None:

@@ -57,6 +57,42 @@ def test_it_stands_where_compose_reads_it_beside_the_first_of_its_files(tmp_path
     assert env_file.path_of(tmp_path, ["docker/dev/compose.yaml", "more.yaml"]) == tmp_path / "docker/dev/.env"
 
 
+def test_a_new_file_begins_as_the_template_beside_it_with_secrets_of_its_own(path: Path) -> None:
+    template = "# settings of the shop\nPORT=8000\nSECRET=\nPASSWORD=changeme\nKEPT=postgres\n"
+    path.with_name(".env.example").write_text(template, encoding="utf-8")
+
+    added = complete(path, "SECRET", "PASSWORD", "KEPT", "NEW")
+
+    found = env_file.read(path)
+    assert added == ["SECRET", "PASSWORD", "NEW"]
+    assert (found["PORT"], found["KEPT"]) == ("8000", "postgres")
+    assert all(len(found[name]) == 48 for name in added)
+    assert "# settings of the shop" in path.read_text(encoding="utf-8")
+    assert "COMPOSE_PROJECT_NAME" in found
+
+
+def test_a_template_that_lacks_nothing_is_the_file_and_what_only_looks_borrows_it(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PORT", raising=False)
+    path.with_name(".env.example").write_text("PORT=8000\n", encoding="utf-8")
+
+    with env_file.lent(path, []):
+        assert os.environ["PORT"] == "8000"
+    assert "PORT" not in os.environ
+    assert not path.exists()
+
+    assert complete(path) == []
+    assert env_file.read(path)["PORT"] == "8000"
+
+
+def test_a_template_is_not_looked_at_where_there_is_a_file(path: Path) -> None:
+    path.write_text("ONE=1\n", encoding="utf-8")
+    path.with_name(".env.example").write_text("TWO=2\n", encoding="utf-8")
+
+    assert complete(path, "TWO") == ["TWO"]
+
+
 def test_a_file_that_is_there_gets_no_other_name(path: Path) -> None:
     path.write_text("ONE=1\n", encoding="utf-8")
     complete(path, "ONE", "TWO")

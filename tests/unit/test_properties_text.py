@@ -179,14 +179,14 @@ def test_a_url_says_again_who_connects_and_where_to_whatever_they_are_called(
     url = f"postgresql://{quote(user, safe='')}:{quote(password, safe=safe)}@{host}/{name}?sslmode=disable"
     other = Target("127.0.0.1", 5433, new, user, password)
 
-    turned = with_database(url, other, from_host=from_host)
+    turned = with_database(url, other.name, other.address if from_host else "")
 
     assert user_and_database(url) == (user, old)
     assert user_and_database(turned) == (user, new)
     assert user_and_database(other.url) == (user, new)
     assert (f"@{other.address}/" in turned) == from_host
     assert unquote(turned.partition("@")[0]) == unquote(url.partition("@")[0])
-    assert with_database(turned, Target("127.0.0.1", 5433, old, user, password)).endswith("?sslmode=disable")
+    assert with_database(turned, old).endswith("?sslmode=disable")
 
 
 @given(user=possible_names, name=possible_names)

@@ -244,6 +244,26 @@ def test_a_host_owner_without_a_folder_is_refused_in_words() -> None:
     assert "needs `directory`" in said
 
 
+def test_services_that_are_to_connect_as_an_owner_need_the_compose_files_named() -> None:
+    said = refusal(owners={"sso": OWNER | {"connects": ["sso"]}})
+
+    assert "`owners.sso.connects` needs `compose`" in said
+
+
+@pytest.mark.parametrize("password", [{}, {"password": "PW", "service_password": "PW"}])
+def test_the_tasks_have_their_password_from_one_place(password: Mapping[str, str]) -> None:
+    database = {name: value for name, value in DATABASE.items() if name != "password"}
+
+    assert "`password`, a variable of .env, is needed" in refusal(database={**database, **password})
+
+
+def test_processes_need_a_password_in_env() -> None:
+    database = {name: value for name, value in DATABASE.items() if name != "password"}
+    said = refusal(database={**database, "service_password": "PW"}, processes={"api": {"run": "x"}})
+
+    assert "`processes` needs `database.password`" in said
+
+
 def test_parts_of_a_connection_without_whom_it_is_are_refused_in_words() -> None:
     said = refusal(owners={"sso": OWNER | {"variables": {"host": "DB_HOST", "database": "DB_NAME"}}})
 

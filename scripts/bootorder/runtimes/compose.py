@@ -20,6 +20,7 @@ from ..processes import Completed, Processes
 from ..settings import unknown
 from .base import Address, Service, Watched
 from .compose_cli import OLDEST_COMPOSE, find_compose, last_words
+from .compose_given import Given
 from .engine import Engine
 from .events import ACTIONS, Told
 
@@ -49,10 +50,15 @@ class ComposeRuntime:
         instead: str = "",
         variables: Mapping[str, str] | None = None,
         files: Sequence[str] = (),
+        given: Given | None = None,
     ) -> None:
-        """`instead`: a hint for where no engine is; `variables`: what the files may refer to beside .env."""
+        """`instead`: a hint for where no engine is; `variables`: what the files may refer to beside .env.
+
+        `given`: what the services are given beside what the files say.
+        """
         self._root = root
         self._files = files
+        self._given = given
         self._env_path = env_file.path_of(root, files)
         self._instead = instead
         self._processes = processes
@@ -64,8 +70,12 @@ class ComposeRuntime:
 
     @cached_property
     def _cli(self) -> Sequence[str]:
+        """Compose with the files that it is to read."""
         files = [part for name in self._files for part in ("--file", str(self._root / name))]
-        return [*find_compose(self._processes, self._root), *files]
+        cli = [*find_compose(self._processes, self._root), *files]
+        if self._given and self._given.write(self._read_config(cli)):
+            return [*cli, "--file", str(self._given.path)]
+        return cli
 
     @cached_property
     def engine(self) -> Engine:
@@ -89,8 +99,8 @@ class ComposeRuntime:
     def _config(self) -> Mapping[str, Any]:
         return self._read_config()
 
-    def _read_config(self) -> Mapping[str, Any]:
-        done = self._compose(["--profile", "*", "config", "--format", "json"])
+    def _read_config(self, cli: Sequence[str] = ()) -> Mapping[str, Any]:
+        done = self._compose(["--profile", "*", "config", "--format", "json"], cli=cli)
         if done.code:
             raise SettingsError(
                 f"Compose refuses {', '.join(self._files) or 'compose.yaml'}",
@@ -399,9 +409,10 @@ class ComposeRuntime:
         *,
         env: Mapping[str, str] | None = None,
         on_line: Callable[[str], None] | None = None,
+        cli: Sequence[str] = (),
     ) -> Completed:
         given = {**self._variables, **(env or {})}
-        return self._processes.run([*self._cli, *arguments], cwd=self._root, env=given, on_line=on_line)
+        return self._processes.run([*(cli or self._cli), *arguments], cwd=self._root, env=given, on_line=on_line)
 
 
 def _is_prepared(config: Mapping[str, Any]) -> bool:
