@@ -251,7 +251,7 @@ def test_where_only_the_database_is_in_a_container_nobody_asks_which_service_run
     [owner] = found.owners
     facts = (owner.name, owner.migrate, owner.service, owner.url_variable)
     assert [fact and fact.value for fact in facts] == ["prisma", "pnpm push", None, "POSTGRES_URL"]
-    assert [question.about for question in found.questions] == ["databases.db.password", "databases.db.port"]
+    assert [question.about for question in found.questions] == ["databases.db.password"]
 
 
 def test_passwords_are_never_shown(tmp_path: Path) -> None:

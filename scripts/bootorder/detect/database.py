@@ -72,6 +72,7 @@ def database_of(service: Described, repository: Repository) -> Database | None:
         name=name,
         user=user,
         password=_password(service, names.password),
+        service_password=_service_password(service, names.password),
         port=_published(service),
     )
 
@@ -145,7 +146,15 @@ def _password(service: Described, names: Sequence[str]) -> Fact | None:
             return Fact(reference[1], fact.where, written=without_default(fact.written))
         if fact.value and not fact.where.file.endswith((".yaml", ".yml")):
             return Fact(name, fact.where, fact.sure)
-        return Fact(name, fact.where, "guess")
+    return None
+
+
+def _service_password(service: Described, names: Sequence[str]) -> Fact | None:
+    """The variable of the service whose value stands in the compose file itself."""
+    for name in names:
+        fact = service.environment.get(name)
+        if fact and fact.value and not name.endswith("_FILE") and "$" not in (fact.written or fact.value):
+            return Fact(name, fact.where) if fact.where.file.endswith((".yaml", ".yml")) else None
     return None
 
 

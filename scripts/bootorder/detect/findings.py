@@ -60,7 +60,10 @@ class Compose:
 
 @dataclass(frozen=True)
 class Database:
-    """A PostgreSQL. `password` is the name of a variable: no value of one is ever shown."""
+    """A PostgreSQL. `password`: the name of a variable of `.env`; else `service_password`: one of the service itself.
+
+    No value of a password is ever shown.
+    """
 
     service: Fact | None
     image: Fact | None = None
@@ -68,6 +71,7 @@ class Database:
     name: Fact | None = None
     user: Fact | None = None
     password: Fact | None = None
+    service_password: Fact | None = None
     port: Fact | None = None
 
 

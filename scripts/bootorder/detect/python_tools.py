@@ -161,7 +161,7 @@ def _of_create_all(
         tool=Fact("sqlmodel" if is_sqlmodel else "sqlalchemy", where, "certain" if starts else "likely"),
         folder=folder,
         way=way,
-        command=_module(path, folder, text),
+        command=_module(path, folder, text) or _called(path, folder, text, function, starts),
         url=_url_in(text, path),
     )
 
@@ -211,8 +211,39 @@ def _module(path: str, folder: str, text: str) -> Fact | None:
     main = re.search(r"^if __name__ == [\"']__main__[\"']", text, re.MULTILINE)
     if not main or re.search(r"uvicorn\.run|app\.run\(|\bcli\b|\bclick\b|\btyper\b|\bargparse\b", text):
         return None
-    relative = posixpath.relpath(path, folder).removeprefix("src/").removesuffix(".py")
-    return Fact(f"python -m {relative.replace('/', '.')}", Where(path, line_at(text, main.start())), "likely")
+    return Fact(f"python -m {_dotted(path, folder)}", Where(path, line_at(text, main.start())), "likely")
+
+
+def _called(path: str, folder: str, text: str, function: str, starts: Where | None) -> Fact | None:
+    """What the app does at its start, done by itself: the function is called, or the app is started and ended at once.
+
+    The app's own module is imported first, and with it the models that it knows.
+    """
+    if starts is None:
+        return None
+    app, module = _dotted(starts.file, folder), _dotted(path, folder)
+    plain = (
+        re.search(rf"^(async[ \t]+)?def[ \t]+{re.escape(function)}\(\s*\)", text, re.MULTILINE) if function else None
+    )
+    if plain:
+        call = f"asyncio.run({function}())" if plain[1] else f"{function}()"
+        first = "import asyncio, " if plain[1] else "import "
+        program = f"{first}{app}; from {module} import {function}; {call}"
+    elif not function:
+        program = f"import {module}"
+    elif re.search(r"^app\s*(?::[^=\n]+)?=\s*(?:\w+\.)?(?:FastAPI|Starlette)\(", text, re.MULTILINE):
+        program = (
+            f"import asyncio; from {module} import app; asyncio.run(app.router.lifespan_context(app).__aenter__())"
+        )
+    else:
+        return None
+    return Fact(f'python -c "{program}"', starts, "likely")
+
+
+def _dotted(path: str, folder: str) -> str:
+    """As it is imported from that folder."""
+    relative = posixpath.relpath(path, folder).removeprefix("src/").removesuffix(".py").removesuffix("/__init__")
+    return relative.replace("/", ".")
 
 
 # -- Django ------------------------------------------------------------------------------------------------------------

@@ -68,15 +68,9 @@ def _of_database(database: Database) -> Iterator[Question]:
                 (),
                 fact.where,
             )
-    if database.password is None:
+    if database.password is None and database.service_password is None:
         text = f"{name} has no password that bootorder can give it: which variable of .env shall hold it?"
         yield Question(f"{about}.password", text, ("POSTGRES_PASSWORD",), where)
-    elif database.password.sure == "guess":
-        text = f"the password of {name} stands in the file itself: which variable of .env shall hold it?"
-        yield Question(f"{about}.password", text, (database.password.value,), database.password.where)
-    if database.port is None:
-        text = f"{name} publishes no port, and bootorder reaches it through one on this machine: which?"
-        yield Question(f"{about}.port", text, ("127.0.0.1:5432:5432",), where)
 
 
 def _of_owner(owner: Owner, databases: Sequence[Database], apps: tuple[str, ...]) -> Iterator[Question]:
