@@ -6,6 +6,7 @@ import contextlib
 import secrets
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from psycopg import sql
@@ -42,6 +43,19 @@ def throwaway(user: str = "postgres", password: str = "", name: str = "postgres"
             yield target
         finally:
             runtime.remove()
+
+
+@contextlib.contextmanager
+def own_database(server: Target, name: str) -> Iterator[Target]:
+    """An empty database of this name, gone afterwards."""
+    quoted = sql.Identifier(name)
+    with server.connect() as connection:
+        connection.execute(sql.SQL("create database {}").format(quoted))
+    try:
+        yield replace(server, name=name)
+    finally:
+        with server.connect() as connection:
+            connection.execute(sql.SQL("drop database if exists {} with (force)").format(quoted))
 
 
 def _make_quick(target: Target) -> None:

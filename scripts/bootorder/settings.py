@@ -18,7 +18,9 @@ RuntimeName = Literal["auto", "compose", "embedded"]
 LayoutName = Literal["shared", "schemas", "databases"]
 StageName = Literal["db-up", "wait-db", "guard", "migrate", "seed"]
 ConnectionPart = Literal["host", "port", "user", "password", "database"]
-MigratorName = Literal["drizzle", "sqlmodel", "command"]
+MigratorName = Literal[
+    "alembic", "command", "django", "drizzle", "mikroorm", "prisma", "sqlalchemy", "sqlmodel", "typeorm"
+]
 
 
 def _as_arguments(value: object) -> object:

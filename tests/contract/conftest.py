@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import secrets
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,7 +17,7 @@ from scripts.bootorder.errors import MachineError
 from scripts.bootorder.processes import SystemProcesses
 from scripts.bootorder.runtimes.embedded import wheels
 from tests.conftest import unavailable
-from tests.postgres import throwaway
+from tests.postgres import own_database, throwaway
 
 from .guarded import LAYOUTS, Guarded, guarded
 from .tiny import EmbeddedTiny, ignore
@@ -83,23 +81,10 @@ def server() -> Iterator[Target]:
         unavailable(str(error))
 
 
-@contextlib.contextmanager
-def _own_database(server: Target, name: str) -> Iterator[Target]:
-    """An empty database of this name, gone afterwards."""
-    quoted = sql.Identifier(name)
-    with server.connect() as connection:
-        connection.execute(sql.SQL("create database {}").format(quoted))
-    try:
-        yield replace(server, name=name)
-    finally:
-        with server.connect() as connection:
-            connection.execute(sql.SQL("drop database if exists {} with (force)").format(quoted))
-
-
 @pytest.fixture
 def database(server: Target) -> Iterator[Target]:
     """An empty database of its own."""
-    with _own_database(server, f"test_{secrets.token_hex(4)}") as target:
+    with own_database(server, f"test_{secrets.token_hex(4)}") as target:
         yield target
 
 
@@ -116,7 +101,7 @@ def roles(server: Target) -> Iterator[Mapping[str, str]]:
 @pytest.fixture
 def odd_database(server: Target) -> Iterator[Target]:
     """One whose name must be quoted wherever it is written."""
-    with _own_database(server, f"we\"ird dä/t'a?%{secrets.token_hex(4)}") as target:
+    with own_database(server, f"we\"ird dä/t'a?%{secrets.token_hex(4)}") as target:
         yield target
 
 

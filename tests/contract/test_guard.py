@@ -498,6 +498,22 @@ def test_what_belongs_to_nobody_is_assigned_with_its_rows(old: Guarded) -> None:
     assert not migrate(old.boot()).was_skipped
 
 
+def test_an_owner_goes_on_in_a_schema_that_its_tool_made_as_somebody_else(stack: Guarded) -> None:
+    """As drizzle-kit migrate keeps what it ran in a schema of its own."""
+    kept = "create schema if not exists kept; create table if not exists kept.migration (id serial primary key);"
+    stack.send(kept + SSO)
+
+    def tool(connection: psycopg.Connection[tuple[object, ...]]) -> Completed:
+        connection.execute(kept.encode())
+        return makes(SSO, "account")(connection)
+
+    stack.tools["sso"] = tool
+    assign(stack.boot())
+
+    assert stack.guard().was_skipped
+    assert migrate(stack.boot()).text == "sso unchanged, 3 tables verified; api migrated, 4 tables verified"
+
+
 @pytest.mark.parametrize("layout", ["schemas", "databases"])
 def test_what_an_old_volume_has_is_found_in_a_new_layout(old: Guarded, layout: LayoutName) -> None:
     old.layout = layout

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scripts.bootorder.migrators import BY_NAME
+from scripts.bootorder.detect.tools import TOOLS
+from scripts.bootorder.migrators import BY_NAME, FOR_TOOL
 from scripts.bootorder.processes import Completed
 from scripts.bootorder.settings import MigratorName
 
@@ -82,25 +83,45 @@ def test_every_migrator_has_a_hint_that_starts_with_a_verb(migrator: object) -> 
     assert hint.partition(" ")[0] in {"correct", "look", "make", "run", "set"}
 
 
-def test_only_sqlmodel_leaves_its_tables_to_the_start_of_its_app() -> None:
-    assert [name for name, migrator in BY_NAME.items() if migrator.creates_at_start] == ["sqlmodel"]
+def test_every_tool_that_detection_knows_has_its_migrator() -> None:
+    assert set(TOOLS) <= set(FOR_TOOL)
+    assert set(FOR_TOOL.values()) == set(BY_NAME)
 
 
-def test_drizzle_is_told_not_to_ask_and_the_others_never_do() -> None:
-    argv = ("pnpm", "db:push")
-
-    assert {name: list(migrator.forced(argv)) for name, migrator in BY_NAME.items()} == {
-        "command": ["pnpm", "db:push"],
-        "drizzle": ["pnpm", "db:push", "--force"],
-        "sqlmodel": ["pnpm", "db:push"],
-    }
+def test_only_create_all_leaves_its_tables_to_the_start_of_its_app() -> None:
+    assert [name for name, migrator in BY_NAME.items() if migrator.creates_at_start] == ["sqlalchemy", "sqlmodel"]
 
 
-def test_only_drizzle_looks_into_one_schema_whatever_the_search_path() -> None:
-    assert {name: migrator.only_schema for name, migrator in BY_NAME.items()} == {
-        "command": "",
+@pytest.mark.parametrize(
+    ("migrator", "argv", "forced"),
+    [
+        ("drizzle", "pnpm db:push", "pnpm db:push --force"),
+        ("drizzle", "npm run db:push", "npm run db:push -- --force"),
+        ("drizzle", "npm run db:push -- --strict", "npm run db:push -- --strict --force"),
+        ("drizzle", "npx drizzle-kit push", "npx drizzle-kit push --force"),
+        ("prisma", "prisma db push", "prisma db push --accept-data-loss"),
+    ],
+)
+def test_a_push_is_told_not_to_ask(migrator: str, argv: str, forced: str) -> None:
+    assert list(BY_NAME[migrator].forced(argv.split())) == forced.split()
+
+
+@pytest.mark.parametrize("argv", ["drizzle-kit migrate", "prisma migrate deploy", "node migrate.js"])
+def test_files_that_are_run_have_no_such_flag(argv: str) -> None:
+    """With one that it does not know the tool would fail on the clone, and nobody would see what it takes."""
+    assert {tuple(migrator.forced(argv.split())) for migrator in BY_NAME.values()} == {tuple(argv.split())}
+
+
+def test_the_others_never_ask() -> None:
+    argv = ("tool", "push")
+
+    assert [name for name, its in BY_NAME.items() if its.forced(argv) != argv] == ["drizzle", "prisma"]
+
+
+def test_only_drizzle_and_prisma_look_into_one_schema_whatever_the_search_path() -> None:
+    assert {name: its.only_schema for name, its in BY_NAME.items() if its.only_schema} == {
         "drizzle": "public",
-        "sqlmodel": "",
+        "prisma": "public",
     }
 
 
@@ -144,7 +165,7 @@ def test_a_tool_that_prints_nothing_is_said_to_have_printed_nothing(migrator: st
     assert claim(migrator, " \n", code=1) == (False, "nothing was printed")
 
 
-@pytest.mark.parametrize("migrator", ["command", "sqlmodel"])
+@pytest.mark.parametrize("migrator", sorted(BY_NAME))
 def test_an_honest_tool_is_taken_at_its_exit_code_and_last_line(migrator: str) -> None:
     assert claim(migrator, "one\ntwo\n\n") == (True, "two")
     assert claim(migrator, "one\nTraceback: no\n", code=1) == (False, "Traceback: no")

@@ -17,6 +17,7 @@ from scripts.bootorder.settings import (
     AppSettings,
     DatabaseSettings,
     LayoutName,
+    MigratorName,
     OwnerSettings,
     ProcessSettings,
     Settings,
@@ -50,7 +51,7 @@ def _owners(draw: st.DrawFn) -> dict[str, dict[str, Any]]:
     }
     owners = {}
     for position, name in enumerate(names):
-        its: dict[str, Any] = {"migrator": draw(st.sampled_from(["drizzle", "sqlmodel", "command"]))}
+        its: dict[str, Any] = {"migrator": draw(st.sampled_from(get_args(MigratorName)))}
         its |= {"service": draw(odd_names), "migrate": draw(_commands)}
         if draw(st.integers(0, 9)):  # else they follow from the owner's name, which may not do
             its |= {"password": f"P{position}", "database": f"N{position}"}

@@ -123,16 +123,27 @@ def claimed(
 
 
 def assignments(proposal: Mapping[Stray, str], places: Mapping[str, Place]) -> Mapping[str, Sequence[Repair]]:
-    """The statements that give each to its owner, if it has one, by database: what lies in another one stays."""
+    """The statements that give each to its owner, if it has one, by database: what lies in another one stays.
+
+    A schema that a tool made for itself stays whose it is, as others may have made theirs there; its owner works in it.
+    """
+    homes = {"public", *(place.schema for place in places.values())}
+    entered: set[tuple[str, str, str]] = set()
     repairs: dict[str, list[Repair]] = {}
     for stray, owner in proposal.items():
         if owner and stray.database == places[owner].database:
+            role = sql.Identifier(places[owner].role)
             statement = sql.SQL("alter {} {}{} owner to {}").format(
                 sql.SQL(stray.kind),  # one of the words above
                 sql.Identifier(stray.schema, stray.name.removesuffix(stray.arguments)),
                 sql.SQL(stray.arguments),
-                sql.Identifier(places[owner].role),
+                role,
             )
             what = f"{stray.schema}.{stray.name} belongs to {places[owner].role}"
-            repairs.setdefault(stray.database, []).append(Repair(what, statement))
+            its = repairs.setdefault(stray.database, [])
+            its.append(Repair(what, statement))
+            if stray.schema not in homes and (stray.database, stray.schema, owner) not in entered:
+                entered.add((stray.database, stray.schema, owner))
+                grant = sql.SQL("grant usage, create on schema {} to {}").format(sql.Identifier(stray.schema), role)
+                its.append(Repair(f"{places[owner].role} may create in the schema {stray.schema}", grant))
     return repairs

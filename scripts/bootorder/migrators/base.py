@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar
 
 from ..processes import Completed
+from ..terminal import plain
 
 
 @dataclass(frozen=True)
@@ -22,26 +24,48 @@ class Claim:
 ModelsCheck = Callable[[str, Sequence[str], Callable[[Sequence[str]], Completed]], Sequence[str] | None]
 
 
-class Migrator(Protocol):
-    """The adapter that knows one tool."""
+@dataclass(frozen=True)
+class Migrator:
+    """The adapter that knows one tool. As it is here it is for those whose exit code can be believed."""
 
     name: str
-    # Whether the app makes its own tables when it starts: then `migrate` only rehearses.
-    creates_at_start: bool
-    # The one schema that it looks into, whatever the search path; empty where it uses the path.
-    only_schema: str
-    # For a tool that knows only the models that something imported.
-    check_models: ModelsCheck | None
     # What to try when the catalog is not what the tool makes; starts with a verb.
     hint: str
+    # Whether the app makes its own tables when it starts: then `migrate` only rehearses.
+    creates_at_start: bool = False
+    # The one schema that it looks into, whatever the search path; empty where it uses the path.
+    only_schema: str = ""
+    # For a tool that knows only the models that something imported.
+    check_models: ModelsCheck | None = None
+    # The flag with which its push does not ask before it loses rows of its own; files that are run never ask.
+    force: str = ""
+    # How lines begin that say what was done, and what went wrong; where none is there, the last one is shown.
+    worked: str = ""
+    failed: str = ""
+
+    _PUSH: ClassVar = re.compile(r"\bpush\b")
 
     def claim(self, done: Completed) -> Claim:
         """What this run said it did."""
+        succeeded = done.code == 0
+        said = lines_with(self.worked if succeeded else self.failed, done.text)
+        return Claim(succeeded, said[-1 if succeeded else 0] if said else last_line(done.text))
 
     def forced(self, argv: Sequence[str]) -> Sequence[str]:
         """The command, told not to ask before it loses rows of its own."""
+        if not self.force or not any(self._PUSH.search(word) for word in argv):
+            return argv
+        # npm keeps flags for itself that do not stand behind `--`
+        between = ["--"] if argv[0] == "npm" and "--" not in argv else []
+        return [*argv, *between, self.force]
+
+
+def lines_with(pattern: str, text: str) -> list[str]:
+    """Those that begin so; none where there is no pattern."""
+    lines = [line.strip() for line in plain(text).splitlines()]
+    return [line for line in lines if pattern and re.match(pattern, line)]
 
 
 def last_line(text: str) -> str:
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    lines = [line.strip() for line in plain(text).splitlines() if line.strip()]
     return lines[-1] if lines else "nothing was printed"

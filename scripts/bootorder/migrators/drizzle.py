@@ -1,32 +1,32 @@
-"""drizzle-kit push. The exit code of 0.31 means nothing: it is 0 after SQL errors and unanswered prompts too."""
+"""drizzle-kit push and migrate. The exit code of push (0.31) means nothing: it is 0 after SQL errors and unanswered
+prompts too; that of migrate, and of a program that runs drizzle-orm's migrator, can be believed."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
-
 from ..processes import Completed
 from ..terminal import plain
-from .base import Claim, ModelsCheck, last_line
+from .base import Claim, Migrator, last_line, lines_with
 
-_WORKED = ("Changes applied", "No changes detected")
-_ERROR = re.compile(r"^\s*(?:error|\w*Error):?\s.*", re.MULTILINE)
+_WORKED = ("Changes applied", "No changes detected", "migrations applied successfully")
+_ERROR = r"(?:error|\w*Error):?\s"
+_PUSHES = "Pulling schema from database"
 
 
-class Drizzle:
-    name = "drizzle"
-    only_schema = "public"  # pushes and looks there, unless its config has a schemaFilter
-    creates_at_start = False
-    check_models: ModelsCheck | None = None
-    hint = "correct the schema or its tablesFilter, then migrate again; docs/migrators/drizzle.md has the usual causes"
-
+class Drizzle(Migrator):
     def claim(self, done: Completed) -> Claim:
         text = plain(done.text)
         for words in _WORKED:
             if words in text:
                 return Claim(done.code == 0, words.lower())
-        error = _ERROR.search(text)
-        return Claim(False, error.group().strip() if error else last_line(text))
+        errors = lines_with(_ERROR, text)
+        if errors or _PUSHES in text:
+            return Claim(False, errors[0] if errors else last_line(text))
+        return super().claim(done)
 
-    def forced(self, argv: Sequence[str]) -> Sequence[str]:
-        return [*argv, "--force"]
+
+DRIZZLE = Drizzle(
+    "drizzle",
+    "correct the schema or its tablesFilter, then migrate again; docs/migrators/drizzle.md has the usual causes",
+    only_schema="public",  # pushes and looks there, unless its config has a schemaFilter
+    force="--force",
+)

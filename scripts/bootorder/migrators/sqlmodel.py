@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ..errors import LogTail, MigrationError
 from ..processes import Completed
-from .base import Claim, ModelsCheck, last_line
+from .base import Migrator, last_line
 
 _PROGRAM = Path(__file__).with_name("models_check.py")
 _PYTHON = re.compile(r"(python|pypy)[\d.]*(\.exe)?", re.IGNORECASE)
@@ -79,15 +80,7 @@ def _mend(model: Mapping[str, Any], where: str) -> str:
     return f"import {model['module']}  # before create_all{where}"
 
 
-class SQLModel:
-    name = "sqlmodel"
-    only_schema = ""
-    creates_at_start = True
-    check_models: ModelsCheck | None = staticmethod(check_models)
-    hint = "look whether every model is imported before create_all; it never alters a table that exists"
+_HINT = "look whether every model is imported before create_all; it never alters a table that exists"
 
-    def claim(self, done: Completed) -> Claim:
-        return Claim(done.code == 0, last_line(done.text))
-
-    def forced(self, argv: Sequence[str]) -> Sequence[str]:
-        return argv  # it never asks
+SQLMODEL = Migrator("sqlmodel", _HINT, creates_at_start=True, check_models=check_models)
+SQLALCHEMY = replace(SQLMODEL, name="sqlalchemy")
