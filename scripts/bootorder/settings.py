@@ -47,6 +47,8 @@ Text = Annotated[String, BeforeValidator(lambda value: str(value) if type(value)
 _PROCESS_NAME = r"^[^./\\][^/\\]*$"
 _VARIABLE = "^[A-Za-z_][A-Za-z0-9_]*$"
 _PATH = "^(/.*)?$"
+# A key below which everything is commented out.
+_Optional = BeforeValidator(lambda value: {} if value is None else value)
 ProcessName = Annotated[String, Field(pattern=_PROCESS_NAME)]
 Variable = Annotated[str, Field(pattern=_VARIABLE)]
 
@@ -192,9 +194,9 @@ class Settings(_Part):
     layout: LayoutName = "shared"
     secrets: tuple[Variable, ...] = ()
     database: DatabaseSettings
-    owners: dict[Name, OwnerSettings] = {}
-    apps: dict[Name, AppSettings] = {}
-    processes: dict[ProcessName, ProcessSettings] = {}
+    owners: Annotated[dict[Name, OwnerSettings], _Optional] = {}
+    apps: Annotated[dict[Name, AppSettings], _Optional] = {}
+    processes: Annotated[dict[ProcessName, ProcessSettings], _Optional] = {}
 
     @model_validator(mode="after")
     def _what_is_needed_together(self) -> Settings:

@@ -298,6 +298,25 @@ def detect(c: Context, path: str = "", json: bool = False) -> None:
         show_detected(console, Path(path).expanduser() if path else ROOT, as_json=json)
 
 
+@task(
+    help={
+        "path": "the root of the other repository",
+        "dry": "only say what would be written",
+        "upgrade": "replace what was copied before and not changed since",
+    },
+    positional=["path"],
+)
+def copy_to(c: Context, path: str, dry: bool = False, upgrade: bool = False) -> None:
+    """Bring these tasks into another repository, with an invoke.yaml made from what is found there."""
+    from .console import Console
+    from .copying.copying import copy_to
+    from .program import translated
+
+    console = Console()
+    with translated(console):
+        copy_to(console, Path(path).expanduser(), dry=dry or c.config.run.dry, upgrade=upgrade)
+
+
 @task(help={"session": "one nox session instead of the default ones (see `nox -l`)"}, iterable=["session"])
 def test(c: Context, session: list[str]) -> None:
     """Run the proofs: lint, types, unit tests, and a boot in a fresh environment."""
@@ -329,6 +348,7 @@ ns = Collection(
     timeline,
     doctor,
     detect,
+    copy_to,
     plan,
     test,
 )

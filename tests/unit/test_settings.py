@@ -161,7 +161,7 @@ def test_any_key_with_one_wrong_letter_is_refused_and_the_right_key_is_named(dat
     ("parts", "path"),
     [
         ({"secrets": "POSTGRES_PASSWORD"}, "bootorder.secrets"),
-        ({"owners": None}, "bootorder.owners"),
+        ({"owners": 5}, "bootorder.owners"),
         ({"owners": {"sso": OWNER | {"migrate": 5}}}, "bootorder.owners.sso.migrate"),
         ({"owners": {"sso": OWNER | {"migrate": ["pnpm", 5]}}}, "bootorder.owners.sso.migrate.1"),
         ({"owners": {"sso": OWNER | {"migrate": ""}}}, "bootorder.owners.sso.migrate"),
@@ -262,6 +262,10 @@ def test_processes_need_a_password_in_env() -> None:
     said = refusal(database={**database, "service_password": "PW"}, processes={"api": {"run": "x"}})
 
     assert "`processes` needs `database.password`" in said
+
+
+def test_a_key_below_which_everything_is_commented_out_is_empty() -> None:
+    assert settings(owners=None, apps=None, processes=None).owners == {}
 
 
 def test_parts_of_a_connection_without_whom_it_is_are_refused_in_words() -> None:

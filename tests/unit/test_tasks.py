@@ -22,7 +22,20 @@ from scripts.bootorder.stages import STAGES, _with_flags
 from .fakes import FakeStack
 
 ALL: dict[str, Task[Any]] = dict(tasks.ns.tasks)
-BESIDE = {"start", "plan", "check-models", "status", "tables", "url", "psql", "logs", "timeline", "doctor", "detect"}
+BESIDE = {
+    "start",
+    "plan",
+    "check-models",
+    "status",
+    "tables",
+    "url",
+    "psql",
+    "logs",
+    "timeline",
+    "doctor",
+    "copy-to",
+    "detect",
+}
 BESIDE |= {"test"}
 
 
@@ -232,6 +245,14 @@ def test_a_path_that_is_none_ends_with_the_code_for_usage(tmp_path: Path, capsys
 
     assert ended.value.code == 2
     assert json.loads(capsys.readouterr().out)["error"]["exit_code"] == 2
+
+
+def test_copying_tells_where_it_cannot(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(Exit) as ended:
+        run("copy-to", path=str(tmp_path / "nowhere"))
+
+    assert ended.value.code == 2
+    assert "is not there" in capsys.readouterr().err
 
 
 def test_the_proofs_take_sessions(called: Recorder) -> None:

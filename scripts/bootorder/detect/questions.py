@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from .findings import Compose, Database, Fact, Owner, Question, Service
+from .urls import parts_of
 
 _MAY_BE_ASKED = {
     "migrate": "is this the command that makes the tables of {name}: {value}?",
@@ -95,13 +96,10 @@ def _of_owner(owner: Owner, databases: Sequence[Database], apps: tuple[str, ...]
         yield Question(f"{about}.service", text, (*apps, "this machine"), owner.tool.where)
     if owner.url_variable is None and owner.tool.value != "sql":
         parts = owner.settings.get("url_parts")
-        text = f"{name} has its URL in parts ({parts.value}): " if parts else f"no URL was found for {name}: "
-        yield Question(
-            f"{about}.url_variable",
-            text + "which variable can it take the whole URL from?",
-            ("DATABASE_URL",),
-            (parts or owner.tool).where,
-        )
+        if parts is None or not parts_of(parts.value):
+            text = f"{name} has some parts of its URL ({parts.value}): " if parts else f"no URL was found for {name}: "
+            text += "which variable can it take the whole URL from?"
+            yield Question(f"{about}.url_variable", text, ("DATABASE_URL",), (parts or owner.tool).where)
     if len(databases) > 1 and owner.database is None:
         names = tuple(each.service.value for each in databases if each.service)
         yield Question(f"{about}.database", f"which database are the tables of {name} in?", names, owner.tool.where)

@@ -29,9 +29,14 @@ _USUAL = (
 )
 NAME = re.compile(r"(?:\w+_)?(?:DATABASE|DB|POSTGRES|POSTGRESQL|PG|PRISMA)_(?:\w+_)?(?:URL|URI|DSN)")
 _HOST = re.compile(r"(?:\w+_)?(?:POSTGRES|POSTGRESQL|PG|DB|DATABASE|SQL)_?(?:HOST|SERVER|HOSTNAME)")
-_PART = re.compile(
-    r"(?:\w+_)?(?:POSTGRES|POSTGRESQL|PG|DB|DATABASE|SQL)_?(?:HOST|SERVER|HOSTNAME|PORT|USER|USERNAME|PASSWORD|PASS|DB|NAME|DATABASE)"
-)
+_PARTS = {
+    "host": "HOST|SERVER|HOSTNAME",
+    "port": "PORT",
+    "user": "USER|USERNAME",
+    "password": "PASSWORD|PASS",
+    "database": "DB|NAME|DATABASE",
+}
+_PART = re.compile(rf"(?:\w+_)?(?:POSTGRES|POSTGRESQL|PG|DB|DATABASE|SQL)_?(?:{'|'.join(_PARTS.values())})")
 
 
 @dataclass(frozen=True)
@@ -85,6 +90,16 @@ def _is_open(value: str) -> bool:
 def host_of(variables: Mapping[str, Fact]) -> Fact | None:
     """The database's host, where it is a variable of its own."""
     return next((fact for name, fact in variables.items() if _HOST.fullmatch(name)), None)
+
+
+def parts_of(names: str) -> Mapping[str, str]:
+    """Which of these variables is the host, the user and so on; none where they do not say who connects to what."""
+    found: dict[str, str] = {}
+    for part, pattern in _PARTS.items():
+        named = [name for name in names.split(", ") if re.search(rf"(?:^|_|PG)(?:{pattern})$", name)]
+        if named:
+            found[part] = named[-1]
+    return found if {"user", "password", "database"} <= found.keys() else {}
 
 
 def url_parts(variables: Mapping[str, Fact]) -> Fact | None:

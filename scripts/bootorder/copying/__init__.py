@@ -1,0 +1,1 @@
+"""Bringing these tasks into another repository, safely and more than once."""
