@@ -42,20 +42,17 @@ def database_of(found: Detected) -> Database:
 
 
 def connecting(owner: Owner, found: Detected) -> list[str]:
-    """The services that connect as this owner: that of its commands, and those of its folder alone."""
-    alone = [other.folder for other in found.owners].count(owner.folder) == 1
+    """The services that connect as this owner: that of its commands, and those that have its folder and no other's."""
     if owner.tool.value == "sql":
         return []  # the database's own service runs it
-    names = [owner.service.value] if owner.service else []
-    for service in found.services:
-        is_its = alone and service.folder is not None and service.folder.value == owner.folder
-        if is_its and _knows_the_database(service, owner):
-            names.append(service.name)
-    return list(dict.fromkeys(names))
+    own = _of_commands(owner)
+    others = {name for other in found.owners if other is not owner for name in (*_of_commands(other), *other.users)}
+    names = {service.name for service in found.services if service.url_variable or "url_parts" in owner.settings}
+    return [*own, *(name for name in owner.users if name in names - others - set(own))]
 
 
-def _knows_the_database(service: Service, owner: Owner) -> bool:
-    return service.url_variable is not None or "url_parts" in owner.settings
+def _of_commands(owner: Owner) -> list[str]:
+    return [owner.service.value] if owner.service else []
 
 
 @dataclass(frozen=True)

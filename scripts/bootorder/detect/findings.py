@@ -94,7 +94,11 @@ class Service:
 
 @dataclass(frozen=True)
 class Owner:
-    """A schema tool in a folder. `way`: push, migrate, or at start. `settings`: what its configuration says."""
+    """A schema tool in a folder.
+
+    `way`: push, migrate, or at start. `service`: where its commands run; `users`: the services that have its folder or
+    package. `settings`: what its configuration says.
+    """
 
     name: Fact
     tool: Fact
@@ -103,6 +107,7 @@ class Owner:
     migrate: Fact | None = None
     seed: Fact | None = None
     service: Fact | None = None
+    users: tuple[str, ...] = ()
     database: Fact | None = None
     url_variable: Fact | None = None
     settings: Mapping[str, Fact] = field(default_factory=dict)

@@ -193,6 +193,7 @@ def _owner(known: Known, draft: Draft, here: Sequence[Fact], chosen: _Candidate 
         migrate=_migrate(known, draft, chosen, way),
         seed=_seed(known, draft, here),
         service=service,
+        users=tuple(fact.value for fact in here),
         database=_database(known, environment, url, host_of(environment)),
         url_variable=url,
         settings=settings,
