@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -95,6 +96,29 @@ def test_a_copy_can_be_copied_from_and_is_the_same(target: Path, tmp_path: Path)
     subprocess.run([sys.executable, main, "copy-to", str(other)], check=True, capture_output=True, env=env)
 
     assert everything(other) == everything(target)
+
+
+def test_the_wheel_copies_the_same(target: Path, tmp_path: Path) -> None:
+    build = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(tmp_path)]
+    subprocess.run(build, check=True, capture_output=True, cwd=ROOT)
+    [wheel] = tmp_path.glob("bootorder-*.whl")
+    installed = tmp_path / "installed"
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(installed)
+
+    env = {**os.environ, "PYTHONPATH": str(installed), "PYTHONDONTWRITEBYTECODE": "1"}
+    said = subprocess.run(
+        [sys.executable, "-m", "bootorder", "copy-to", "."], check=True, capture_output=True, env=env, cwd=target
+    )
+
+    assert b"./inv start" in said.stderr
+    assert (installed / "bootorder" / "py.typed").exists()
+    from_wheel = everything(target)
+    for name in ("scripts", "invoke.yaml", ".gitignore", "tasks.py", "noxfile.py", "inv", "inv.cmd"):
+        path = target / name
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    copied(target)
+    assert everything(target) == from_wheel
 
 
 def test_this_repository_s_own_tasks_are_those_that_are_copied() -> None:
