@@ -205,6 +205,30 @@ def test_scripts_that_call_each_other_are_followed_once(tmp_path: Path) -> None:
     assert (owner.migrate.value, str(owner.migrate.where)) == ("npx drizzle-kit push", "compose.yaml:6")
 
 
+def test_a_program_of_the_repository_is_run_as_it_is(tmp_path: Path) -> None:
+    put(tmp_path, "package.json", json.dumps({"scripts": {"start": "node src/migrate.ts && node src/server.ts"}}))
+    put(tmp_path, "drizzle.config.ts", 'export default { dialect: "postgresql" };')
+    put(tmp_path, "src/migrate.ts", 'import { migrate } from "drizzle-orm/node-postgres/migrator";\n')
+    put(tmp_path, "compose.yaml", f"{POSTGRES}  web:\n    build: .\n    command: npm start\n")
+
+    [owner] = detect(tmp_path).owners
+
+    assert owner.migrate
+    assert owner.migrate.value == "node src/migrate.ts"
+
+
+@pytest.mark.parametrize(("rest", "sure"), [("\nserve({ fetch: app.fetch });", "likely"), ("", "guess")])
+def test_a_route_of_a_chain_is_the_apps_where_the_chain_is_served(tmp_path: Path, rest: str, sure: str) -> None:
+    put(tmp_path, "package.json", "{}")
+    put(tmp_path, "src/app.js", f'const app = new Hono()\n  .get("/users", users)\n  .get("/healthz", ok);{rest}')
+    put(tmp_path, "compose.yaml", f"{POSTGRES}  web:\n    build: .\n    ports: ['3000:3000']\n")
+
+    health = detect(tmp_path).services[0].health
+
+    assert health
+    assert (health.value, str(health.where), health.sure) == ("/healthz", "src/app.js:3", sure)
+
+
 def test_the_tool_of_a_workspace_runs_where_a_service_calls_it(tmp_path: Path) -> None:
     """The folder of the tool is another one than that of the service."""
     put(tmp_path, "package.json", '{"workspaces": ["apps/*", "packages/*"]}')

@@ -149,4 +149,5 @@ def run_tool(manager: str, command: str) -> str:
     before = {"npm": "npx", "pnpm": "pnpm exec", "yarn": "yarn", "bun": "bunx"}
     before |= {"uv": "uv run", "poetry": "poetry run", "pipenv": "pipenv run", "pdm": "pdm run"}
     first = before.get(manager, "")
-    return command if not first or command.startswith((first, "npx ", "bunx ", "uv run")) else f"{first} {command}"
+    is_whole = command.startswith((first, "npx ", "bunx ", "uv run", "node "))  # node is no package's
+    return command if not first or is_whole else f"{first} {command}"

@@ -26,12 +26,13 @@ _DECORATED = re.compile(
 _PREFIX = re.compile(r"APIRouter\([^)]{0,300}?prefix\s*=\s*[\"']([\w/\-]*)[\"']")
 _DJANGO = re.compile(rf"\b(?:re_)?path\(\s*r?[\"']\^?({_PATH})\$?[\"']")
 _CALLED = re.compile(
-    r"\b(\w+)\.(?:get|all|use|route|GET|HandleFunc|Handle|Get|MapGet|MapHealthChecks)\("
+    r"(?:\b(\w+)|\)\s*)\.(?:get|all|use|route|GET|HandleFunc|Handle|Get|MapGet|MapHealthChecks)\("
     rf"\s*[\"'`](?:GET )?({_PATH})[\"'`]"
 )
 _NEST = re.compile(rf"@Controller\(\s*[\"'`]({_PATH})[\"'`]")
 _GLOBAL_PREFIX = re.compile(r"setGlobalPrefix\(\s*[\"'`]([\w/\-]+)[\"'`]")
 _RAILS = re.compile(rf"\bget\s*\(?[\"']({_PATH})[\"']")
+_SERVES = re.compile(r"\b(?:serve|listen)\(")
 # What runs the whole app; another name may be a part of it that is mounted elsewhere.
 _APPS = {"app", "application", "server", "fastify", "api", "mux", "http", "e", "r", "echo", "express", "hono", "elysia"}
 _FILE_ROUTE = re.compile(
@@ -112,7 +113,9 @@ def _routes(text: str, path: str, nest_prefix: str) -> Iterator[Fact]:
             yield _fact(match[1], path, text, match.start(), "likely")
     elif ending != ".rb":
         for match in _CALLED.finditer(text):
-            yield _fact(match[2], path, text, match.start(), "likely" if match[1] in _APPS else "guess")
+            # without a name it is one of a chain, `new Hono().get(...)`
+            is_whole = match[1] in _APPS if match[1] else bool(_SERVES.search(text))
+            yield _fact(match[2], path, text, match.start(2), "likely" if is_whole else "guess")
         for match in _NEST.finditer(text):
             yield _fact(nest_prefix + match[1].lstrip("/"), path, text, match.start(), "likely")
 
