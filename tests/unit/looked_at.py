@@ -10,7 +10,10 @@ from scripts.bootorder.detect.findings import Detected
 from scripts.bootorder.detect.showing import print_detected
 
 ROOT = Path(__file__).parents[2]
-REPOSITORIES = sorted(path.parent for path in (ROOT / "tests" / "repositories").glob("*/repository"))
+# Those that are only looked at, and those that are booted, too (`nox -s copy`).
+REPOSITORIES = sorted(
+    path.parent for kind in ("repositories", "copied") for path in (ROOT / "tests").glob(f"{kind}/*/repository")
+)
 
 POSTGRES = "services:\n  db:\n    image: postgres:18\n"
 

@@ -1,4 +1,4 @@
-"""What detection says of repositories in the shapes that people have: tests/repositories, each with its answer."""
+"""What detection says of repositories in the shapes that people have, each with its answer."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def test_there_are_repositories_to_look_at() -> None:
     assert len(REPOSITORIES) >= 12
 
 
-@pytest.mark.parametrize("path", REPOSITORIES, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", REPOSITORIES, ids=lambda path: f"{path.parent.name}/{path.name}")
 def test_of_a_repository_is_said_what_its_owner_would_say(path: Path, request: pytest.FixtureRequest) -> None:
     golden = path / "detected.json"
     now = json.dumps(as_data(detect(path / "repository")), indent=2, ensure_ascii=False) + "\n"
@@ -32,7 +32,7 @@ def test_of_a_repository_is_said_what_its_owner_would_say(path: Path, request: p
     )
 
 
-@pytest.mark.parametrize("path", REPOSITORIES, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", REPOSITORIES, ids=lambda path: f"{path.parent.name}/{path.name}")
 def test_every_place_that_is_named_is_there(path: Path) -> None:
     def check(value: Any) -> None:
         if isinstance(value, dict):
@@ -47,7 +47,7 @@ def test_every_place_that_is_named_is_there(path: Path) -> None:
     check(as_data(detect(path / "repository")))
 
 
-@pytest.mark.parametrize("path", REPOSITORIES, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", REPOSITORIES, ids=lambda path: f"{path.parent.name}/{path.name}")
 def test_every_guess_is_a_question(path: Path) -> None:
     found = detect(path / "repository")
     asked = {str(question.where) for question in found.questions}
@@ -61,7 +61,7 @@ def test_every_guess_is_a_question(path: Path) -> None:
     check(as_data(found))
 
 
-@pytest.mark.parametrize("path", REPOSITORIES, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", REPOSITORIES, ids=lambda path: f"{path.parent.name}/{path.name}")
 def test_a_repository_is_shown_in_lines_of_text(path: Path) -> None:
     found = detect(path / "repository")
 

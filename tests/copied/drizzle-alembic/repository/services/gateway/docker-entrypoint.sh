@@ -1,0 +1,7 @@
+#!/bin/sh
+set -e
+
+echo "running migrations"
+npm run db:migrate
+
+exec "$@"
