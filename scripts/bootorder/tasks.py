@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -356,6 +357,7 @@ ns = Collection(
 
 def beside(module: str, name: str = "boot") -> Collection:
     """The tasks of this module of somebody's own, and these under a name of their own: `inv boot.start`."""
+    os.environ.setdefault("BOOTORDER_COMMAND", "./inv")  # whose names hints are right with
     tasks = Collection.from_module(sys.modules[module])
     tasks.add_collection(ns, name=name)
     return tasks
