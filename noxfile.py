@@ -191,6 +191,8 @@ def faults(session: nox.Session) -> None:
 def bench(session: nox.Session) -> None:
     """Speed, in pairs: a start against a script by hand, `up --wait` and its own parts; writes docs/performance.md."""
     prepare(session)
+    # As pip does, with which `./inv` installs them; uv leaves it to the first use, and a stack of a test to every one.
+    session.run("python", "-m", "compileall", "-q", "-j", "0", session.virtualenv.location, success_codes=[0, 1])
     # Ctrl-C: its containers are removed first.
     session.run("python", "-m", "tests.bench", *session.posargs, interrupt_timeout=120, terminate_timeout=60)
 

@@ -286,8 +286,14 @@ def test_what_is_not_committed_is_respected_and_said(target: Path) -> None:
 
     said = copied(target)
 
-    assert "note: 1 file here not committed; none of them is written to" in said
+    assert "note: 1 file here not committed: none is written to" in said
     assert said.index("adds     invoke.yaml") < said.index("note: 1 file")
+
+
+def test_a_gitignore_that_is_not_committed_is_named(target: Path) -> None:
+    (target / ".gitignore").write_text("dist/\n", encoding="utf-8")
+
+    assert "2 files here not committed: to .gitignore lines are added, no other is written to" in copied(target)
 
 
 # -- bad input ---------------------------------------------------------------------------------------------------------

@@ -70,11 +70,11 @@ def _say(console: Console, planned: Sequence[Step]) -> None:
 
 def _say_of_git(console: Console, target: Target, planned: Sequence[Step]) -> None:
     changed = target.changed()
-    if changed and any(step.writes or step.kind == "remove" for step in planned):
-        console.say(f"note: {counted(len(changed), 'file')} here not committed; none of them is written to")
-        touched = {step.path for step in planned if step.writes} & {line[3:] for line in changed}
-        if touched:
-            console.say(f"note: but {', '.join(sorted(touched))}, to which lines are added")
+    if not changed or not any(step.writes or step.kind == "remove" for step in planned):
+        return
+    touched = sorted({step.path for step in planned if step.writes} & {line[3:] for line in changed})
+    what = f"to {' and '.join(touched)} lines are added, no other is written to" if touched else "none is written to"
+    console.say(f"note: {counted(len(changed), 'file')} here not committed: {what}")
 
 
 def _do(target: Target, planned: Sequence[Step]) -> None:
