@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -10,9 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from scripts.bootorder.database import Target
 from scripts.bootorder.errors import MachineError
 from tests.conftest import unavailable
-from tests.postgres import throwaway
+from tests.contract.guarded import Guarded, guarded
+from tests.postgres import own_database, throwaway
 from tests.stack import ROOT
 
 from .attacks import TOOLS, Layout, Outcome, run_statements, run_tool
@@ -63,24 +66,43 @@ def _nothing_of_the_caller() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def attacks(request: pytest.FixtureRequest) -> Iterator[Attacks]:
-    """All that the selected tests ask for are under way."""
-    toolbox = Toolbox(ROOT / ".nox" / "attack-tools")
+def toolbox() -> Toolbox:
+    made = Toolbox(ROOT / ".nox" / "attack-tools")
     try:
-        toolbox.prepare()
-        with (
-            throwaway("boot") as server,
-            tempfile.TemporaryDirectory() as folder,
-            ThreadPoolExecutor(_AT_ONCE) as pool,
-        ):
-            made = Attacks(Worlds(server, Path(folder)), toolbox, pool)
-            for item in request.session.items:
-                wanted = getattr(item, "callspec", None)
-                if wanted and {"attack", "way"} <= set(wanted.params):
-                    made.announce(wanted.params["attack"], wanted.params["way"])
-            try:
-                yield made
-            finally:
-                pool.shutdown(cancel_futures=True)
+        made.prepare()
     except MachineError as error:
         unavailable(str(error))
+    return made
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[Target]:
+    try:
+        with throwaway("boot") as target:
+            yield target
+    except MachineError as error:
+        unavailable(str(error))
+
+
+@pytest.fixture(scope="session")
+def attacks(request: pytest.FixtureRequest, toolbox: Toolbox, server: Target) -> Iterator[Attacks]:
+    """All that the selected tests ask for are under way."""
+    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(_AT_ONCE) as pool:
+        made = Attacks(Worlds(server, Path(folder)), toolbox, pool)
+        for item in request.session.items:
+            wanted = getattr(item, "callspec", None)
+            if wanted and {"attack", "way"} <= set(wanted.params):
+                made.announce(wanted.params["attack"], wanted.params["way"])
+        try:
+            yield made
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+@pytest.fixture
+def stack(tmp_path: Path, server: Target) -> Iterator[Guarded]:
+    """Two owners in a database of their own; nothing was guarded yet."""
+    with own_database(server, f"test_{secrets.token_hex(4)}") as database:
+        made = guarded(tmp_path, database)
+        yield made
+        made.drop()

@@ -118,9 +118,10 @@ def test_the_others_never_ask() -> None:
     assert [name for name, its in BY_NAME.items() if its.forced(argv) != argv] == ["drizzle", "prisma"]
 
 
-def test_only_drizzle_and_prisma_look_into_one_schema_whatever_the_search_path() -> None:
+def test_the_search_path_is_nothing_to_those_that_compare_one_schema() -> None:
     assert {name: its.only_schema for name, its in BY_NAME.items() if its.only_schema} == {
         "drizzle": "public",
+        "mikroorm": "public",
         "prisma": "public",
     }
 

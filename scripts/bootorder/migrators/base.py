@@ -39,7 +39,7 @@ class Migrator:
     check_models: ModelsCheck | None = None
     # The flag with which its push does not ask before it loses rows of its own; files that are run never ask.
     force: str = ""
-    # How lines begin that say what was done, and what went wrong; where none is there, the last one is shown.
+    # What it prints where it did its work, and where it did not, as patterns; where none fits, its last line is shown.
     worked: str = ""
     failed: str = ""
 
@@ -48,7 +48,7 @@ class Migrator:
     def claim(self, done: Completed) -> Claim:
         """What this run said it did."""
         succeeded = done.code == 0
-        said = lines_with(self.worked if succeeded else self.failed, done.text)
+        said = found(self.worked if succeeded else self.failed, done.text)
         return Claim(succeeded, said[-1 if succeeded else 0] if said else last_line(done.text))
 
     def forced(self, argv: Sequence[str]) -> Sequence[str]:
@@ -60,10 +60,10 @@ class Migrator:
         return [*argv, *between, self.force]
 
 
-def lines_with(pattern: str, text: str) -> list[str]:
-    """Those that begin so; none where there is no pattern."""
-    lines = [line.strip() for line in plain(text).splitlines()]
-    return [line for line in lines if pattern and re.match(pattern, line)]
+def found(pattern: str, text: str) -> list[str]:
+    """Whatever fits, each as one line; nothing where there is no pattern."""
+    parts = re.findall(f"^(?:{pattern}).*", plain(text), re.MULTILINE) if pattern else []
+    return [" ".join(part.split()) for part in parts]
 
 
 def last_line(text: str) -> str:

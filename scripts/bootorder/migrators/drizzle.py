@@ -5,10 +5,10 @@ from __future__ import annotations
 
 from ..processes import Completed
 from ..terminal import plain
-from .base import Claim, Migrator, last_line, lines_with
+from .base import Claim, Migrator, found, last_line
 
 _WORKED = ("Changes applied", "No changes detected", "migrations applied successfully")
-_ERROR = r"(?:error|\w*Error):?\s"
+_ERROR = r"\s*(?:error|\w*Error):?\s"
 _PUSHES = "Pulling schema from database"
 
 
@@ -18,7 +18,7 @@ class Drizzle(Migrator):
         for words in _WORKED:
             if words in text:
                 return Claim(done.code == 0, words.lower())
-        errors = lines_with(_ERROR, text)
+        errors = found(_ERROR, text)
         if errors or _PUSHES in text:
             return Claim(False, errors[0] if errors else last_line(text))
         return super().claim(done)

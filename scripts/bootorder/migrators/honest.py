@@ -11,30 +11,31 @@ PRISMA = Migrator(
     "correct the schema or the migration it names, then migrate again; docs/migrators/prisma.md has the usual causes",
     only_schema="public",  # `?schema=` of its URL, whatever the search path
     force="--accept-data-loss",
-    worked=r".*(?:in sync with|migrations have been|No pending migrations)",
-    failed=r"Error:\s*\S",
+    worked=r"[^\n]*(?:in sync with|migrations have been|No pending migrations)",
+    failed=r"Error: (?:(?:P\d+|external connector error)\s+)?",
 )
 ALEMBIC = Migrator(
     "alembic",
     "correct the revision that failed, then migrate again; docs/migrators/alembic.md has the usual causes",
-    worked=r".*Running upgrade",
-    failed=r"(?:[\w.]*(?:Error|Exception)\b|FAILED:)",
+    worked=r"[^\n]*Running upgrade",
+    failed=r"[\w.]*(?:Error|Exception):|FAILED:",
 )
 DJANGO = Migrator(
     "django",
     "correct the migration that failed, then migrate again; docs/migrators/django.md has the usual causes",
-    worked=r"Applying |No migrations to apply",
-    failed=r"(?:django\.\S*Error\b|CommandError\b)",
+    worked=r"\s*(?:Applying |No migrations to apply)",
+    failed=r"django\.\S*Error:|CommandError:",
 )
 TYPEORM = Migrator(
     "typeorm",
-    "correct the entity or migration it names, then migrate again; docs/migrators/typeorm.md has the usual causes",
-    worked=r".*(?:executed successfully|finished successfully|No migrations are pending)",
-    failed=r"(?:\w*Error\b|Error )",
+    "correct the entity or the migration it names, then migrate again; docs/migrators/typeorm.md has the usual causes",
+    worked=r"Migration .* executed successfully|Schema synchronization|No migrations are pending",
+    failed=r"Error during [^\n]*\s+",
 )
 MIKROORM = Migrator(
     "mikroorm",
-    "correct the entities, or what it may drop, then migrate again; docs/migrators/mikroorm.md has the usual causes",
-    worked=r".*(?:Schema |Successfully migrated|migrated)",
-    failed=r".*(?:\w*Exception\b|\w*Error\b)",
+    "correct the entities, or what it looks at, then migrate again; docs/migrators/mikroorm.md has the usual causes",
+    only_schema="public",  # it compares what is there, wherever the search path has made the tables
+    worked=r"Schema |Successfully migrated",
+    failed=r"\w*(?:Exception|[Ee]rror): ",
 )

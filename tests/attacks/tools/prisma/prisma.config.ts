@@ -41,9 +41,11 @@ function corrected(adapter) {
 }
 
 // engine "js": the one that came with the package. The other one is a download of its own, from no package registry.
-export default defineConfig({
+export const engine = {
   schema: "./schema.prisma",
   experimental: { adapter: true },
   engine: "js",
   adapter: async () => new CatalogReader({ connectionString: process.env["DATABASE_URL"], idleTimeoutMillis: 100 }),
-});
+};
+
+export default defineConfig(engine);
