@@ -73,5 +73,6 @@ def test_it_makes_its_tables_beside_those_of_another(
 
     first, second = migrate(stack.boot()), migrate(stack.boot())
 
+    assert first.text == f"sso migrated, {its.tables} tables verified; api unchanged, 4 tables verified"
     assert second.text == f"sso unchanged, {its.tables} tables verified; api unchanged, 4 tables verified"
     assert stack.query("select count(*) from worker", by="api") == [(42,)]

@@ -48,20 +48,13 @@ Traceback (most recent call last):
   File "/app/lib/python3.11/site-packages/psycopg/cursor.py", line 117, in execute
     raise ex.with_traceback(None)
 """
-_P3005 = (
-    "The database schema is not empty. Read more about how to baseline an existing production database:"
-    " https://pris.ly/d/migrate-baseline"
-)
-_PRISMA_ASKS = (
-    "Error: Use the --accept-data-loss flag to ignore the data loss warnings like prisma db push --accept-data-loss"
-)
 
 
 @pytest.mark.parametrize(
     ("migrator", "output", "text"),
     [
         ("drizzle", _DRIZZLE + "[✓] migrations applied successfully!\n", "migrations applied successfully"),
-        ("drizzle", "the program's own words\n", "the program's own words"),
+        ("drizzle", "a program that runs the migrations has its own words\n", None),
         (
             "prisma",
             _PRISMA + "🚀  Your database is now in sync with your Prisma schema. Done in 65ms\n\n",
@@ -74,18 +67,24 @@ _PRISMA_ASKS = (
         ),
         (
             "prisma",
-            _PRISMA + "The following migration(s) have been applied:\n\nmigrations/\n  └─ 0_first/\n"
-            "    └─ migration.sql\n\nAll migrations have been successfully applied.\n",
+            _PRISMA
+            + """The following migration(s) have been applied:
+
+migrations/
+  └─ 0_first/
+    └─ migration.sql
+
+All migrations have been successfully applied.
+""",
             "All migrations have been successfully applied.",
         ),
         ("prisma", _PRISMA + "No pending migrations to apply.\n", "No pending migrations to apply."),
         (
             "alembic",
-            _ALEMBIC + "INFO  [alembic.runtime.migration] Running upgrade  -> first\n"
-            "INFO  [alembic.runtime.migration] Running upgrade first -> second, a column\n",
-            "INFO [alembic.runtime.migration] Running upgrade first -> second, a column",
+            _ALEMBIC + "INFO  [alembic.runtime.migration] Running upgrade  -> first, tables\n",
+            "INFO [alembic.runtime.migration] Running upgrade -> first, tables",
         ),
-        ("alembic", _ALEMBIC, "INFO  [alembic.runtime.migration] Will assume transactional DDL."),
+        ("alembic", _ALEMBIC, None),
         (
             "django",
             _DJANGO + "  Applying auth.0001_initial... OK\n  Applying owner.0001_initial... OK\n",
@@ -93,8 +92,10 @@ _PRISMA_ASKS = (
         ),
         (
             "django",
-            _DJANGO + "  No migrations to apply.\n  Your models in app(s): 'owner' have changes that are not yet"
-            " reflected in a migration, and so won't be applied.\n",
+            _DJANGO
+            + """  No migrations to apply.
+  Your models in app(s): 'owner' have changes that are not yet reflected in a migration, and so won't be applied.
+""",
             "No migrations to apply.",
         ),
         (
@@ -102,102 +103,103 @@ _PRISMA_ASKS = (
             _TYPEORM + "Migration First1795428387550 has been executed successfully.\nquery: COMMIT\n",
             "Migration First1795428387550 has been executed successfully.",
         ),
-        ("typeorm", _TYPEORM + "No migrations are pending\n", "No migrations are pending"),
-        (
-            "typeorm",
-            _TYPEORM + "query: COMMIT\nSchema synchronization finished successfully.\n",
-            "Schema synchronization finished successfully.",
-        ),
-        ("mikroorm", "Schema successfully updated\n", "Schema successfully updated"),
-        (
-            "mikroorm",
-            "[migrator] Applied 'First'\nSuccessfully migrated up to the latest version\n",
-            "Successfully migrated up to the latest version",
-        ),
+        ("typeorm", _TYPEORM + "No migrations are pending\n", None),
+        ("typeorm", _TYPEORM + "query: COMMIT\nSchema synchronization finished successfully.\n", None),
+        ("mikroorm", "Schema successfully updated\n", None),
+        ("mikroorm", "[migrator] Applied 'First'\nSuccessfully migrated up to the latest version\n", None),
     ],
 )
-def test_what_a_tool_says_that_did_its_work(migrator: str, output: str, text: str) -> None:
+def test_what_a_tool_says_that_did_its_work(migrator: str, output: str, text: str | None) -> None:
+    """Without a text: its last line."""
     said = BY_NAME[migrator].claim(prints(output))
 
-    assert (said.succeeded, said.text) == (True, text)
+    assert (said.succeeded, said.text) == (True, text or output.splitlines()[-1])
+
+
+_P3005 = """Error: P3005
+
+The database schema is not empty. Read more about how to baseline an existing production database: https://pris.ly/d/x
+"""
+_PRISMA_REFUSED = """2 migrations found in prisma/migrations
+
+Error: external connector error
+Error querying the database: ERROR: must be owner of table task
+   0: sql_schema_connector::apply_migration::apply_script
+"""
+_PRISMA_ASKS = """⚠️  There might be data loss when applying the changes:
+
+  • You are about to drop the column `email` on the `user` table, which still contains 1 non-null values.
+
+Error: Use the --accept-data-loss flag to ignore the data loss warnings like prisma db push --accept-data-loss
+"""
+_PRISMA_UNREACHABLE = """Error: Can't reach database server at `127.0.0.1:1`
+
+Please make sure your database server is running at `127.0.0.1:1`.
+"""
+_ALEMBIC_REFUSED = """
+sqlalchemy.exc.ProgrammingError: (psycopg.errors.InsufficientPrivilege) must be owner of table task
+[SQL:
+DROP TABLE task]
+(Background on this error at: https://sqlalche.me/e/21/f405)
+"""
+_ALEMBIC_HEADS = """ERROR [alembic.util.messaging] Multiple head revisions are present for given argument 'head'
+FAILED: Multiple head revisions are present for given argument 'head'
+"""
+_DJANGO_REFUSED = "django.db.utils.ProgrammingError: must be owner of table task\n"
+_DJANGO_UNREACHABLE = """django.db.utils.OperationalError: connection failed: Connection refused
+\tIs the server running on that host and accepting TCP/IP connections?
+"""
+_TYPEORM_REFUSED = """Migration "Second" failed, error: must be owner of table task
+query: ROLLBACK
+Error during migration run:
+QueryFailedError: must be owner of table task
+    at PostgresQueryRunner.query (/app/node_modules/typeorm/driver/postgres/PostgresQueryRunner.js:216:19) {
+  code: '42501'
+}
+"""
+_TYPEORM_UNREACHABLE = """Error during schema synchronization:
+Error: connect ECONNREFUSED 127.0.0.1:1
+    at TCPConnectWrap.afterConnect [as oncomplete] (node:net:1637:16) {
+  port: 1
+}
+"""
+_MIKROORM_REFUSED = """DriverException: must be owner of materialized view busy
+    at PostgreSqlExceptionConverter.convertException (/app/node_modules/@mikro-orm/core/platforms/ExceptionConverter.js)
+  code: '42501'
+}
+"""
 
 
 @pytest.mark.parametrize(
     ("migrator", "output", "text"),
     [
         ("drizzle", _DRIZZLE + "\n", "[⣷] applying migrations..."),  # whatever went wrong: it says no more
-        ("prisma", f"{_PRISMA}Error: P3005\n\n{_P3005}\n\n", f"Error: P3005 {_P3005}"),
-        (
-            "prisma",
-            _PRISMA + "2 migrations found in prisma/migrations\n\nError: external connector error\n"
-            "Error querying the database: ERROR: must be owner of table task\n"
-            "   0: sql_schema_connector::apply_migration::apply_script\n",
-            "Error: external connector error Error querying the database: ERROR: must be owner of table task",
-        ),
-        (
-            "prisma",
-            f"{_PRISMA}⚠️  There might be data loss when applying the changes:\n\n  • You are about to drop the column"
-            f" `email` on the `user` table, which still contains 1 non-null values.\n\n{_PRISMA_ASKS}\n",
-            _PRISMA_ASKS,
-        ),
-        (
-            "prisma",
-            _PRISMA + "Error: Can't reach database server at `127.0.0.1:1`\n\nPlease make sure your database server is"
-            " running at `127.0.0.1:1`.\n",
-            "Error: Can't reach database server at `127.0.0.1:1`",
-        ),
-        (
-            "alembic",
-            _ALEMBIC + _TRACEBACK + "sqlalchemy.exc.ProgrammingError: (psycopg.errors.InsufficientPrivilege) must be"
-            " owner of table task\n[SQL: \nDROP TABLE task]\n(Background on this error at:"
-            " https://sqlalche.me/e/21/f405)\n",
-            "sqlalchemy.exc.ProgrammingError: (psycopg.errors.InsufficientPrivilege) must be owner of table task",
-        ),
-        (
-            "alembic",
-            "ERROR [alembic.util.messaging] Multiple head revisions are present\n  FAILED: Multiple head revisions are"
-            " present\n",
-            "FAILED: Multiple head revisions are present",
-        ),
+        ("prisma", _PRISMA + _P3005, "Error: P3005 The database schema is not empty."),
+        ("prisma", _PRISMA + _PRISMA_REFUSED, "ERROR: must be owner of table task"),
+        ("prisma", _PRISMA + _PRISMA_ASKS, "Error: Use the --accept-data-loss flag"),
+        ("prisma", _PRISMA + _PRISMA_UNREACHABLE, "Error: Can't reach database server at `127.0.0.1:1`"),
+        ("alembic", _ALEMBIC + _TRACEBACK + _ALEMBIC_REFUSED, "must be owner of table task"),
+        ("alembic", _ALEMBIC_HEADS, "FAILED: Multiple head revisions are present"),
         (
             "django",
-            f"{_DJANGO}  Applying owner.0002_evil...{_TRACEBACK}django.db.utils.ProgrammingError: must be owner of table"
-            " task\n",
+            f"{_DJANGO}  Applying owner.0002...{_TRACEBACK}" + _DJANGO_REFUSED,
             "django.db.utils.ProgrammingError: must be owner of table task",
         ),
-        (
-            "django",
-            "django.db.utils.OperationalError: connection failed: connection to server at \"127.0.0.1\", port 1 failed:"
-            " Connection refused\n\tIs the server running on that host and accepting TCP/IP connections?\n",
-            'django.db.utils.OperationalError: connection failed: connection to server at "127.0.0.1", port 1 failed:'
-            " Connection refused",
-        ),
-        (
-            "typeorm",
-            _TYPEORM + 'Migration "Second" failed, error: must be owner of table task\nquery: ROLLBACK\nError during'
-            " migration run:\nQueryFailedError: must be owner of table task\n    at PostgresQueryRunner.query\n  code:"
-            " '42501'\n}\n",
-            "Error during migration run: QueryFailedError: must be owner of table task",
-        ),
-        (
-            "typeorm",
-            "Error during schema synchronization:\nError: connect ECONNREFUSED 127.0.0.1:1\n  port: 1\n}\n",
-            "Error during schema synchronization: Error: connect ECONNREFUSED 127.0.0.1:1",
-        ),
+        ("django", _DJANGO_UNREACHABLE, "OperationalError: connection failed: Connection refused"),
+        ("typeorm", _TYPEORM + _TYPEORM_REFUSED, "migration run: QueryFailedError: must be owner of table task"),
+        ("typeorm", _TYPEORM_UNREACHABLE, "synchronization: Error: connect ECONNREFUSED 127.0.0.1:1"),
+        ("mikroorm", _MIKROORM + _MIKROORM_REFUSED, "DriverException: must be owner of materialized view busy"),
         (
             "mikroorm",
-            _MIKROORM + "DriverException: must be owner of materialized view busy\n    at PostgreSqlExceptionConverter\n"
-            "  code: '42501'\n}\n",
-            "DriverException: must be owner of materialized view busy",
-        ),
-        (
-            "mikroorm",
-            _MIKROORM + "error: permission denied for schema api\n    at node_modules/pg/lib/client.js\n}\n",
-            "error: permission denied for schema api",
+            _MIKROORM + "error: permission denied for schema api\n    at pg\n",
+            "permission denied for schema",
         ),
     ],
 )
 def test_what_a_tool_says_that_did_not(migrator: str, output: str, text: str) -> None:
+    """What went wrong is in it, and nothing of where."""
     said = BY_NAME[migrator].claim(prints(output, 1))
 
-    assert (said.succeeded, said.text) == (False, text)
+    assert not said.succeeded
+    assert text in said.text
+    assert " at " not in said.text.replace("server at", "")
