@@ -12,8 +12,8 @@ from functools import cache
 import pytest
 from hypothesis import settings
 
-from tests.reports import Report
-from tests.stack import STACKS, ComposeStack, Stack
+from scripts.bootorder.proving.report import Report
+from tests.stack import ROOT, STACKS, ComposeStack, Stack
 
 # Who runs tests in the background of a shell hands them an ignored Ctrl-C, and so to the tasks that they interrupt.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -58,7 +58,7 @@ _REPORT = pytest.StashKey[Report]()
 def pytest_configure(config: pytest.Config) -> None:
     if name := config.getoption("--report"):
         seed = config.getoption("--hypothesis-seed", None)
-        config.stash[_REPORT] = Report(name, int(seed) if seed else None)
+        config.stash[_REPORT] = Report(ROOT, name, int(seed) if seed else None)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, exitstatus: int, config: pytest.Config) -> None:

@@ -1,60 +1,10 @@
-"""What a proof leaves behind: one small file for programs, `.bootorder/reports/NAME.json`, and one line for people.
-
-A script says `with report(NAME) as made:`; of a run of pytest it is asked with `--report NAME`.
-"""
+"""What a proof of this repository leaves behind: `with report(NAME) as made:`; of a run of pytest `--report NAME`."""
 
 from __future__ import annotations
 
-import json
-import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from functools import partial
 
+from scripts.bootorder.proving.report import report as report_in
 from tests.stack import ROOT
 
-
-@dataclass
-class Report:
-    """Of one run. `counts`: how many of what; `seed`: what repeats its random choices. Making it begins it.
-
-    `figures`: what was measured, asked at the end.
-    """
-
-    session: str
-    seed: int | None = None
-    ok: bool = False
-    counts: dict[str, int] = field(default_factory=dict)
-    figures: Callable[[], Mapping[str, Any]] | None = None
-    begun: float = field(default_factory=time.monotonic)
-
-    def __post_init__(self) -> None:
-        self.path.unlink(missing_ok=True)  # a run that is killed must not leave the praise of the one before
-
-    @property
-    def path(self) -> Path:
-        return ROOT / ".bootorder" / "reports" / f"{self.session}.json"
-
-    def end(self) -> str:
-        """Write the file. Returns the line."""
-        seconds = round(time.monotonic() - self.begun, 1)
-        made = {"session": self.session, "ok": self.ok, "seconds": seconds, "counts": self.counts, "seed": self.seed}
-        made |= {"figures": self.figures()} if self.figures else {}
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        self.path.write_text(json.dumps(made, indent=2) + "\n", encoding="utf-8")
-        told = [f"{count} {what}" for what, count in self.counts.items()]
-        told += [f"seed {self.seed}"] if self.seed is not None else []
-        return f"{self.session}: {'proved' if self.ok else 'FAILED'} in {seconds:.0f} s ({', '.join(told)})"
-
-
-@contextmanager
-def report(session: str, seed: int | None = None) -> Iterator[Report]:
-    """`ok` unless the block raises something."""
-    made = Report(session, seed)
-    try:
-        yield made
-        made.ok = True
-    finally:
-        print(made.end())
+report = partial(report_in, ROOT)

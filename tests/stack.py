@@ -22,6 +22,8 @@ from typing import Any, ClassVar, Self
 import psutil
 import psycopg
 
+from scripts.bootorder.proving.files import copy_files
+
 ROOT = Path(__file__).resolve().parent.parent
 MAIN = "scripts/bootorder/__main__.py"  # what `./inv` runs
 PORTS = ("POSTGRES_PORT", "PGADMIN_PORT", "SSO_PORT", "API_PORT", "WEB_PORT")
@@ -63,7 +65,7 @@ class Stack(ABC):
     beside: ClassVar[Sequence[str]]  # what db-up starts with the database
 
     def __enter__(self) -> Self:
-        copy_checkout(self.folder)
+        copy_files(ROOT, self.folder)
         self.declare("  layout: shared", f"  layout: {self.layout}")
         return self
 
@@ -425,22 +427,6 @@ STACKS: Mapping[str, type[Stack]] = {stack.runtime: stack for stack in (ComposeS
 def run(argv: Sequence[str], cwd: Path = ROOT, env: Mapping[str, str] | None = None) -> Ran:
     done = subprocess.run(argv, cwd=cwd, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     return Ran(done.returncode, done.stdout, done.stderr)
-
-
-def copy_checkout(folder: Path) -> None:
-    """The files git would commit, and nothing that was made here."""
-    listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    for name in filter(None, listed.stdout.split("\0")):
-        if (ROOT / name).is_file():
-            target = folder / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, target)
 
 
 def other_postgres() -> dict[str, str | int]:

@@ -49,6 +49,11 @@ def written(path: Path) -> dict[str, str]:
     return {line.key: line.value or "" for line in _lines(path) if line.key is not None}
 
 
+def without(path: Path, names: Collection[str]) -> str:
+    """The text of the file but for these variables; none where there is no file."""
+    return "".join(line.original.string for line in _lines(path) if line.key not in names)
+
+
 def check(path: Path) -> None:
     """Raises SettingsError for a line that is none; what only ends or shows a stack passes over it."""
     for line in _lines(path):
@@ -149,7 +154,7 @@ def lent(path: Path, names: Sequence[str]) -> Iterator[None]:
 
 def _own_name(path: Path) -> dict[str, str]:
     """The stack's name, where neither a file nor the environment may have one already."""
-    return {} if path.exists() or PROJECT in os.environ else {PROJECT: _project_name(path.parent)}
+    return {} if path.exists() or PROJECT in os.environ else {PROJECT: project_name(path.parent)}
 
 
 def template_of(path: Path) -> Path | None:
@@ -195,7 +200,7 @@ def secret(path: Path, name: str) -> str:
     return value
 
 
-def _project_name(folder: Path) -> str:
+def project_name(folder: Path) -> str:
     """Follows from the path, so that a lost .env does not hide the volumes that its passwords open."""
     readable = re.sub(r"[^a-z0-9]+", "-", folder.name.lower()).strip("-") or "stack"
     return f"{readable}-{hashlib.sha256(os.fsencode(folder.resolve())).hexdigest()[:6]}"

@@ -82,26 +82,29 @@ class Owner:
     def _says_variables(self) -> str:
         return "variables" if self.settings.variables else "url_variable"
 
-    def run(self, argv: Sequence[str], database: Target | None = None, *, name: str = "") -> Completed:
+    def run(
+        self, argv: Sequence[str], database: Target | None = None, *, name: str = "", as_its_user: bool = False
+    ) -> Completed:
         """Run one of the owner's commands at home, on the stack's database or on another one.
 
-        `name`: what the timeline calls it, where the command does not say.
+        `name`: what the timeline calls it, where the command does not say. `as_its_user`: not as the owner's role, but
+        as the tasks connect to that database.
         """
         with self._boot.timeline.span(name or " ".join(argv), "tool") as span:
-            done = self._run(argv, database)
+            done = self._run(argv, database, as_its_user=as_its_user)
             span.outcome, span.text = "failed" if done.code else "done", f"exit code {done.code}"
             return done
 
-    def _run(self, argv: Sequence[str], database: Target | None) -> Completed:
+    def _run(self, argv: Sequence[str], database: Target | None, *, as_its_user: bool) -> Completed:
         given = self._environment()
         if self.settings.run == "host":
             database = database or self.target(self._boot.target())
             environment = {**given, **self._boot.runtime.marks(self.settings.service)}
-            environment |= pointed_at(self.settings, given, database, from_host=True)
+            environment |= pointed_at(self.settings, given, database, from_host=True, as_its_user=as_its_user)
             return self._boot.processes.run(
                 argv, cwd=self._directory(), env=environment, on_line=self._boot.console.detail
             )
-        changed = pointed_at(self.settings, given, database) if database else {}
+        changed = pointed_at(self.settings, given, database, as_its_user=as_its_user) if database else {}
         return self._boot.runtime.run_once(self.settings.service, argv, changed, self._boot.console.detail)
 
     def fingerprint(self) -> str:

@@ -22,14 +22,25 @@ def connects_as(settings: OwnerSettings, environment: Mapping[str, str]) -> tupl
 
 
 def pointed_at(
-    settings: OwnerSettings, environment: Mapping[str, str], target: Target, *, from_host: bool = False
+    settings: OwnerSettings,
+    environment: Mapping[str, str],
+    target: Target,
+    *,
+    from_host: bool = False,
+    as_its_user: bool = False,
 ) -> dict[str, str]:
-    """The variables turned to another database; `from_host`: also to the address that its server has here."""
+    """The variables turned to another database.
+
+    `from_host`: also to the address that its server has here; `as_its_user`: to connect as this target does.
+    """
     if not settings.variables:
-        url = environment[settings.url_variable]
-        return {settings.url_variable: with_database(url, target.name, target.address if from_host else "")}
+        url = with_database(environment[settings.url_variable], target.name, target.address if from_host else "")
+        if as_its_user:
+            url = with_user(url, target.user, quote(target.password, safe=""))
+        return {settings.url_variable: url}
     server = {"host": target.host, "port": str(target.port)} if from_host else {}
-    values = {**server, "database": target.name}
+    login = {"user": target.user, "password": target.password} if as_its_user else {}
+    values = {**server, **login, "database": target.name}
     return {settings.variables[part]: value for part, value in values.items() if part in settings.variables}
 
 

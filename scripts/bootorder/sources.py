@@ -12,8 +12,8 @@ PACKAGES = frozenset({"node_modules"})
 BUILT = frozenset({".next", "build", "dist"})
 
 # What is made from the sources, or is not part of them.
-_NOT_SOURCES = PACKAGES | BUILT | {".bootorder", ".git", ".nox", ".venv", "__pycache__", "next-env.d.ts"}
-_NOT_SOURCES |= {".mypy_cache", ".pytest_cache", ".ruff_cache"}
+NOT_SOURCES = PACKAGES | BUILT | {".bootorder", ".git", ".nox", ".venv", "__pycache__", "next-env.d.ts"}
+NOT_SOURCES |= {".mypy_cache", ".pytest_cache", ".ruff_cache"}
 _NOT_ENDINGS = (".log", ".pyc", ".tsbuildinfo")
 
 # Those that say which packages are installed, for whatever package manager.
@@ -52,7 +52,7 @@ def _of_files(folder: Path, files: Iterable[Path]) -> str:
 
 def _files(folder: Path) -> Iterator[Path]:
     for parent, folders, names in os.walk(folder):
-        folders[:] = sorted(set(folders) - _NOT_SOURCES)
-        for name in sorted(set(names) - _NOT_SOURCES):
+        folders[:] = sorted(set(folders) - NOT_SOURCES)
+        for name in sorted(set(names) - NOT_SOURCES):
             if not name.endswith(_NOT_ENDINGS) and (path := Path(parent, name)).is_file():
                 yield path

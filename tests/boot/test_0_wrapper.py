@@ -12,13 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.stack import NETWORK, Ran, copy_checkout
+from scripts.bootorder.proving.files import copy_files
+from tests.stack import NETWORK, ROOT, Ran
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = tmp_path_factory.mktemp("a fresh machine") / "checkout"
-    copy_checkout(made)
+    copy_files(ROOT, made)
     return made
 
 

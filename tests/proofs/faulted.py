@@ -18,8 +18,9 @@ import psutil
 import psycopg
 from filelock import FileLock, Timeout
 
+from scripts.bootorder.proving.pictures import State, differences, lines
 from scripts.bootorder.stages import STAGES, plan
-from tests.proofs.orders import ROWS, State, copy, differences, lines
+from tests.proofs.orders import ROWS, copy
 from tests.stack import EmbeddedStack, Ran, Stack
 from tests.task import LIMIT, Task
 

@@ -80,6 +80,9 @@ def _modules() -> dict[str, Path]:
 
 MODULES = _modules()
 
+# The proofs are above all the rest: they run the tasks.
+PROVING = {name for name in MODULES if name.partition(".")[0] == "proving"}
+
 
 def _nodes(tree: ast.AST, *, at_top: bool = True) -> Iterator[tuple[ast.Import | ast.ImportFrom, bool]]:
     """Every import that is executed, and whether that happens when the module is imported."""
@@ -178,13 +181,35 @@ def test_nothing_is_imported_in_a_circle() -> None:
 def test_only_the_tasks_call_what_opens_a_stack_and_the_command_line() -> None:
     callers = {name for name in MODULES if ours(name) & {"opening", "running", "showing", "program"}}
 
-    assert callers <= {"running", "showing", "tasks"}
+    assert callers - PROVING <= {"running", "showing", "tasks"}
+
+
+def test_nothing_of_a_stack_knows_that_it_is_proved() -> None:
+    borrowing = {name for name in set(MODULES) - PROVING if ours(name) & PROVING}
+
+    assert borrowing == set()
+
+
+def test_within_the_proofs_imports_run_one_way() -> None:
+    """What they look at; the copy that they work on; each by itself; the program that runs one."""
+    layers = [{"pictures", "report", "files", "own_names"}, {"stack"}, {"boot", "orders", "bug"}, {"__main__"}, {""}]
+    position = {f"proving.{name}".rstrip("."): index for index, layer in enumerate(layers) for name in layer}
+
+    assert set(position) == PROVING
+    assert [
+        (name, other) for name in PROVING for other in ours(name) & PROVING if position[other] >= position[name]
+    ] == []
+
+
+def test_only_the_sessions_know_nox() -> None:
+    assert {name for name in MODULES if any(found.head == "nox" for found in imports(name))} == {"sessions"}
+    assert not ours("sessions")
 
 
 def test_only_the_tasks_and_the_command_line_know_invoke() -> None:
     knowing = {name for name in MODULES if any(found.head == "invoke" for found in imports(name))}
 
-    assert knowing == {"tasks", "program", "detect.documents"}, "the latter for Invoke's YAML"
+    assert knowing - {"proving.__main__"} == {"tasks", "program", "detect.documents", "proving.stack"}, "for its YAML"
 
 
 @pytest.mark.parametrize("name", [name for name in MODULES if name.startswith(("runtimes.", "migrators."))])

@@ -57,6 +57,13 @@ def test_it_stands_where_compose_reads_it_beside_the_first_of_its_files(tmp_path
     assert env_file.path_of(tmp_path, ["docker/dev/compose.yaml", "more.yaml"]) == tmp_path / "docker/dev/.env"
 
 
+def test_the_rest_of_a_file_is_as_it_stands(path: Path) -> None:
+    path.write_text("# ours\nA='1 2'  # a note\nexport B=2\n\nC=3", encoding="utf-8")
+
+    assert env_file.without(path, {"B"}) == "# ours\nA='1 2'  # a note\n\nC=3"
+    assert env_file.without(path.with_name("none"), {"B"}) == ""
+
+
 def test_a_new_file_begins_as_the_template_beside_it_with_secrets_of_its_own(path: Path) -> None:
     template = "# settings of the shop\nPORT=8000\nSECRET=\nPASSWORD=changeme\nKEPT=postgres\n"
     path.with_name(".env.example").write_text(template, encoding="utf-8")

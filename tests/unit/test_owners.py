@@ -9,6 +9,7 @@ import pytest
 
 from scripts.bootorder.errors import MigrationError, SettingsError
 from scripts.bootorder.owners import Owner
+from scripts.bootorder.pointing import pointed_at
 from scripts.bootorder.processes import Completed
 
 from .fakes import (
@@ -119,6 +120,25 @@ def test_a_tool_that_takes_the_database_in_parts_is_pointed_at_another_one_by_it
 
     assert stack.server.databases["scratch"].tables == {"user", "session"}
     assert stack.database.tables == set()
+
+
+@pytest.mark.parametrize("parts", [True, False])
+def test_a_tool_can_be_run_as_the_user_of_the_database_that_it_is_pointed_at(stack: FakeStack, parts: bool) -> None:
+    """A scheme and a query stay; so does the address, which inside the stack is another one than here."""
+    if parts:
+        in_parts(stack)
+    else:
+        stack.runtime.environments["sso-setup"] = {
+            "DATABASE_URL": "postgresql+psycopg://sso:x@postgres:5432/taskflow?a=1"
+        }
+    settings, given = owner(stack).settings, stack.runtime.environments["sso-setup"]
+
+    turned = pointed_at(
+        settings, given, replace(TARGET, name="clone", user="the boss", password="p@ss"), as_its_user=True
+    )
+
+    url = {"DATABASE_URL": "postgresql+psycopg://the%20boss:p%40ss@postgres:5432/clone?a=1"}
+    assert turned == ({"DB_USER": "the boss", "DB_PASSWORD": "p@ss", "DB_NAME": "clone"} if parts else url)
 
 
 def test_on_the_host_the_parts_lead_to_the_published_port(stack: FakeStack) -> None:

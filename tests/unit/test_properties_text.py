@@ -147,16 +147,16 @@ def test_the_mark_that_an_editor_puts_before_a_text_in_utf_8_is_no_part_of_a_nam
 
 @given(odd_text.filter(lambda text: not set("\0/") & set(text) and text not in {"", ".", ".."}))
 def test_any_folder_gives_a_name_that_compose_takes(folder: str) -> None:
-    name = env_file._project_name(Path("/somewhere", folder))
+    name = env_file.project_name(Path("/somewhere", folder))
 
     assert re.fullmatch(r"[a-z0-9][a-z0-9_-]*", name)
-    assert name != env_file._project_name(Path("/elsewhere", folder))
+    assert name != env_file.project_name(Path("/elsewhere", folder))
 
 
 def test_a_folder_whose_name_is_not_utf_8_has_one_too() -> None:
     folder = Path("/somewhere", os.fsdecode(b"caf\xe9"))
 
-    assert re.fullmatch(r"[a-z0-9][a-z0-9_-]*", env_file._project_name(folder))
+    assert re.fullmatch(r"[a-z0-9][a-z0-9_-]*", env_file.project_name(folder))
     assert ProcessTable(folder, folder, folder, dict).label("web")
 
 
