@@ -96,6 +96,12 @@ class Console:
         mark = self._paint("ok  ", Fore.GREEN) if ok else self._paint("MEND", Fore.RED)
         self._line(f"{mark}  {name}  {'; '.join(filter(None, (seen, '' if ok else mend)))}")
 
+    def warning(self, where: str, code: str, message: str, mend: str, page: str) -> None:
+        """One finding of `check`."""
+        self._line(f"{self._paint(where, Style.BRIGHT)} {self._paint(code, Fore.YELLOW)}: {message}")
+        self._line(f"    {self._paint('help:', Fore.CYAN)} {mend}")
+        self._line(f"    {self._paint(page, Style.DIM)}")
+
     def error(self, error: BootError, stage: str = "") -> None:
         """A failure: message, expected, seen, last log lines, hint, and the command that goes on."""
         where = f"{stage}: " if stage else ""

@@ -257,10 +257,15 @@ class Owner:
         return kept if isinstance(kept, dict) else {}
 
     def _cache(self) -> Path:
-        return self._boot.state_folder / "rehearsals" / f"{digest([self.name])[:12]}.json"
+        return rehearsal_file(self._boot.state_folder, self.name)
 
     def _directory(self) -> Path:
         return self._boot.root / self.settings.directory
+
+
+def rehearsal_file(state_folder: Path, owner: str) -> Path:
+    """What its tool made when it was last rehearsed."""
+    return state_folder / "rehearsals" / f"{digest([owner])[:12]}.json"
 
 
 def _read(target: Target) -> Catalog:

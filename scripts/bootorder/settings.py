@@ -186,6 +186,12 @@ class ProcessSettings(_Part):
     optional: bool = False
 
 
+class CheckSettings(_Part):
+    """What `check` passes over: codes."""
+
+    ignore: tuple[Name, ...] = ()
+
+
 class Settings(_Part):
     """One stack. `compose`: its compose files, from the root; where there are none, those that Compose finds there."""
 
@@ -197,6 +203,7 @@ class Settings(_Part):
     owners: Annotated[dict[Name, OwnerSettings], _Optional] = {}
     apps: Annotated[dict[Name, AppSettings], _Optional] = {}
     processes: Annotated[dict[ProcessName, ProcessSettings], _Optional] = {}
+    check: CheckSettings = CheckSettings()
 
     @model_validator(mode="after")
     def _what_is_needed_together(self) -> Settings:
@@ -285,6 +292,7 @@ def _keys_beside(path: tuple[str, ...]) -> Iterable[str]:
         "owners": OwnerSettings,
         "apps": AppSettings,
         "processes": ProcessSettings,
+        "check": CheckSettings,
     }
     fields = (Settings if len(path) == 1 else parts.get(path[0], Settings)).model_fields
     return [field.alias or name for name, field in fields.items()]

@@ -299,6 +299,20 @@ def detect(c: Context, path: str = "", json: bool = False) -> None:
         show_detected(console, Path(path).expanduser() if path else ROOT, as_json=json)
 
 
+@task(help={"path": "the repository to look at (default: this one)"} | JSON)
+def check(c: Context, path: str = "", json: bool = False) -> None:
+    """Warn of what will hurt, by the settings and the files of a repository; exit code 1 where there is something."""
+    from .check.showing import show_checked
+    from .console import Console
+    from .program import translated
+
+    console = Console()
+    with translated(console, as_json=json):
+        code = show_checked(console, Path(path).expanduser() if path else ROOT, as_json=json)
+    if code:
+        raise Exit(code=code)
+
+
 @task(
     help={
         "path": "the root of the other repository",
@@ -349,6 +363,7 @@ ns = Collection(
     timeline,
     doctor,
     detect,
+    check,
     copy_to,
     plan,
     test,

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+
+_LISTED = 3
 
 # As ECMA-48 has them: a sequence, a text for the terminal (a link, the window's title), any other, or one cut off.
 _CODES = re.compile(
@@ -18,3 +21,10 @@ def plain(text: str) -> str:
 def counted(number: int, one: str, many: str = "") -> str:
     """`1 row`, `2 rows`."""
     return f"{number} {one if number == 1 else many or f'{one}s'}"
+
+
+def listed(names: Sequence[str]) -> str:
+    """`a, b and c`; of many the first ones: `a, b, c and 4 more`."""
+    more = [f"{len(names) - _LISTED} more"] if len(names) > _LISTED else []
+    *first, last = [*names[:_LISTED], *more]
+    return f"{', '.join(first)} and {last}" if first else last

@@ -22,7 +22,7 @@ _FOREIGN_PREFIXES = ("PG", "DOCKER_", "COMPOSE_", "POSTGRES_", "INVOKE_", "OTEL_
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--write-detected", action="store_true", help="write the detected.json of the repositories anew")
+    parser.addoption("--write-detected", action="store_true", help="write the answers of the repositories anew")
 
 
 def _refused(what: str) -> Callable[..., NoReturn]:

@@ -1,10 +1,11 @@
-"""Repositories for the tests of detection, and what is asked of what was found."""
+"""Repositories for the tests of detection and of the checks, and what is asked of what was found."""
 
 from __future__ import annotations
 
 import io
 from pathlib import Path
 
+from scripts.bootorder.check.checking import check
 from scripts.bootorder.console import Console
 from scripts.bootorder.detect.findings import Detected
 from scripts.bootorder.detect.showing import print_detected
@@ -40,3 +41,8 @@ def printed(found: Detected) -> str:
     out = io.StringIO()
     print_detected(Console(out, out), found)
     return out.getvalue()
+
+
+def warned(root: Path, **texts: str) -> list[str]:
+    """What `inv check` says of this repository: places and codes."""
+    return [f"{each.where} {each.code}" for each in check(repository(root, **texts)).warnings]

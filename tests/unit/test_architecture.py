@@ -53,6 +53,9 @@ DETECT = [
     {"showing"},
 ]
 
+# What the checks import only where there are rehearsals.
+CHECK_BORROWS_LATE = {"boot", "catalog", "owners"}
+
 # What costs tens of milliseconds to import, and `--list` has no use for.
 HEAVY = {"docker", "dotenv", "filelock", "nox", "psutil", "psycopg", "pydantic", "requests", "sqlalchemy", "yaml"}
 
@@ -152,7 +155,25 @@ def test_detection_depends_on_no_stack_and_no_stack_on_it() -> None:
     borrowing = {name.partition(".")[0] for name in set(MODULES) - inside if ours(name) & inside}
 
     assert borrowed == DETECT_BORROWS
-    assert borrowing <= {"tasks", "copying", "check"}
+    assert borrowing == {"tasks", "copying", "check"}
+
+
+def test_the_checks_need_no_stack_but_where_its_rehearsals_are() -> None:
+    """They look at any repository. What else they import of ours is what detection sees, and settings."""
+    inside = {name for name in MODULES if name.partition(".")[0] == "check"}
+
+    borrowed = {other for name in inside for other in ours(name)} - inside
+    borrowing = {name for name in set(MODULES) - inside if ours(name) & inside}
+
+    others = {other for other in borrowed if not other.startswith("detect.")}
+    assert others == {"console", "errors", "settings", "terminal", "migrators.models_check"} | CHECK_BORROWS_LATE
+    assert not [
+        (name, found.module)
+        for name in inside
+        for found in imports(name)
+        if found.at_top and found.module in CHECK_BORROWS_LATE
+    ]
+    assert borrowing == {"tasks"}
 
 
 def test_within_detection_imports_run_one_way() -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from scripts.bootorder.errors import LockedError, MigrationError, SettingsError
 from scripts.bootorder.lock import exclusive
-from scripts.bootorder.migrators.models_check import Sources, import_name
+from scripts.bootorder.migrators.models_check import Sources, import_name, read
 from scripts.bootorder.migrators.sqlmodel import check_command, registered
 from scripts.bootorder.processes import Completed
 from scripts.bootorder.showing import show_models
@@ -27,7 +27,7 @@ def models(folder: Path, files: Mapping[str, str]) -> list[str]:
     for name, text in {"app/__init__.py": "", "app/base.py": BASE, "app/models.py": HERO, **files}.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text, encoding="utf-8")
-    return sorted(found.name for found in Sources(folder).models())
+    return sorted(found.name for found in Sources(read(folder)).models())
 
 
 def test_models_of_sqlmodel_and_of_a_declarative_base_are_found(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Whatever stands in a file of somebody's repository: detection says what it found, and never raises."""
+"""Whatever stands in a file of somebody's repository: detection and checks say what they found, and never raise."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ from tempfile import TemporaryDirectory
 from hypothesis import given
 from hypothesis import strategies as st
 
+from scripts.bootorder.check.checking import check
+from scripts.bootorder.check.filters import lets_in, readable
+from scripts.bootorder.check.showing import print_checked
 from scripts.bootorder.console import Console
 from scripts.bootorder.detect.commands import parts
 from scripts.bootorder.detect.detecting import detect
@@ -18,9 +21,10 @@ from scripts.bootorder.detect.documents import script_without_comments
 from scripts.bootorder.detect.findings import Fact, Where, as_data
 from scripts.bootorder.detect.showing import print_detected
 from scripts.bootorder.detect.variables import expand
+from scripts.bootorder.errors import SettingsError
 
 from .looked_at import REPOSITORIES
-from .odd import odd_characters, odd_text
+from .odd import is_a_refusal, odd_characters, odd_text
 
 # Files that people have, of all the repositories, and what breaks them.
 _FILES: Mapping[str, bytes] = {
@@ -64,10 +68,12 @@ def look(texts: Mapping[str, bytes]) -> None:
             path = Path(folder, name)
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
-        found = detect(Path(folder))
+        found, checked = detect(Path(folder)), check(Path(folder))
     json.dumps(as_data(found)).encode()
+    json.dumps(as_data(checked)).encode()
     out = io.StringIO()
     print_detected(Console(out, out), found)
+    print_checked(Console(out, out), checked)
     assert "\x1b" not in out.getvalue()
 
 
@@ -100,6 +106,24 @@ def test_files_of_several_repositories_together_are_looked_at(names: list[str]) 
         texts.setdefault(name.partition("/")[2], _FILES[name])
 
     look(texts)
+
+
+@given(st.one_of(_odd_bytes, _odd_bytes.map(lambda odd: b"bootorder:\n  check: {ignore: [" + odd + b"]}\n")))
+def test_any_invoke_yaml_is_taken_or_refused(text: bytes) -> None:
+    with TemporaryDirectory() as folder:
+        Path(folder, "invoke.yaml").write_bytes(text)
+        try:
+            check(Path(folder))
+        except SettingsError as error:
+            is_a_refusal(error)
+
+
+@given(
+    st.lists(st.text(st.sampled_from("ab_*?!@+(|){,}[]-\\#1. "), max_size=30), max_size=4), st.text("ab_1", max_size=63)
+)
+def test_any_filter_is_decided_or_left_alone(patterns: list[str], table: str) -> None:
+    if all(map(readable, patterns)):
+        lets_in(patterns, table)
 
 
 _variables = st.dictionaries(st.sampled_from("AB"), odd_text.map(lambda text: Fact(text, Where(".env", 1))), max_size=2)

@@ -35,6 +35,7 @@ BESIDE = {
     "doctor",
     "copy-to",
     "detect",
+    "check",
 }
 BESIDE |= {"test"}
 

@@ -79,6 +79,12 @@ def find_projects(repository: Repository) -> list[Project]:
     return [project for project in projects if not set(project.found.files) <= included]
 
 
+def named_project(repository: Repository, files: Sequence[str], where: Where) -> Project:
+    """These files, whatever others there are. `where` they are named."""
+    known = _known(repository, ".", files, where)
+    return _project(repository, Compose(folder_of(known[0]) if known else ".", known, where, "certain"), ())
+
+
 def projects_beside(repository: Repository, projects: Sequence[Project]) -> list[Project]:
     """The files beside those, each by itself: where the database is, when those have none."""
     beside = [path for project in projects for path in project.found.beside]

@@ -34,10 +34,11 @@ class Build:
 
 @dataclass(frozen=True)
 class Port:
-    """`published`: on this machine; `target`: in the container."""
+    """`published`: on this machine, at the address `host` (empty: at every one); `target`: in the container."""
 
     published: Fact
     target: str
+    host: str = ""
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ class Mount:
 
 @dataclass(frozen=True)
 class Described:
-    """A service as its compose files describe it."""
+    """A service as its compose files describe it. `depends`: the services that it waits for, until they are what."""
 
     name: str
     where: Where
@@ -63,9 +64,11 @@ class Described:
     command: Fact | None = None
     working_dir: str = ""
     mounts: Sequence[Mount] = ()
-    depends: Mapping[str, str] = field(default_factory=dict)
+    depends: Mapping[str, Fact] = field(default_factory=dict)
     profile: Fact | None = None
     health_test: Fact | None = None
+    health_interval: Fact | None = None
+    health_start_interval: Fact | None = None
 
 
 @dataclass(frozen=True)
@@ -103,6 +106,8 @@ def _service(repository: Repository, project: Project, name: str, where: Where) 
         depends=_depends(pieces),
         profile=Fact(profile.texts()[0], profile.where) if profile and profile.texts() else None,
         health_test=Fact(" ".join(test.texts()), test.where) if test and test.texts() else None,
+        health_interval=_fact(project, _last(pieces, "healthcheck", "interval")),
+        health_start_interval=_fact(project, _last(pieces, "healthcheck", "start_interval")),
     )
 
 
@@ -205,13 +210,16 @@ def _ports(project: Project, piece: _Piece) -> Iterator[Port]:
     for node in (piece.node.get("ports") or _NOTHING).elements():
         if node.text is None:
             published, target = node.get("published"), _text(node, "target")
+            host = expand(_text(node, "host_ip"), project.variables).text
             if published and published.text:
-                yield Port(valued(published.text, published.where, project.variables), target)
+                yield Port(valued(published.text, published.where, project.variables), target, host)
             continue
-        parts = _at_colons(node.text.split("/")[0])
-        if len(parts) > 1 and parts[-2]:
-            target = expand(parts[-1], project.variables).text
-            yield Port(valued(parts[-2], node.where, project.variables), target)
+        # what stands before them is an address, of IPv6 with colons in brackets
+        *address, outside, inside = ["", "", *_at_colons(node.text.split("/")[0])]
+        if outside and "." not in outside:
+            host = expand(":".join(filter(None, address)), project.variables).text
+            target = expand(inside, project.variables).text
+            yield Port(valued(outside, node.where, project.variables), target, host)
 
 
 def _at_colons(text: str) -> list[str]:
@@ -244,12 +252,11 @@ def _command(project: Project, node: Node | None) -> Fact | None:
     return Fact(" ".join(expanded.split()), node.where) if expanded.strip() else None
 
 
-def _depends(pieces: Sequence[_Piece]) -> dict[str, str]:
-    """The services that it waits for, and until they are what."""
+def _depends(pieces: Sequence[_Piece]) -> dict[str, Fact]:
     found = {}
     for piece in pieces:
         node = piece.node.get("depends_on")
         if node is not None:
-            found.update({name: _text(value, "condition") for name, (_, value) in node.items().items()})
-            found.update(dict.fromkeys(node.texts(), ""))
+            found.update({name: Fact(_text(value, "condition"), at) for name, (at, value) in node.items().items()})
+            found.update({each.text: Fact("", each.where) for each in node.elements() if each.text})
     return found

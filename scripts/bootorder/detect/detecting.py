@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import SettingsError
-from .compose_files import Project, find_projects, projects_beside
+from .compose_files import Project, find_projects, named_project, projects_beside
 from .compose_services import Described, services_of
 from .database import database_of, from_templates, other_database, superuser
 from .files import Repository
@@ -23,8 +24,22 @@ from .services import Placed, kind_of, placed, published, waited_for
 from .urls import url_variable
 
 
+@dataclass(frozen=True)
+class Looked:
+    """What was found, and what it was found in."""
+
+    known: Known
+    sources: Sources
+    found: Detected
+
+
 def detect(root: Path) -> Detected:
     """Everything that is found below this folder. Raises SettingsError where it is none."""
+    return look(root).found
+
+
+def look(root: Path, compose: Sequence[str] = ()) -> Looked:
+    """As `detect`. `compose`: the compose files, where invoke.yaml says which."""
     if not root.is_dir():
         raise SettingsError(
             f"{root} is not a folder",
@@ -33,27 +48,29 @@ def detect(root: Path) -> Detected:
         )
     repository = Repository(root)
     manifests, sources = Manifests(repository), Sources(repository)
-    projects = find_projects(repository)
+    named = [named_project(repository, compose, Where("invoke.yaml"))] if compose else None
+    projects = named or find_projects(repository)
     described, projects = _described(repository, projects)
-    found = {each.name: each_database for each in described if (each_database := database_of(each, repository))}
+    stored = {each.name: each_database for each in described if (each_database := database_of(each, repository))}
     looked_at = [placed(each, repository, manifests) for each in described]
-    apps = [each for each in looked_at if each.name not in found and not other_database(each.described, repository)]
+    apps = [each for each in looked_at if each.name not in stored and not other_database(each.described, repository)]
     services = _services(apps, described, repository, manifests, sources)
-    known = Known(repository, manifests, _in_order(looked_at), _kinds(services, looked_at), list(found))
+    known = Known(repository, manifests, _in_order(looked_at), _kinds(services, looked_at), list(stored))
     drafts = [*node_drafts(repository, manifests, sources), *python_drafts(repository, manifests, sources)]
     drafts += other_drafts(repository, manifests, looked_at)
     taken = [folder for draft in drafts for folder in draft.sql]
-    drafts += sql_drafts(repository, manifests, [each for each in looked_at if each.name in found], taken)
+    drafts += sql_drafts(repository, manifests, [each for each in looked_at if each.name in stored], taken)
     owners, asked = owners_of(known, drafts)
-    databases = list(found.values()) or _without_service(repository, manifests)
+    databases = list(stored.values()) or _without_service(repository, manifests)
     packages, also_asked = managers_in(manifests)
-    compose = [project.found for project in projects]
-    asked = [*questions(compose, databases, owners, services), *asked, *also_asked]
+    files = [project.found for project in projects]
+    asked = [*questions(files, databases, owners, services), *asked, *also_asked]
     notes = repository.notes | set(_notes(repository, described, projects, databases))
-    return Detected(
-        *(tuple(compose), tuple(databases), tuple(owners), tuple(services), tuple(packages), tuple(asked)),
+    found = Detected(
+        *(tuple(files), tuple(databases), tuple(owners), tuple(services), tuple(packages), tuple(asked)),
         notes=tuple(sorted(notes)),
     )
+    return Looked(known, sources, found)
 
 
 def _described(repository: Repository, projects: Sequence[Project]) -> tuple[list[Described], list[Project]]:

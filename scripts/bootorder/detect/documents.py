@@ -99,6 +99,15 @@ def _yaml(repository: Repository, path: str) -> list[Node]:
     return []
 
 
+def plain_values(text: str) -> Any:
+    """What YAML says. Raises ValueError where it is none."""
+    try:
+        return yaml.safe_load(text)  # type: ignore[no-untyped-call]
+    # the last ones are of values that are not what their tag says
+    except (yaml.YAMLError, RecursionError, ArithmeticError, LookupError, AttributeError, TypeError) as error:
+        raise ValueError(_first_line(error)) from error
+
+
 # A text is taken whole, so that `//` in it (a URL) is no comment. What is not closed goes on to the end.
 _JSON_EXTRA = re.compile(r'("(?:[^"\\\n]|\\.)*"?)|//[^\n]*|/\*.*?(?:\*/|\Z)|,(?=\s*[}\]])', re.DOTALL)
 

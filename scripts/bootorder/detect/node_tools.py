@@ -134,7 +134,11 @@ def _drizzle(look: _Looking) -> Iterator[Draft]:
             continue
         folders.add(folder)
         settings = config.settings(
-            schema="schema", out="out", tables_filter="tablesFilter", schema_filter="schemaFilter"
+            schema="schema",
+            out="out",
+            tables_filter="tablesFilter",
+            schema_filter="schemaFilter",
+            extensions_filters="extensionsFilters",
         )
         out = joined(folder, settings["out"].value if "out" in settings else "drizzle")
         migrations = out and look.has_sql(out)

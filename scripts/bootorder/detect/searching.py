@@ -16,12 +16,14 @@ _USUAL = 16 * 1024  # bytes, nearly always all
 _MOST = 30_000  # files
 
 _ROUTES = ("health", "/ready", "/livez", "/ping")
-_SCRIPT = ("DataSource(", "TypeOrmModule", "sequelize", "/migrator", "setGlobalPrefix", *_ROUTES)
-_PYTHON = ("create_all", "lifespan", "on_event", *_ROUTES)
+_TABLES = ("pgTable(", "createTable", "@Entity(")
+_SCRIPT = ("DataSource(", "TypeOrmModule", "sequelize", "/migrator", "setGlobalPrefix", *_TABLES, *_ROUTES)
+_PYTHON = ("create_all", "lifespan", "on_event", "create_table", "__tablename__", "table=True", *_ROUTES)
 WORDS: Mapping[str, Sequence[str]] = {
     **dict.fromkeys((".ts", ".js", ".mts", ".mjs", ".cts", ".cjs", ".tsx", ".jsx"), _SCRIPT),
     ".py": _PYTHON,
-    **dict.fromkeys((".rb", ".go", ".java", ".kt", ".rs", ".php", ".cs", ".ex"), _ROUTES),
+    ".rb": ("create_table", *_ROUTES),
+    **dict.fromkeys((".go", ".java", ".kt", ".rs", ".php", ".cs", ".ex"), _ROUTES),
 }
 
 

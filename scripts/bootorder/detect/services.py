@@ -139,7 +139,7 @@ def kind_of(placed: Placed, waited_for: bool) -> Fact:
 def waited_for(services: Sequence[Described]) -> set[str]:
     """Services that others wait for until they have ended."""
     conditions = ((name, condition) for each in services for name, condition in each.depends.items())
-    return {name for name, condition in conditions if condition == "service_completed_successfully"}
+    return {name for name, condition in conditions if condition.value == "service_completed_successfully"}
 
 
 def published(service: Described) -> Fact | None:

@@ -29,14 +29,14 @@ def print_detected(console: Console, found: Detected) -> None:
     if rows:
         console.table(["", "found", "how sure", "where"], rows)
     for note in found.notes:
-        console.say(f"note: {_line(str(note.where))}: {_line(note.text)}")
+        console.say(f"note: {one_line(str(note.where))}: {one_line(note.text)}")
     if found.questions:
         console.say()
         console.say(f"{counted(len(found.questions), 'question')} only you can answer:")
     for number, question in enumerate(found.questions, start=1):
         where = f" ({question.where})" if question.where else ""
         choices = f" [{' | '.join(question.choices)}]" if question.choices else ""
-        console.say(f"{number:3}. {_line(question.text + choices + where)}")
+        console.say(f"{number:3}. {one_line(question.text + choices + where)}")
 
 
 def _rows(found: Detected) -> Iterator[Sequence[str]]:
@@ -48,17 +48,17 @@ def _rows(found: Detected) -> Iterator[Sequence[str]]:
         yield from _thing("owner", owner, owner.name, ("folder",))
         yield from (_row(f"  {name}", fact) for name, fact in owner.settings.items())
     for service in found.services:
-        yield [f"{service.kind.value} {_line(service.name)}", "", service.kind.sure, str(service.kind.where)]
+        yield [f"{service.kind.value} {one_line(service.name)}", "", service.kind.sure, str(service.kind.where)]
         yield from _facts(service, skipped=("kind",))
     for packages in found.packages:
-        yield _row(f"packages of {_line(packages.folder)}", packages.manager)
+        yield _row(f"packages of {one_line(packages.folder)}", packages.manager)
 
 
 def _thing(kind: str, thing: Any, title: Fact | None, shown: Sequence[str]) -> Iterator[Sequence[str]]:
     """Its name, then what is known of it."""
     yield _row(kind, title) if title else [kind, "(no service)", "", ""]
     for name in shown:
-        yield [f"  {name}", _line(str(getattr(thing, name))), "", ""]
+        yield [f"  {name}", one_line(str(getattr(thing, name))), "", ""]
     yield from _facts(thing, skipped=("service",) if kind == "database" else ("name",))
 
 
@@ -70,11 +70,11 @@ def _facts(thing: Any, skipped: Sequence[str]) -> Iterator[Sequence[str]]:
 
 
 def _row(what: str, fact: Fact) -> Sequence[str]:
-    value = _line(fact.value)
-    return [what, value if len(value) <= _LONGEST else f"{value[:_LONGEST]}...", fact.sure, _line(str(fact.where))]
+    value = one_line(fact.value)
+    return [what, value if len(value) <= _LONGEST else f"{value[:_LONGEST]}...", fact.sure, one_line(str(fact.where))]
 
 
-def _line(text: str) -> str:
+def one_line(text: str) -> str:
     """Of other people's text what a terminal can show in a line."""
     shown = without_secrets(plain(text))
     bare = "".join(letter if letter.isprintable() else " " for letter in shown)

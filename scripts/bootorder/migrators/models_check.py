@@ -11,10 +11,11 @@ import ast
 import contextlib
 import json
 import os
+import re
 import runpy
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from unittest.mock import MagicMock
@@ -25,7 +26,8 @@ NOT_SOURCES = {"tests", "test", "site-packages", "node_modules", "__pycache__", 
 MAKES_A_BASE = {"declarative_base", "generate_base", "automap_base"}
 BASES = {"DeclarativeBase", "DeclarativeBaseNoMeta"}
 MAPS = {"mapped", "mapped_as_dataclass"}
-IGNORE = "bootorder: ignore"
+# In the class line, as `inv check` has it: of all, or of this one.
+IGNORE = re.compile(r"bootorder: ignore(?!\[)|bootorder: ignore\[[^]]*\bunregistered-models\b")
 
 NOWHERE = ""  # neither a class of these sources nor an import: a built-in, or what some call returned
 A_BASE = "DeclarativeBase"
@@ -46,7 +48,8 @@ class Module:
         self.imported: dict[str, tuple[str, ...]] = {}  # name -> module and attribute, as one path
         self.stars: list[tuple[str, ...]] = []
         self.bases: set[str] = set()
-        self._bind(ast.parse(source), "")
+        self.tree = ast.parse(source)
+        self._bind(self.tree, "")
 
     def _bind(self, node: ast.AST, prefix: str) -> None:
         for child in executed(node):
@@ -59,19 +62,17 @@ class Module:
                     path = tuple(alias.name.split("."))
                     self.imported[alias.asname or path[0]] = path if alias.asname else path[:1]
             elif isinstance(child, ast.ImportFrom):
-                self._bind_from(child)
+                origin = self.origin(child)
+                self.stars += [origin for alias in child.names if alias.name == "*"]
+                self.imported |= {a.asname or a.name: (*origin, a.name) for a in child.names if a.name != "*"}
             elif isinstance(child, ast.Assign) and is_call_of(child.value, MAKES_A_BASE):
                 self.bases |= {target.id for target in child.targets if isinstance(target, ast.Name)}
 
-    def _bind_from(self, node: ast.ImportFrom) -> None:
+    def origin(self, node: ast.ImportFrom) -> tuple[str, ...]:
+        """The module that it imports from."""
         package = self.parts if self.is_package else self.parts[:-1]
         above = package[: len(package) - node.level + 1] if node.level else ()
-        origin = (*above, *(node.module.split(".") if node.module else ()))
-        for alias in node.names:
-            if alias.name == "*":
-                self.stars.append(origin)
-            else:
-                self.imported[alias.asname or alias.name] = (*origin, alias.name)
+        return (*above, *(node.module.split(".") if node.module else ()))
 
 
 class Class:
@@ -82,13 +83,13 @@ class Class:
         self.name = name
         self.line = node.lineno
         self.bases = node.bases
-        self.ignored = IGNORE in module.lines[node.lineno - 1]
+        self.ignored = bool(IGNORE.search(module.lines[node.lineno - 1]))
         self.decorators = {last_name(decorator) for decorator in node.decorator_list}
         values = {keyword.arg: keyword.value for keyword in node.keywords}
         self.table = value(values.get("table"))
-        names = dict(assigned(node))
-        self.is_abstract = value(names.get("__abstract__")) is True
-        self.names_table = bool({"__tablename__", "__table__"} & set(names))
+        self.assigned = dict(assigned(node))
+        self.is_abstract = value(self.assigned.get("__abstract__")) is True
+        self.names_table = bool({"__tablename__", "__table__"} & set(self.assigned))
 
 
 def executed(node: ast.AST) -> Iterator[ast.AST]:
@@ -142,8 +143,8 @@ def is_call_of(node: ast.expr, names: set[str]) -> bool:
 class Sources:
     """Every module below a folder."""
 
-    def __init__(self, root: Path) -> None:
-        self.modules = list(read(root))
+    def __init__(self, modules: Iterable[Module]) -> None:
+        self.modules = list(modules)
         self._by_end: dict[tuple[str, ...], Module] = {}
         for module in sorted(self.modules, key=lambda module: len(module.parts)):
             for start in range(len(module.parts)):
@@ -422,7 +423,7 @@ def main(arguments: list[str]) -> None:
                 traceback.print_exception(error)
     states = recorder.states()
     models = []
-    for found in Sources(Path.cwd()).models():
+    for found in Sources(read(Path.cwd())).models():
         module = import_name(found.module.path)
         path = resolved(str(found.module.path))
         state = states.get((path, found.name)) or states.get((module, found.name)) or "missing"
