@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import secrets
 import sys
 import threading
@@ -14,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from .. import env_file
-from ..errors import BuildError, LogTail, MachineError, SettingsError, command
+from ..errors import BuildError, LogTail, MachineError, command
 from ..ports import refuse_taken_ports
 from ..processes import Completed, Processes
 from ..settings import unknown
 from .base import Address, Service, Watched
-from .compose_cli import OLDEST_COMPOSE, find_compose, last_words
+from .compose_cli import OLDEST_COMPOSE, Compose, last_words
 from .compose_given import Given
 from .engine import Engine
 from .events import ACTIONS, Told
@@ -57,25 +56,13 @@ class ComposeRuntime:
         `given`: what the services are given beside what the files say.
         """
         self._root = root
-        self._files = files
-        self._given = given
         self._env_path = env_file.path_of(root, files)
         self._instead = instead
-        self._processes = processes
-        self._variables = variables or {}
+        self._compose = Compose(root, processes, variables or {}, files, given)
         self._created: set[str] = set()  # in this run, from what compose.yaml says
         self._run = secrets.token_hex(8)
 
     # -- what is declared ------------------------------------------------------------------------------------------
-
-    @cached_property
-    def _cli(self) -> Sequence[str]:
-        """Compose with the files that it is to read."""
-        files = [part for name in self._files for part in ("--file", str(self._root / name))]
-        cli = [*find_compose(self._processes, self._root), *files]
-        if self._given and self._given.write(self._read_config(cli)):
-            return [*cli, "--file", str(self._given.path)]
-        return cli
 
     @cached_property
     def engine(self) -> Engine:
@@ -92,40 +79,24 @@ class ComposeRuntime:
         return self.engine.version()
 
     def _compose_version(self) -> str:
-        version = self._compose(["version", "--short"]).out.strip()
+        version = self._compose.run(["version", "--short"]).out.strip()
         return f"{version} ({'.'.join(map(str, OLDEST_COMPOSE))} or newer is needed)"
-
-    @cached_property
-    def _config(self) -> Mapping[str, Any]:
-        return self._read_config()
-
-    def _read_config(self, cli: Sequence[str] = ()) -> Mapping[str, Any]:
-        done = self._compose(["--profile", "*", "config", "--format", "json"], cli=cli)
-        if done.code:
-            raise SettingsError(
-                f"Compose refuses {', '.join(self._files) or 'compose.yaml'}",
-                expected="files that `docker compose config` accepts",
-                seen=last_words(done.text),
-                hint="correct the file, or .env, where it says",
-            )
-        config: Mapping[str, Any] = json.loads(done.out)
-        return config
 
     @property
     def project(self) -> str:
-        return str(self._config["name"])
+        return str(self._compose.config["name"])
 
     def declared(self) -> Sequence[str]:
-        return list(self._config["services"])
+        return list(self._compose.config["services"])
 
     def optional(self) -> Collection[str]:
-        return [name for name, config in self._config["services"].items() if config.get("profiles")]
+        return [name for name, config in self._compose.config["services"].items() if config.get("profiles")]
 
     def check(self, names: Sequence[str]) -> None:
         """Nothing that Compose did not check when it read its file."""
 
     def has_data(self, service: str) -> bool:
-        config = self._read_config()  # not to be kept: it is asked while .env still lacks what it will say
+        config = self._compose.read()  # not to be kept: it is asked while .env still lacks what it will say
         mounts = config["services"].get(service, {}).get("volumes", [])
         used = {config["volumes"][mount["source"]]["name"] for mount in mounts if _is_named_volume(mount)}
         return not used.isdisjoint(self.engine.volumes({"label": f"{_PROJECT}={config['name']}"}))
@@ -139,7 +110,7 @@ class ComposeRuntime:
         return {}  # only containers are looked for
 
     def _service_config(self, service: str) -> Mapping[str, Any]:
-        services: Mapping[str, Any] = self._config["services"]
+        services: Mapping[str, Any] = self._compose.config["services"]
         if service not in services:
             raise unknown("service", service, services)
         config: Mapping[str, Any] = services[service]
@@ -251,7 +222,7 @@ class ComposeRuntime:
             for container in self._containers()
             for label in (_name(container), _name(container).removeprefix(f"{self.project}-"))
         }
-        for line in self._processes.stream([*self._cli, *flags, *names], cwd=self._root):
+        for line in self._compose.stream([*flags, *names]):
             name, bar, text = line.partition("|")
             yield (services.get(name.strip(), name.strip()), text.removeprefix(" ")) if bar else ("", line)
 
@@ -269,7 +240,7 @@ class ComposeRuntime:
         if not built:
             return
         self._containers()  # refuses a stack of another folder: its images have the same names
-        done = self._compose(["build", *built], on_line=on_line)
+        done = self._compose.run(["build", *built], on_line=on_line)
         if done.code:
             raise BuildError(
                 f"building {', '.join(built)} failed",
@@ -296,7 +267,7 @@ class ComposeRuntime:
         return [name for name in names if after[name].instance != before[name].instance]
 
     def _up(self, arguments: Sequence[str], message: str, on_line: Callable[[str], None]) -> None:
-        done = self._compose(["up", "--no-deps", "--no-build", *arguments], on_line=on_line)
+        done = self._compose.run(["up", "--no-deps", "--no-build", *arguments], on_line=on_line)
         if done.code:
             raise MachineError(
                 message,
@@ -327,7 +298,7 @@ class ComposeRuntime:
         if not running:
             return []
         self._stop_all(one for one in running if one["Labels"].get(_ONE_OFF) == "True")  # which `stop` passes by
-        done = self._compose(["--profile", "*", "stop"])
+        done = self._compose.run(["--profile", "*", "stop"])
         # Of a service that compose.yaml no longer names.
         self._stop_all(container for container in self._containers() if container["State"] in _ALIVE)
         left = [_name(container) for container in self._containers() if container["State"] in _ALIVE]
@@ -361,7 +332,7 @@ class ComposeRuntime:
         for container in containers:
             if container["Labels"].get(_ONE_OFF) == "True":
                 self.engine.remove(container["Id"])
-        done = self._compose(["--profile", "*", "down", "--volumes", "--remove-orphans", "--timeout", "2"])
+        done = self._compose.run(["--profile", "*", "down", "--volumes", "--remove-orphans", "--timeout", "2"])
         # Not by `down --rmi`: it leaves what a classic builder made on the way to an image.
         images = [image for image in images if self.engine.remove_image(image)]
         for volume in self.engine.volumes(mine):
@@ -387,7 +358,7 @@ class ComposeRuntime:
         container = f"{self.project}-{service}-run-{secrets.token_hex(6)}"
         flags = ["run", "--rm", "--no-deps", "--no-TTY", "--label", f"{_RUN}={self._run}", "--name", container, *names]
         try:
-            return self._compose(["--progress", "quiet", *flags, service, *argv], env=env, on_line=on_line)
+            return self._compose.run(["--progress", "quiet", *flags, service, *argv], env=env, on_line=on_line)
         except BaseException:
             # Compose may end before what it started has. An engine that does not answer any more is not the news here:
             # the next `stop` finds what is left.
@@ -401,18 +372,8 @@ class ComposeRuntime:
         names = [part for name in given for part in ("--env", name)]
         terminal = [] if sys.stdin.isatty() else ["--no-TTY"]
         folder = ["--project-directory", str(self._env_path.parent)]
-        return [*self._cli, *folder, "exec", *terminal, *names, service, "psql"], {**self._variables, **given}
-
-    def _compose(
-        self,
-        arguments: Sequence[str],
-        *,
-        env: Mapping[str, str] | None = None,
-        on_line: Callable[[str], None] | None = None,
-        cli: Sequence[str] = (),
-    ) -> Completed:
-        given = {**self._variables, **(env or {})}
-        return self._processes.run([*(cli or self._cli), *arguments], cwd=self._root, env=given, on_line=on_line)
+        argv = [*self._compose.command, *folder, "exec", *terminal, *names, service, "psql"]
+        return argv, {**self._compose.variables, **given}
 
 
 def _is_prepared(config: Mapping[str, Any]) -> bool:

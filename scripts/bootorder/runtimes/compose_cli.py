@@ -1,15 +1,86 @@
-"""The command of Compose: where it is, whether it is new enough, what it said last."""
+"""The command of Compose: where it is, whether it is new enough, with which files it is run, and what it said last."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
-from ..errors import MachineError
-from ..processes import Processes
+from ..errors import MachineError, SettingsError
+from ..processes import Completed, Processes
+from .compose_given import Given
 
 # The newest things asked of it: `--progress` as a global flag and inline `configs`.
 OLDEST_COMPOSE = (2, 24, 0)
+
+
+class Compose:
+    """Compose in a folder, with the files that it finds there or with `files` of it, then `given`.
+
+    `variables`: what they may refer to beside .env and the environment.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        processes: Processes,
+        variables: Mapping[str, str],
+        files: Sequence[str],
+        given: Given | None,
+    ) -> None:
+        self.variables = variables
+        self._root = root
+        self._processes = processes
+        self._files = files
+        self._given = given
+
+    @cached_property
+    def command(self) -> Sequence[str]:
+        files = [part for name in self._files for part in ("--file", str(self._root / name))]
+        command = [*find_compose(self._processes, self._root), *files]
+        if self._given and self._given.write(self._read(command)):
+            return [*command, "--file", str(self._given.path)]
+        return command
+
+    def run(
+        self,
+        arguments: Sequence[str],
+        *,
+        env: Mapping[str, str] | None = None,
+        on_line: Callable[[str], None] | None = None,
+    ) -> Completed:
+        return self._run([*self.command, *arguments], env or {}, on_line)
+
+    def _run(
+        self, argv: Sequence[str], env: Mapping[str, str], on_line: Callable[[str], None] | None = None
+    ) -> Completed:
+        return self._processes.run(argv, cwd=self._root, env={**self.variables, **env}, on_line=on_line)
+
+    def stream(self, arguments: Sequence[str]) -> Iterator[str]:
+        return self._processes.stream([*self.command, *arguments], cwd=self._root)
+
+    @cached_property
+    def config(self) -> Mapping[str, Any]:
+        """What the files say, once and for all."""
+        return self.read()
+
+    def read(self) -> Mapping[str, Any]:
+        """What they say now. Raises SettingsError where Compose does not accept them."""
+        return self._read(self.command)
+
+    def _read(self, command: Sequence[str]) -> Mapping[str, Any]:
+        done = self._run([*command, "--profile", "*", "config", "--format", "json"], {})
+        if done.code:
+            raise SettingsError(
+                f"Compose refuses {', '.join(self._files) or 'compose.yaml'}",
+                expected="files that `docker compose config` accepts",
+                seen=last_words(done.text),
+                hint="correct the file, or .env, where it says",
+            )
+        config: Mapping[str, Any] = json.loads(done.out)
+        return config
 
 
 def find_compose(processes: Processes, root: Path) -> Sequence[str]:
