@@ -73,11 +73,12 @@ class Compose:
     def _read(self, command: Sequence[str]) -> Mapping[str, Any]:
         done = self._run([*command, "--profile", "*", "config", "--format", "json"], {})
         if done.code:
+            files = ", ".join(self._files) or "compose.yaml"
             raise SettingsError(
-                f"Compose refuses {', '.join(self._files) or 'compose.yaml'}",
-                expected="files that `docker compose config` accepts",
+                f"Compose refuses {files}",
+                expected="what `docker compose config` accepts",
                 seen=last_words(done.text),
-                hint="correct the file, or .env, where it says",
+                hint=f"correct {files} or .env where it says",
             )
         config: Mapping[str, Any] = json.loads(done.out)
         return config
