@@ -99,6 +99,10 @@ def test_without_names_a_filter_is_judged_by_its_form(tmp_path: Path, filters: s
     assert stack(tmp_path, filters, models=models) == [f"sso/drizzle.config.ts:3 {CODE}"] * is_warned
 
 
+def test_a_table_that_both_want_is_another_matter(tmp_path: Path) -> None:
+    assert stack(tmp_path, '["user"]', models=MODELS.replace("Task", "User")) == []
+
+
 def test_a_form_that_is_never_right_is_told_where_there_is_no_other_owner_too(tmp_path: Path) -> None:
     put(tmp_path, "package.json", '{"dependencies": {"pg": "8"}}')
     put(tmp_path, "drizzle.config.ts", CONFIG.replace("FILTER", '"!(a|b)"'))

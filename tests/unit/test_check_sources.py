@@ -211,6 +211,24 @@ def test_tools_of_one_kind_need_a_history_each(tmp_path: Path) -> None:
     assert warned(tmp_path) == []
 
 
+@pytest.mark.parametrize(("named", "is_warned"), [("", True), ("migrationsTableName: 'b',", False)])
+def test_a_history_of_another_name_is_not_looked_up(tmp_path: Path, named: str, is_warned: bool) -> None:
+    for folder, more in (("a", ""), ("b", named)):
+        put(tmp_path, f"{folder}/package.json", '{"dependencies": {"typeorm": "1"}}')
+        text = f"new DataSource({{\n  type: 'postgres',\n  {more}\n  migrations: ['m/*'],\n}});"
+        put(tmp_path, f"{folder}/data.ts", text)
+
+    assert warned(tmp_path) == ["b/data.ts:2 same-table-twice"] * is_warned
+
+
+def test_sql_that_nobody_is_known_to_run_makes_no_table(tmp_path: Path) -> None:
+    put(tmp_path, "sql/tables.sql", "create table task ();\n")
+    put(tmp_path, "requirements.txt", "sqlmodel\n")
+    put(tmp_path, "main.py", "class Task(SQLModel, table=True): ...\nSQLModel.metadata.create_all(e)\n")
+
+    assert warned(tmp_path) == []
+
+
 def test_a_rehearsal_says_which_tables_there_are(tmp_path: Path) -> None:
     """A schema of which nothing is literal."""
     owners = "".join(f"    {name}: {{migrator: drizzle, service: {name}, migrate: push}}\n" for name in ("sso", "api"))
@@ -282,12 +300,9 @@ def test_a_model_that_only_another_one_imports_is_told_too(tmp_path: Path) -> No
 
 def test_a_package_is_run_before_what_is_in_it(tmp_path: Path) -> None:
     put(tmp_path, "app/billing/price.py", "")
-    put(tmp_path, "app/billing/__init__.py", "from . import invoice\n")
-    put(tmp_path, "requirements.txt", "sqlmodel\n")
-    put(tmp_path, "app/billing/invoice.py", MODEL)
-    put(tmp_path, "app/main.py", START.replace("IMPORT", "import app.billing.price").replace("INNER", "pass"))
 
-    assert warned(tmp_path) == []
+    assert python(tmp_path, "import app.billing.price", model="", package=MODEL) == []
+    assert python(tmp_path, "import price", model="", package=MODEL) == ["app/__init__.py:3 unregistered-models"]
 
 
 def test_the_module_that_makes_the_tables_knows_its_own(tmp_path: Path) -> None:

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import ast
 import re
-from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from ..detect.findings import Owner, Where
 from ..migrators.models_check import Class, Module, Sources, is_never_true
 from .looking import Check, Seen, Stack
 from .tables import module_of, sources_of
 
-_MOST_FILES = 2000
+_MOST_FILES = 5000
 # Imports by name, of which nobody knows the names.
 _DYNAMIC = re.compile(r"\bimport_module\(|\b__import__\(|\bwalk_packages\(|\biter_modules\(|\bload_modules\(")
-_MODELS = re.compile(r"__tablename__|\btable\s*=\s*True|\bDeclarativeBase\b|\bdeclarative_base\b|\bSQLModel\b")
+_DECLARES = re.compile(r"__tablename__|\btable\s*=\s*True|\bDeclarativeBase\b|\bdeclarative_base\b|\bSQLModel\b")
 
 
 def _unregistered(stack: Stack) -> Iterator[Seen]:
@@ -35,45 +34,40 @@ def _left_out(stack: Stack, owner: Owner) -> Sequence[Class]:
     texts = {path: stack.repository.text(path) for path in paths}
     if any(_DYNAMIC.search(text) for text in texts.values()):
         return []
-    modules = _modules(texts)
-    models = Sources(modules).models()
-    with_models = {model.module.path for model in models}
-    roots = [module for module in modules if module.path not in with_models]
-    roots += [module for module in modules if str(module.path) == owner.tool.where.file]
-    known = _reached(roots, modules)
-    return [model for model in models if model.module not in known]
+    declaring = [module for path, text in texts.items() if _DECLARES.search(text) and (module := module_of(text, path))]
+    models = Sources(declaring).models()
+    unknown = {model.module for model in models if str(model.module.path) != owner.tool.where.file}
+    named = _import_of({_stem(module) for module in unknown})
+    others = (module_of(text, path) for path, text in texts.items() if named.search(text))
+    with_models = {module.path for module in unknown}
+    for module in others if unknown else ():
+        if module and module.path not in with_models:
+            _follow(module, unknown)
+        if not unknown:
+            break
+    return [model for model in models if model.module in unknown]
 
 
-def _modules(texts: Mapping[str, str]) -> list[Module]:
-    """Those that may have models, and those that name one of them."""
-    names = {_stem(path) for path, text in texts.items() if _MODELS.search(text)}
-    named = re.compile(rf"\b(?:{'|'.join(map(re.escape, sorted(names)))})\b") if names else _MODELS
-    wanted = [(text, path) for path, text in texts.items() if _MODELS.search(text) or named.search(text)]
-    return [module for text, path in wanted if (module := module_of(text, path))]
-
-
-def _stem(path: str) -> str:
+def _stem(module: Module) -> str:
     """What an import must name."""
-    *folders, file = path.removesuffix(".py").split("/")
-    return folders[-1] if file == "__init__" and folders else file
+    return module.parts[-1] if module.parts else module.path.stem
 
 
-def _reached(roots: Sequence[Module], modules: Sequence[Module]) -> set[Module]:
-    """These, and whatever they import, on whatever way. A name that several modules have is taken for all of them."""
-    ends: dict[tuple[str, ...], list[Module]] = defaultdict(list)
-    for module in modules:
-        for start in range(len(module.parts)):
-            ends[module.parts[start:]].append(module)
-    found: set[Module] = set()
-    waiting = list(roots)
+def _import_of(names: Iterable[str]) -> re.Pattern[str]:
+    """Whether a text may have one; what it imports is looked up only then."""
+    some = "|".join(map(re.escape, sorted(names)))
+    return re.compile(rf"\b(?:from|import)\b[^\n]*\b(?:{some})\b|\bimport\s*\([^)]*\b(?:{some})\b")
+
+
+def _follow(module: Module, unknown: set[Module]) -> None:
+    """Takes out what it imports, and what that imports. A name that several modules have is taken for all of them."""
+    waiting = [module]
     while waiting:
-        module = waiting.pop()
-        if module not in found:
-            found.add(module)
-            for path in _imported(module):
-                # a package is run before what is in it
-                waiting += (each for length in range(1, len(path) + 1) for each in ends.get(path[:length], ()))
-    return found
+        # a package is run before what is in it
+        paths = {path[:length] for path in _imported(waiting.pop()) for length in range(1, len(path) + 1)}
+        found = [each for each in unknown if any(each.parts[start:] in paths for start in range(len(each.parts)))]
+        unknown.difference_update(found)
+        waiting += found
 
 
 def _imported(module: Module) -> Iterator[tuple[str, ...]]:
