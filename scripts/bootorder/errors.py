@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from .terminal import plain
 
@@ -12,6 +13,14 @@ from .terminal import plain
 def command(arguments: str) -> str:
     """A command line as this person types it, e.g. `./inv start` (the wrapper says how it was called)."""
     return f"{os.environ.get('BOOTORDER_COMMAND', 'inv')} {arguments}"
+
+
+def page(name: str) -> str:
+    """Where this person has a page of the documentation: in a copy it stands among the tasks."""
+    packed = Path(__file__).with_name("docs")
+    if not packed.is_dir():
+        return f"docs/{name}"
+    return f"scripts/bootorder/docs/{name}" if __package__ == "scripts.bootorder" else str(packed / name)
 
 
 @dataclass(frozen=True)

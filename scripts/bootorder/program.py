@@ -21,7 +21,7 @@ from invoke.program import Program
 from invoke.util import yaml  # type: ignore[attr-defined]  # the copy Invoke itself loads invoke.yaml with
 
 from . import __version__
-from .errors import BootError, SettingsError, command
+from .errors import BootError, SettingsError, command, page
 
 if TYPE_CHECKING:
     from .console import Console
@@ -52,7 +52,7 @@ class Bootorder(Program):
                 SettingsError(
                     "invoke.yaml is not a mapping",
                     expected="keys at its top, `bootorder:` among them",
-                    hint="correct invoke.yaml; docs/settings.md shows one",
+                    hint=f"correct invoke.yaml; {page('settings.md')} shows one",
                 )
             ) from None
 
@@ -98,10 +98,25 @@ class ImportedTasks(Loader):
 
 def main(root: Path | None = None, tasks: str = _TASKS) -> None:
     """Run the tasks, from whatever folder this was called; `root` has the invoke.yaml."""
+    if not __package__.startswith("scripts."):
+        os.environ.setdefault("BOOTORDER_COMMAND", "bootorder")
     folder = root or import_module(tasks).ROOT
-    Bootorder(name="bootorder", binary="inv", version=__version__, loader_class=ImportedTasks).run(
-        [sys.argv[0], "--search-root", str(folder), "--collection", tasks, *sys.argv[1:]]
-    )
+    given = sys.argv[1:]
+    if given[1:2] in (["--help"], ["-h"]):  # which Invoke takes for the path of `copy-to`
+        given = ["--help", given[0]]
+    try:
+        Bootorder(name="bootorder", binary="inv", version=__version__, loader_class=ImportedTasks).run(
+            [sys.argv[0], "--search-root", str(folder), "--collection", tasks, *given]
+        )
+    except BrokenPipeError:
+        raise SystemExit(_without_reader()) from None
+
+
+def _without_reader() -> int:
+    """The reader of our output is gone (`inv start | head`): end as a process that SIGPIPE ends, without a flush."""
+    for stream in (sys.stdout, sys.stderr):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    return _SIGPIPE
 
 
 @contextlib.contextmanager
@@ -118,11 +133,7 @@ def translated(console: Console, *, as_json: bool = False) -> Iterator[None]:
     try:
         yield
     except BrokenPipeError:
-        # The reader of our output is gone (`inv start | head`): end as a process that SIGPIPE ends, and keep Python
-        # from flushing into the pipe.
-        for stream in (sys.stdout, sys.stderr):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-        raise Exit(code=_SIGPIPE) from None
+        raise Exit(code=_without_reader()) from None
     except (Exception, KeyboardInterrupt) as cause:
         error = _as_ours(cause)
         if error is None:

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, cast, get_args
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from .errors import SettingsError
+from .errors import SettingsError, page
 
 KEY = "bootorder"
 
@@ -235,7 +235,7 @@ def parse(config: Mapping[str, Any]) -> Settings:
         raise SettingsError(
             f"invoke.yaml: {problems[0]}",
             details=[f"also: {problem}" for problem in problems[1:]],
-            hint="correct invoke.yaml; docs/settings.md lists every key",
+            hint=f"correct invoke.yaml; {page('settings.md')} lists every key",
         ) from None
 
 

@@ -68,6 +68,7 @@ def test_the_tasks_their_launchers_and_settings_are_copied_and_run_there(target:
     assert there["scripts/bootorder/stages.py"] == (PACKAGE / "stages.py").read_bytes()
     assert not [path for path in there if "__pycache__" in path]
     assert "./inv start" in said
+    assert there["scripts/bootorder/docs/settings.md"] == (ROOT / "docs" / "settings.md").read_bytes()
     listed = subprocess.run(
         [sys.executable, str(target / "scripts/bootorder/__main__.py"), "plan", "--json"],
         capture_output=True,
@@ -145,6 +146,16 @@ def test_dry_says_the_same_and_writes_nothing(target: Path) -> None:
     assert everything(target) == before
     assert "adds     invoke.yaml" in said
     assert "nothing was written" in said
+
+
+def test_what_a_copy_says_of_its_pages_is_there(target: Path) -> None:
+    copied(target)
+    (target / "invoke.yaml").write_text("bootorder: {nonsense: 1}", encoding="utf-8")
+
+    main = str(target / "scripts/bootorder/__main__.py")
+    ran = subprocess.run([sys.executable, main, "plan"], capture_output=True, text=True, check=False, cwd=target)
+
+    assert "correct invoke.yaml; scripts/bootorder/docs/settings.md lists every key" in ran.stderr
 
 
 # -- what is somebody else's -------------------------------------------------------------------------------------------

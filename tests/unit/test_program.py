@@ -209,6 +209,14 @@ def test_a_task_runs_from_any_folder(
     assert capsys.readouterr().out == "hello\n"
 
 
+@pytest.mark.parametrize("flag", ["--help", "-h"])
+def test_a_task_with_a_positional_argument_explains_itself(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], flag: str
+) -> None:
+    assert run(checkout, monkeypatch, "copy-to", flag) == 0
+    assert "--upgrade" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("arguments", [["helo"], ["hello", "--lowd"], ["hello", "extra"]])
 def test_a_wrong_word_on_the_command_line_is_one_clear_line_and_2(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: list[str]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..detect.findings import Note, Where
+from ..errors import page
 from ..settings import unknown
 from . import commands, compose, filters, models, tables
 from .looking import Check, Stack
@@ -46,7 +47,7 @@ def check(root: Path) -> Checked:
         if code not in CHECKS:
             raise unknown("check in `check.ignore`", code, CHECKS)
     found = {
-        Warned(seen.where, each.code, seen.message, each.help, f"docs/checks/{each.code}.md")
+        Warned(seen.where, each.code, seen.message, each.help, page(f"checks/{each.code}.md"))
         for each in CHECKS.values()
         if each.code not in passed_over
         for seen in each.look(stack)

@@ -58,10 +58,14 @@ def digest_of(content: bytes) -> str:
 
 
 def payload() -> list[File]:
-    """All files, as they are here: in this repository, in a copy, or in an installed package."""
+    """All files, and the documentation, as they are here: in this repository, a copy, or an installed package."""
     sources = [path for path in sorted(PACKAGE.rglob("*")) if _is_source(path)]
     files = [File(f"{HOME}/{path.relative_to(PACKAGE).as_posix()}", path.read_bytes()) for path in sources]
     files += [File(name, _launcher(name).read_bytes()) for name in LAUNCHERS]
+    pages = PACKAGE.parents[1] / "docs"
+    if not (PACKAGE / "docs").exists():
+        found = (path for path in sorted(pages.rglob("*")) if path.is_file())
+        files += [File(f"{HOME}/docs/{path.relative_to(pages).as_posix()}", path.read_bytes()) for path in found]
     return [*files, File("tasks.py", _TASKS.encode()), File("noxfile.py", _NOXFILE.encode())]
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+from ..errors import page
 from ..processes import Completed
 from ..terminal import plain
 
@@ -29,8 +30,8 @@ class Migrator:
     """The adapter that knows one tool. As it is here it is for those whose exit code can be believed."""
 
     name: str
-    # What to try when the catalog is not what the tool makes; starts with a verb.
-    hint: str
+    # What to do first when the catalog is not what the tool makes; starts with a verb.
+    mend: str
     # Whether the app makes its own tables when it starts: then `migrate` only rehearses.
     creates_at_start: bool = False
     # The one schema that it looks into, whatever the search path; empty where it uses the path.
@@ -44,6 +45,10 @@ class Migrator:
     failed: str = ""
 
     _PUSH: ClassVar = re.compile(r"\bpush\b")
+
+    @property
+    def hint(self) -> str:
+        return f"{self.mend}, then migrate again; {page(f'migrators/{self.name}.md')} has the usual causes"
 
     def claim(self, done: Completed) -> Claim:
         """What this run said it did."""

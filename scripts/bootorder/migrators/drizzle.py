@@ -26,7 +26,7 @@ class Drizzle(Migrator):
 
 DRIZZLE = Drizzle(
     "drizzle",
-    "correct the schema or its tablesFilter, then migrate again; docs/migrators/drizzle.md has the usual causes",
+    "correct the schema or its tablesFilter",
     only_schema="public",  # pushes and looks there, unless its config has a schemaFilter
     force="--force",
 )

@@ -80,7 +80,7 @@ def _mend(model: Mapping[str, Any], where: str) -> str:
     return f"import {model['module']}  # before create_all{where}"
 
 
-_HINT = "look whether every model is imported before create_all; it never alters a table that exists"
+_MEND = "import every model before create_all (which never alters a table that exists)"
 
-SQLMODEL = Migrator("sqlmodel", _HINT, creates_at_start=True, check_models=check_models)
+SQLMODEL = Migrator("sqlmodel", _MEND, creates_at_start=True, check_models=check_models)
 SQLALCHEMY = replace(SQLMODEL, name="sqlalchemy")
