@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import get_args
 
 import pytest
@@ -77,10 +79,12 @@ def test_every_migrator_of_the_settings_exists_and_no_other() -> None:
 
 
 @pytest.mark.parametrize("migrator", BY_NAME.values(), ids=BY_NAME)
-def test_every_migrator_has_a_hint_that_starts_with_a_verb(migrator: object) -> None:
+def test_every_migrator_has_a_hint_that_starts_with_a_verb_and_names_its_page(migrator: object) -> None:
     hint = str(getattr(migrator, "hint", ""))
 
-    assert hint.partition(" ")[0] in {"correct", "look", "make", "run", "set"}
+    assert hint.partition(" ")[0] in {"correct", "import", "make", "run", "set"}
+    [named] = re.findall(r"docs/migrators/\S+\.md", hint)
+    assert (Path(__file__).parents[2] / named).is_file()
 
 
 def test_every_tool_that_detection_knows_has_its_migrator() -> None:

@@ -44,11 +44,14 @@ class Migrator:
     worked: str = ""
     failed: str = ""
 
+    # The tool on whose page it stands, where that is another one.
+    described: str = ""
+
     _PUSH: ClassVar = re.compile(r"\bpush\b")
 
     @property
     def hint(self) -> str:
-        return f"{self.mend}, then migrate again; {page(f'migrators/{self.name}.md')} has the usual causes"
+        return f"{self.mend}, then migrate again; {page(f'migrators/{self.described or self.name}.md')} has the usual causes"
 
     def claim(self, done: Completed) -> Claim:
         """What this run said it did."""

@@ -83,4 +83,4 @@ def _mend(model: Mapping[str, Any], where: str) -> str:
 _MEND = "import every model before create_all (which never alters a table that exists)"
 
 SQLMODEL = Migrator("sqlmodel", _MEND, creates_at_start=True, check_models=check_models)
-SQLALCHEMY = replace(SQLMODEL, name="sqlalchemy")
+SQLALCHEMY = replace(SQLMODEL, name="sqlalchemy", described="sqlmodel")
