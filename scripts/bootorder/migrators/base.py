@@ -51,7 +51,8 @@ class Migrator:
 
     @property
     def hint(self) -> str:
-        return f"{self.mend}, then migrate again; {page(f'migrators/{self.described or self.name}.md')} has the usual causes"
+        causes = page(f"migrators/{self.described or self.name}.md")
+        return f"{self.mend}, then migrate again; {causes} has the usual causes"
 
     def claim(self, done: Completed) -> Claim:
         """What this run said it did."""
