@@ -47,9 +47,9 @@ def test_a_table_gets_in_as_it_does_with_drizzle_kit(patterns: list[str], inside
     assert [name for name in ("user", "task", "app_x") if lets_in(patterns, name)] == inside
 
 
-def stack(root: Path, filters: str, *, models: str = MODELS) -> list[str]:
+def stack(root: Path, filters: str, *, models: str = MODELS, kit: str = "0.31.11") -> list[str]:
     """The filter of sso, and what is warned of where api has these models."""
-    put(root, "sso/package.json", '{"dependencies": {"pg": "8"}}')
+    put(root, "sso/package.json", f'{{"dependencies": {{"pg": "8", "drizzle-kit": "{kit}"}}}}')
     put(root, "sso/drizzle.config.ts", CONFIG.replace("FILTER", filters))
     put(root, "sso/schema.ts", 'export const user = pgTable("user", {});\n')
     put(root, "api/requirements.txt", "sqlmodel\n")
@@ -130,6 +130,29 @@ def test_owners_that_do_not_share_a_schema_need_no_filter(tmp_path: Path) -> Non
     for layout in ("schemas", "databases"):
         put(tmp_path, "invoke.yaml", f"{settings}  layout: {layout}\n")
         assert stack(tmp_path, '"*"') == []
+
+
+@pytest.mark.parametrize(
+    ("version", "layout", "more", "is_warned"),
+    [
+        ("0.31.11", "schemas", "", False),
+        ("^0.31.11", "schemas", "", False),
+        ("1.0.0-rc.5", "schemas", "", True),
+        ("^1.0.0", "schemas", "", True),
+        ("beta", "schemas", "", True),
+        ("1.0.0", "schemas", '\n  schemaFilter: ["public"],', False),
+        ("1.0.0", "databases", "", False),
+    ],
+)
+def test_drizzle_kit_1_looks_into_every_schema(
+    tmp_path: Path, version: str, layout: str, more: str, is_warned: bool
+) -> None:
+    database = "{service: db, name: app, user: app, password: P}"
+    put(tmp_path, "invoke.yaml", f"bootorder:\n  database: {database}\n  layout: {layout}\n")
+
+    found = stack(tmp_path, f'"*",{more}', kit=version)
+
+    assert found == [f"sso/drizzle.config.ts:3 {CODE}"] * is_warned
 
 
 @pytest.mark.parametrize(

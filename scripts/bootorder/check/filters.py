@@ -18,6 +18,7 @@ _AS_MINIMATCH = fnmatch.EXTMATCH | fnmatch.BRACE | fnmatch.CASE
 _MOST_REPETITIONS = 4
 _LONGEST = 200
 _EVERYTHING = {"*", "**"}
+_FROM_1 = re.compile(r"[^\d\s]*[1-9]|beta|rc|next")  # `^1.0.0`, `1.0.0-rc.5`; or the tag of a release before it
 # What drizzle-kit adds by itself for `extensionsFilters: ["postgis"]`.
 _POSTGIS = ("!geography_columns", "!geometry_columns", "!spatial_ref_sys")
 
@@ -50,11 +51,18 @@ def _matches(table: str, pattern: str) -> bool:
 def _filters(stack: Stack) -> Iterator[Seen]:
     for owner in stack.looked.found.owners:
         if owner.tool.value in {"drizzle", "prisma"} and owner.way and owner.way.value == "push":
-            others = [each for each in stack.looked.found.owners if each != owner and stack.are_together(owner, each)]
+            others = [each for each in stack.looked.found.owners if each != owner and _sees(stack, owner, each)]
             patterns = _patterns(owner) if owner.tool.value == "drizzle" else _of_prisma(stack, owner)
             told = _told(stack, owner, others, patterns) if patterns is not None else ""
             if told:
                 yield Seen(owner.settings.get("tables_filter", owner.tool).where, told)
+
+
+def _sees(stack: Stack, owner: Owner, other: Owner) -> bool:
+    """drizzle-kit 1.0 looks into all schemas, where nothing says which; 0.31 and Prisma into their own."""
+    kit = stack.looked.known.manifests.nearest_package(owner.folder).needs.get("drizzle-kit")
+    everywhere = bool(kit and _FROM_1.match(kit.value)) and "schema_filter" not in owner.settings
+    return stack.are_together(owner, other, in_any_schema=owner.tool.value == "drizzle" and everywhere)
 
 
 def _patterns(owner: Owner) -> list[str] | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 from ..detect.commands import Ran, leads_to
@@ -76,17 +75,13 @@ class Stack:
         for command in known.commands_of(service.name):
             yield from leads_to(self.repository, folder, scripts, command)
 
-    @cached_property
-    def keeps_owners_apart(self) -> bool:
-        """Each has a schema or a database of its own: no tool sees the others' tables."""
-        return self.settings is not None and self.settings.layout != "shared"
-
-    def are_together(self, one: Owner, other: Owner) -> bool:
-        """Their tables are in one schema, as far as the files tell."""
-        if self.keeps_owners_apart:
+    def are_together(self, one: Owner, other: Owner, *, in_any_schema: bool = False) -> bool:
+        """Their tables are in one schema, or `in_any_schema` of one database, as far as the files tell."""
+        layout = self.settings.layout if self.settings else "shared"
+        if layout == "databases" or (layout == "schemas" and not in_any_schema):
             return False
-        places = zip(self._place(one), self._place(other), strict=True)
-        same = all(mine == its for mine, its in places if mine and its)
+        places = list(zip(self._place(one), self._place(other), strict=True))
+        same = all(mine == its for mine, its in (places[:2] if in_any_schema else places) if mine and its)
         many = len(self.looked.found.databases) > 1
         return same and (not many or bool(one.database and other.database))
 
