@@ -168,6 +168,11 @@ _MIKROORM_REFUSED = """DriverException: must be owner of materialized view busy
   code: '42501'
 }
 """
+_MIKROORM_6 = """TableExistsException: create table "user" ("id" text not null);
+alter table "user" add constraint "user_email_unique" unique ("email"); - relation "user" already exists
+
+    at PostgreSqlExceptionConverter.convertException (/app/node_modules/@mikro-orm/postgresql/index.js:42:24)
+"""
 
 
 @pytest.mark.parametrize(
@@ -188,6 +193,7 @@ _MIKROORM_REFUSED = """DriverException: must be owner of materialized view busy
         ("django", _DJANGO_UNREACHABLE, "OperationalError: connection failed: Connection refused"),
         ("typeorm", _TYPEORM + _TYPEORM_REFUSED, "migration run: QueryFailedError: must be owner of table task"),
         ("typeorm", _TYPEORM_UNREACHABLE, "synchronization: Error: connect ECONNREFUSED 127.0.0.1:1"),
+        ("mikroorm", _MIKROORM + _MIKROORM_6, 'relation "user" already exists'),
         ("mikroorm", _MIKROORM + _MIKROORM_REFUSED, "DriverException: must be owner of materialized view busy"),
         (
             "mikroorm",

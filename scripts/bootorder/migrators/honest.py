@@ -37,5 +37,5 @@ MIKROORM = Migrator(
     "correct the entities, or what it looks at",
     only_schema="public",  # it compares what is there, wherever the search path has made the tables
     worked=r"Schema |Successfully migrated",
-    failed=r"\w*(?:Exception|[Ee]rror): ",
+    failed=r"\w*(?:Exception|[Ee]rror): (?:[^\n]*;\n)*",  # 6 says first what it sent
 )
