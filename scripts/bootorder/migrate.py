@@ -197,7 +197,8 @@ def refuse_shared_names(rehearsals: Sequence[tuple[Owner, Catalog]]) -> None:
                     f"{owned[place]} and {owner.name} both make {'.'.join(relation)}",
                     expected="names that belong to one owner: each would take the other's for its own",
                     seen="the same name in both rehearsals, nothing was touched",
-                    hint=f"rename it in {owner.name}, or give each owner a schema: `layout: schemas`",
+                    hint=f"rename it in {owner.name}, or keep the two apart: `layout: schemas`, or, where both of their"
+                    " tools keep to one schema, `layout: databases`",
                 )
             owned[place] = owner.name
 
