@@ -10,7 +10,7 @@ from .boot import Boot
 from .catalog import Catalog
 from .database import Target
 from .drift import refuse_drift
-from .errors import GuardError, LogTail, MigrationError, NotReadyError, command
+from .errors import GuardError, MigrationError, NotReadyError, command
 from .guard.snapshots import Snapshot, own_losses
 from .guard.stage import require_guard
 from .outcome import Outcome
@@ -121,7 +121,7 @@ def _migrate_wave(
 def _worked(
     migration: _Migration, done: Completed, before: Mapping[str, Snapshot], after: Mapping[str, Snapshot]
 ) -> Worked:
-    owner, log = migration.owner, LogTail.of(" ".join(migration.argv), done.text)
+    owner, log = migration.owner, migration.owner.log_tail(migration.argv, done)
     who = f"{owner.name}: {owner.migrator.name}"
     return Worked(owner, who, log, before[owner.name], after[owner.name], migration.given_up)
 

@@ -172,7 +172,7 @@ class Owner:
                 f"{self.name}: {self.migrator.name} failed on an empty database: {claim.text}",
                 expected="its tables in a new, empty database; the stack's own was not touched",
                 seen=f"exit code {done.code}, {len(made.tables())} tables",
-                log=LogTail.of(" ".join(self.settings.migrate), done.text),
+                log=self.log_tail(self.settings.migrate, done),
                 hint=done.hint(self.migrator.hint),
             )
         self._rehearsal = made
@@ -180,6 +180,12 @@ class Owner:
         kept = {"fingerprint": self.fingerprint(), "catalog": made.as_data()}
         self._cache().write_text(json.dumps(kept), encoding="utf-8")
         return made
+
+    def log_tail(self, argv: Sequence[str], done: Completed) -> LogTail:
+        """The last lines of a run of its tool; of one that does not say why it failed, those of the server."""
+        if self.migrator.claim(done).is_silent:
+            return self._boot.runtime.log_tail(self._boot.settings.database.service)
+        return LogTail.of(" ".join(argv), done.text)
 
     def check_models(self) -> Sequence[str] | None:
         """Its models, by name; None where they cannot be known. Raises MigrationError where one would get no table."""

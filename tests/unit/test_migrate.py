@@ -8,7 +8,7 @@ import pytest
 
 from scripts.bootorder.boot import Boot
 from scripts.bootorder.catalog import Catalog, Key
-from scripts.bootorder.errors import GuardError, LockedError, MigrationError, NotReadyError
+from scripts.bootorder.errors import GuardError, LockedError, LogTail, MigrationError, NotReadyError
 from scripts.bootorder.migrate import migrate, require_tables, verify_created_at_start
 from scripts.bootorder.outcome import Outcome
 from scripts.bootorder.processes import Completed
@@ -480,6 +480,24 @@ def test_a_tool_that_exits_with_a_failure_has_failed_even_if_its_tables_are_ther
 
     assert "exit code 137" in caught.value.seen
     assert "means nothing" not in caught.value.seen
+
+
+@pytest.mark.parametrize("rehearsed", [False, True])
+def test_of_a_tool_that_does_not_say_why_it_failed_the_servers_log_is_shown(
+    stack: FakeStack, *, rehearsed: bool
+) -> None:
+    """drizzle-kit migrate ends in the middle of its own line."""
+
+    def silent(_: FakeDatabase) -> Completed:
+        return prints("[⣷] applying migrations...", code=1)
+
+    stack.runtime.log_lines["postgres"] = ["ERROR:  must be owner of table task"]
+    stack.runtime.tools[PUSH] = on_the_stack(stack, silent) if rehearsed else silent
+
+    with pytest.raises(MigrationError, match="it does not say what went wrong") as caught:
+        migrate(stack.boot())
+
+    assert caught.value.log == LogTail("postgres", ["ERROR:  must be owner of table task"])
 
 
 def test_a_failed_owner_ends_the_stage_before_those_run_that_need_its_tables(stack: FakeStack) -> None:

@@ -178,7 +178,12 @@ alter table "user" add constraint "user_email_unique" unique ("email"); - relati
 @pytest.mark.parametrize(
     ("migrator", "output", "text"),
     [
-        ("drizzle", _DRIZZLE + "\n", "[⣷] applying migrations..."),  # whatever went wrong: it says no more
+        ("drizzle", _DRIZZLE + "\n\u2009ELIFECYCLE\u2009 Command failed with exit code 1.\n", "it does not say"),
+        (
+            "drizzle",
+            "DrizzleQueryError: Failed query: drop table task\n    at x\n",
+            "DrizzleQueryError: Failed query: drop",
+        ),
         ("prisma", _PRISMA + _P3005, "Error: P3005 The database schema is not empty."),
         ("prisma", _PRISMA + _PRISMA_REFUSED, "ERROR: must be owner of table task"),
         ("prisma", _PRISMA + _PRISMA_ASKS, "Error: Use the --accept-data-loss flag"),

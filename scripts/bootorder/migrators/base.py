@@ -14,10 +14,14 @@ from ..terminal import plain
 
 @dataclass(frozen=True)
 class Claim:
-    """What a tool said of its run. Shown to people, never believed without the catalog."""
+    """What a tool said of its run. Shown to people, never believed without the catalog.
+
+    `is_silent`: it failed and does not say why; only the server knows.
+    """
 
     succeeded: bool
     text: str
+    is_silent: bool = False
 
 
 # (owner, its migrate command, a way to run another one there) -> names of its models; None where they cannot be known.
@@ -43,7 +47,6 @@ class Migrator:
     # What it prints where it did its work, and where it did not, as patterns; where none fits, its last line is shown.
     worked: str = ""
     failed: str = ""
-
     # The tool on whose page it stands, where that is another one.
     described: str = ""
 

@@ -10,6 +10,7 @@ from .base import Claim, Migrator, found, last_line
 _WORKED = ("Changes applied", "No changes detected", "migrations applied successfully")
 _ERROR = r"\s*(?:error|\w*Error):?\s"
 _PUSHES = "Pulling schema from database"
+_MIGRATES = "applying migrations..."
 
 
 class Drizzle(Migrator):
@@ -21,6 +22,8 @@ class Drizzle(Migrator):
         errors = found(_ERROR, text)
         if errors or _PUSHES in text:
             return Claim(False, errors[0] if errors else last_line(text))
+        if done.code and _MIGRATES in text:
+            return Claim(False, "it does not say what went wrong", is_silent=True)
         return super().claim(done)
 
 
