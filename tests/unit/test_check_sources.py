@@ -131,7 +131,8 @@ TABLES = {
     "alembic": {
         "alembic.ini": "[alembic]\nscript_location = migrations\n",
         "migrations/env.py": "context.configure(version_table='two')\n",
-        "migrations/versions/1.py": "op.create_table('one', sa.Column('id'))\n",
+        "migrations/versions/1.py": "op.create_table('one', sa.Column('id'))\n# op.create_table('three')\n"
+        "op.create_table('four', sa.Column('id'),\n    schema='auth')\n",
     },
     "knex": {
         "package.json": '{"dependencies": {"pg": "8"}}',
@@ -160,6 +161,18 @@ def test_the_tables_of_an_owner_are_read_from_its_sources(tmp_path: Path, tool: 
 
     second = "schema_migrations" if tool in {"dbmate", "rails"} else "two"
     assert list(found) == ["one", second]
+
+
+def test_the_tables_of_django_are_called_after_their_app(tmp_path: Path) -> None:
+    put(tmp_path, "web/manage.py", 'os.environ.setdefault("DJANGO_SETTINGS_MODULE", "web.settings")\n')
+    put(tmp_path, "web/web/settings.py", 'DATABASES = {"default": {"ENGINE": "django.db.backends.postgresql"}}\n')
+    models = "class Region(models.Model): ...\nclass Base(models.Model):\n    class Meta:\n        abstract = True\n"
+    put(tmp_path, "web/regions/models.py", models + "class NotOne: ...\n")
+    put(tmp_path, "web/users/models/user.py", "class U(AbstractUser):\n    class Meta:\n        db_table = 'user'\n")
+    stack = Stack(tmp_path)
+    [owner] = stack.looked.found.owners
+
+    assert list(tables_of(stack, owner)) == ["regions_region", "user", "django_migrations"]
 
 
 def two(root: Path, one: str, other: str) -> list[str]:

@@ -56,7 +56,8 @@ def _stem(module: Module) -> str:
 def _import_of(names: Iterable[str]) -> re.Pattern[str]:
     """Whether a text may have one; what it imports is looked up only then."""
     some = "|".join(map(re.escape, sorted(names)))
-    return re.compile(rf"\b(?:from|import)\b[^\n]*\b(?:{some})\b|\bimport\s*\([^)]*\b(?:{some})\b")
+    in_line, in_brackets = "[^\\n]{0,500}", "[^)]{0,5000}"
+    return re.compile(rf"\b(?:from|import)\b{in_line}\b(?:{some})\b|\bimport\s*\({in_brackets}\b(?:{some})\b")
 
 
 def _follow(module: Module, unknown: set[Module]) -> None:

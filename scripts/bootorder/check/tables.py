@@ -10,15 +10,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
 
-from ..detect.documents import script_without_comments
+from ..detect.documents import script_without_comments, without_comment_lines
 from ..detect.files import folder_of, is_within, line_at
 from ..detect.findings import Owner, Where
-from ..migrators.models_check import Class, Module
+from ..migrators.models_check import Class, Module, last_name, value
 from ..terminal import listed
 from .looking import Check, Seen, Stack
 
 _MOST_FILES = 500  # of an owner
 _QUOTED = r"[\"'`]([^\"'`$\n]{1,63})[\"'`]"
+# No other schema is named before the next operation or function.
+_IN_PUBLIC = r"(?!(?:(?!\bop\.|\bdef\s)[\s\S]){0,5000}?[\s,]schema\s*=)"
 _SQL_NAME = r"(?:(?:public|\"public\")\.)?\"?(\w{1,63}+)\"?+(?!\"?\s*\.)"
 _CREATED = re.compile(rf"^\s*create\s+table\s+(?:if\s+not\s+exists\s+)?{_SQL_NAME}", re.IGNORECASE | re.MULTILINE)
 # Of each tool: a word that its files have, and what names a table.
@@ -28,10 +30,11 @@ _IN_SOURCES = {
     "sequelize": ("createTable", re.compile(rf"\.createTable\(\s*{_QUOTED}")),
     "typeorm": ("@Entity(", re.compile(rf"@Entity\(\s*(?:\{{\s*name:\s*)?{_QUOTED}")),
     "mikro-orm": ("@Entity(", re.compile(rf"@Entity\(\s*\{{\s*tableName:\s*{_QUOTED}")),
-    "alembic": ("create_table", re.compile(rf"\bcreate_table\(\s*{_QUOTED}(?![^)]*\bschema=)")),
+    "alembic": ("create_table", re.compile(rf"\bcreate_table\(\s*{_QUOTED}{_IN_PUBLIC}")),
     "rails": ("create_table", re.compile(r"^\s*create_table\s*\(?\s*[:\"'](\w+)", re.MULTILINE)),
 }
 _MODELS = ("__tablename__", "table=True")
+_DJANGO_BASES = {"Model", "AbstractUser", "AbstractBaseUser"}
 _IN_SQL = {"flyway", "golang-migrate", "dbmate", "sql", "liquibase"}
 _PRISMA_MODEL = re.compile(r"^model\s+(\w+)\s*\{([^}]*)\}", re.MULTILINE)
 _PRISMA_NAME = re.compile(r"@@map\(\s*(?:name:\s*)?\"([^\"]+)\"")
@@ -70,10 +73,13 @@ def _in_sources(stack: Stack, owner: Owner) -> Iterator[tuple[str, Where]]:
     if tool in _IN_SOURCES:
         word, pattern = _IN_SOURCES[tool]
         for path in _files(stack, owner, word):
-            yield from _matches(pattern, script_without_comments(stack.repository.text(path)), path)
-    elif tool in {"sqlmodel", "sqlalchemy"}:
-        for path in dict.fromkeys(path for word in _MODELS for path in _files(stack, owner, word)):
-            yield from ((name, Where(path, each.line)) for name, each in _models(stack.repository.text(path), path))
+            is_script = not path.endswith((".py", ".rb"))
+            without_comments = script_without_comments if is_script else without_comment_lines
+            yield from _matches(pattern, without_comments(stack.repository.text(path)), path)
+    elif tool in {"sqlmodel", "sqlalchemy", "django"}:
+        read = _of_django if tool == "django" else _of_sqlalchemy
+        for path in _files_with_models(stack, owner):
+            yield from ((name, Where(path, each.line)) for name, each in read(stack.repository.text(path), path))
     elif tool == "prisma":
         for path in stack.repository.below(folder_of(owner.tool.where.file), ".prisma"):
             yield from _of_prisma(stack.repository.text(path), path)
@@ -99,14 +105,33 @@ def _matches(pattern: re.Pattern[str], text: str, path: str) -> Iterator[tuple[s
     return ((found[1], Where(path, line_at(text, found.start(1)))) for found in pattern.finditer(text))
 
 
-def _models(text: str, path: str) -> Iterator[tuple[str, Class]]:
+def _files_with_models(stack: Stack, owner: Owner) -> Sequence[str]:
+    if owner.tool.value != "django":
+        return list(dict.fromkeys(path for word in _MODELS for path in _files(stack, owner, word)))
+    paths = sources_of(stack, owner, stack.repository.below(owner.folder, ".py"))
+    return [path for path in paths if path.endswith("/models.py") or "/models/" in path][:_MOST_FILES]
+
+
+def _of_sqlalchemy(text: str, path: str) -> Iterator[tuple[str, Class]]:
     """Classes with the name of a table; of SQLModel it follows from theirs."""
     module = module_of(text, path)
     for each in module.classes.values() if module else ():
         name = each.assigned.get("__tablename__")
-        said = getattr(name, "value", None) if name else each.name.lower() if each.table is True else None
+        said = value(name) if name else each.name.lower() if each.table is True else None
         if isinstance(said, str) and not each.is_abstract and not _is_elsewhere(each):
             yield said, each
+
+
+def _of_django(text: str, path: str) -> Iterator[tuple[str, Class]]:
+    """Its models; the name follows from the folder of the app, where they say none."""
+    module = module_of(text, path)
+    app = path.rpartition("/models")[0].rpartition("/")[2]
+    for name, each in module.classes.items() if module else ():
+        meta = module.classes[f"{name}.Meta"].assigned if module and f"{name}.Meta" in module.classes else {}
+        bases = {last_name(base) for base in each.bases}
+        if bases & _DJANGO_BASES and not {"abstract", "proxy", "app_label"} & set(meta):
+            said = value(meta.get("db_table"))
+            yield (said if isinstance(said, str) else f"{app}_{name.lower()}"), each
 
 
 def _is_elsewhere(model: Class) -> bool:

@@ -150,6 +150,11 @@ def script_without_comments(text: str) -> str:
     return _SCRIPT_EXTRA.sub(lambda found: found.group(1) or "\n" * found.group().count("\n"), text)
 
 
+def without_comment_lines(text: str) -> str:
+    """Of Python or Ruby, as far as lines that are nothing else; lines keep their numbers."""
+    return re.sub(r"^[ \t]*#[^\n]*", "", text, flags=re.MULTILINE)
+
+
 def toml_of(repository: Repository, path: str) -> dict[str, Any]:
     """The tables of the file; none where it is not TOML."""
     return repository.once(path, "toml", lambda: _toml(repository, path))

@@ -6,6 +6,7 @@ import posixpath
 import re
 from collections.abc import Iterator, Mapping
 
+from .documents import without_comment_lines
 from .files import Repository, folder_of, is_within, joined, line_at
 from .findings import Fact, Where
 from .manifests import Manifests
@@ -31,11 +32,6 @@ def _url_in(text: str, path: str) -> Fact | None:
         if NAME.fullmatch(name):
             return Fact(name, Where(path, line_at(text, match.start())), "certain" if match[1] else "likely")
     return None
-
-
-def _without_comments(text: str) -> str:
-    """Of Python, as far as lines that are nothing else."""
-    return re.sub(r"^[ \t]*#[^\n]*", "", text, flags=re.MULTILINE)
 
 
 def _said_in_ini(text: str, path: str, key: str) -> Fact | None:
@@ -75,7 +71,7 @@ def _alembic(repository: Repository, manifests: Manifests) -> Iterator[Draft]:
 def _of_alembic(repository: Repository, manifests: Manifests, path: str, location: Fact | None) -> Draft:
     scripts = _scripts(repository, path, location.value if location else "")
     env = posixpath.join(scripts, "env.py")
-    text = _without_comments(repository.text(env))
+    text = without_comment_lines(repository.text(env))
     settings = {"scripts": Fact(scripts, location.where if location else Where(path))}
     for name, pattern in _ENV_SETTINGS.items():
         if found := re.search(pattern, text):
@@ -118,7 +114,7 @@ def _create_all(repository: Repository, manifests: Manifests, sources: Sources) 
     """One for each folder with Python: the call that is nearest to a start of the app."""
     found: dict[str, list[Draft]] = {}
     for path in sources.with_word("create_all", "."):
-        text = _without_comments(repository.text(path))
+        text = without_comment_lines(repository.text(path))
         call = _CREATES.search(text)
         if call and _is_the_apps(manifests, path, text) and not _is_other(repository, path, text):
             draft = _of_create_all(repository, manifests, sources, path, text, call)
@@ -183,11 +179,11 @@ def _starts(
     repository: Repository, sources: Sources, folder: str, path: str, function: str, offset: int
 ) -> Where | None:
     """Where the app calls it when it starts: there, or where the function is called that it stands in."""
-    text = _without_comments(repository.text(path))
+    text = without_comment_lines(repository.text(path))
     is_main = bool(re.search(r"^if __name__", text[:offset], re.MULTILINE)) and not function
     starting = [each for word in ("lifespan", "on_event") for each in sources.with_word(word, folder)]
     for each in dict.fromkeys((path, *starting, *_mains(repository, folder))):
-        source = _without_comments(repository.text(each))
+        source = without_comment_lines(repository.text(each))
         if not _STARTS.search(source):
             continue
         if each == path and not is_main and (not function or re.search(r"lifespan|startup|create_app", function)):
@@ -267,10 +263,10 @@ def _django(repository: Repository, manifests: Manifests) -> Iterator[Draft]:
             list(_settings(repository, folder_of(path), module[1] if module else "settings")),
         )
         engines = [
-            (match, each) for each in files for match in _ENGINE.finditer(_without_comments(repository.text(each)))
+            (match, each) for each in files for match in _ENGINE.finditer(without_comment_lines(repository.text(each)))
         ]
         by_url = [
-            (match, each) for each in files for match in _BY_URL.finditer(_without_comments(repository.text(each)))
+            (match, each) for each in files for match in _BY_URL.finditer(without_comment_lines(repository.text(each)))
         ]
         postgres = [pair for pair in engines if pair[0][1].startswith(("postgresql", "postgis"))]
         if not postgres and not by_url and engines:
@@ -281,7 +277,7 @@ def _django(repository: Repository, manifests: Manifests) -> Iterator[Draft]:
             continue
         best = next(iter(postgres or by_url), None)
         where = (
-            Where(best[1], line_at(_without_comments(repository.text(best[1])), best[0].start()))
+            Where(best[1], line_at(without_comment_lines(repository.text(best[1])), best[0].start()))
             if best
             else Where(path)
         )
@@ -290,7 +286,7 @@ def _django(repository: Repository, manifests: Manifests) -> Iterator[Draft]:
             tool=Fact("django", where, "certain" if postgres else "likely" if by_url else "guess"),
             folder=manifests.home(path) if manifests.home(path) == folder else folder,
             way=Fact("migrate", Where(path)),
-            url=_django_url({each: _without_comments(repository.text(each)) for each in files}),
+            url=_django_url({each: without_comment_lines(repository.text(each)) for each in files}),
             settings=settings,
         )
 
