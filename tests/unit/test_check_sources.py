@@ -197,6 +197,27 @@ def test_nor_do_they_in_layouts_that_keep_them_apart(tmp_path: Path) -> None:
     assert two(tmp_path, "pgTable('user')", "pgTable('user')") == []
 
 
+@pytest.mark.parametrize(("schemas", "is_warned"), [('"auth"', False), ('"auth", "public"', True)])
+def test_nor_do_those_whose_tool_is_told_a_schema(tmp_path: Path, schemas: str, is_warned: bool) -> None:
+    for folder, said in (("a", f"schemas = [{schemas}]"), ("b", "")):
+        source = f'datasource db {{\n  provider = "postgresql"\n  {said}\n}}\nmodel user {{\n}}\n'
+        put(tmp_path, f"{folder}/prisma/schema.prisma", source)
+        put(tmp_path, f"{folder}/prisma/migrations/1/migration.sql", "")
+        put(tmp_path, f"{folder}/package.json", "{}")
+
+    assert warned(tmp_path) == ["b/prisma/schema.prisma:5 same-table-twice"] * is_warned
+
+
+def test_with_two_databases_a_pair_is_known_to_share_one(tmp_path: Path) -> None:
+    text = "services:\n  db:\n    image: postgres\n  other:\n    image: postgres\n"
+    put(tmp_path, "compose.yaml", text)
+
+    assert two(tmp_path, "pgTable('user')", "pgTable('user')") == []
+
+    put(tmp_path, "compose.yaml", text.replace("  other:\n    image: postgres\n", ""))
+    assert warned(tmp_path) == ["sso/schema.ts:1 same-table-twice"]
+
+
 def test_an_owner_within_the_folder_of_another_is_not_part_of_it(tmp_path: Path) -> None:
     for folder in ("", "apps/web/"):
         put(tmp_path, f"{folder}package.json", '{"dependencies": {"pg": "8"}}')
@@ -279,6 +300,7 @@ def python(root: Path, at_top: str = "", inner: str = "pass", **more: str) -> li
         ("import app.billing.invoice", "pass"),
         ("from .billing import invoice", "pass"),
         ("from .billing.invoice import *", "pass"),
+        ("from app.billing import (\n    price,\n    invoice,\n)", "pass"),
         ("", "from app.billing import invoice"),
         ("try:\n    import app.billing.invoice\nexcept ImportError: pass", "pass"),
         ("import importlib", "importlib.import_module('app.billing.' + name)"),

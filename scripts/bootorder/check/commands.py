@@ -80,14 +80,8 @@ def _is_migration(owner: Owner, ran: Ran, service: str) -> bool:
     """By the tool's commands; what is no tool of a package manager has common words, and counts in its own service."""
     tool = TOOLS[owner.tool.value]
     is_its_own = owner.service is not None and owner.service.value == service
-    if (
-        is_its_own
-        and owner.migrate
-        and owner.migrate.sure == "certain"
-        and owner.migrate.value in {ran.text, ran.called}
-    ):
-        return True
-    return bool((tool.language or is_its_own) and tool.ways_of(ran.text))
+    is_its_command = owner.migrate is not None and owner.migrate.value in {ran.text, ran.called}
+    return (is_its_own and is_its_command) or bool((tool.language or is_its_own) and tool.ways_of(ran.text))
 
 
 CHECKS = (
