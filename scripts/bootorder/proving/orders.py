@@ -22,7 +22,7 @@ from typing import Protocol
 
 from ..errors import BootError
 from ..processes import Completed
-from .pictures import State, by_number, differences
+from .pictures import ONCE, ROW, State, by_number, differences
 from .report import Report
 from .stack import Stack
 
@@ -198,8 +198,8 @@ def counts(all_findings: Sequence[Findings]) -> dict[str, int]:
 class Replayed:
     """A world that is brought back by `clean` and the tasks that led to a state.
 
-    What differs from one time to the next (rows with times and random keys in them, fingerprints of images) is no part
-    of a state. It counts between two pictures without a `clean` between them, where it must stay as it is.
+    What differs from one time to the next (rows with times and random keys in them, fingerprints of images, numbers of
+    tables) is no part of a state. It must stay as it is between two pictures without a `clean` between them.
     """
 
     stack: Stack
@@ -208,7 +208,7 @@ class Replayed:
     _data: State = frozenset()  # as they were last seen: nobody changes a database that is stopped
 
     def key(self, there: State) -> State:
-        kept = (line for line in there if not line.startswith("row of "))
+        kept = (line for line in there if not line.startswith((ROW, ONCE)))
         return frozenset(line.rpartition(" ")[0] if line.startswith("record ") else line for line in kept)
 
     def keep(self, state: State, came_from: State, tasks: Sequence[str]) -> None:
@@ -217,11 +217,10 @@ class Replayed:
     def go(self, state: State) -> State:
         if self.now is not None and self.key(self.now) == state:
             return self.now
-        self._must("clean")
         self._data = frozenset()
+        there = self.come("clean")
         for tasks in self.ways[state]:
-            self._must(*tasks)
-        there = self.look()
+            there = self.come(*tasks)
         if self.key(there) != state:
             raise BootError(
                 "the same tasks did not lead to the same state again",
@@ -230,35 +229,33 @@ class Replayed:
             )
         return there
 
-    def _must(self, *tasks: str) -> None:
+    def come(self, *tasks: str, aloud: bool = False) -> State:
+        """By tasks that must not fail; looking after each, as who is stopped cannot be asked."""
         self.now = None
-        self.stack.must(*tasks)
+        self.stack.must(*tasks, aloud=aloud)
+        return self.look()
 
     def inv(self, *tasks: str) -> Completed:
         self.now = None
         return self.stack.inv(*tasks)
 
     def look(self) -> State:
-        running = self.stack.running()
+        running = self.stack.running() - set(self.stack.boot.beside)  # which nobody waits for: they may end at any time
         if self.stack.boot.settings.database.service in running:
             self._data = self.stack.picture()
         self.now = self._data | {f"service {name}" for name in running}
         return self.now
 
     def rows_change(self, name: str, before: State, after: State) -> bool:
-        database = self.stack.boot.settings.database
-        at_rest = {f"service {one}" for one in (database.service, *database.beside)}
-        apps = {line for line in before | after if line.startswith("service ")} - at_rest
-        return bool(apps) or name == "seed"
+        services = {line for line in before | after if line.startswith("service ")}
+        return name == "seed" or bool(services - {f"service {self.stack.boot.settings.database.service}"})
 
 
 def prove(stack: Stack, made: Report) -> None:
     world, say = Replayed(stack), stack.console.say
-    stack.must("start", aloud=True)
-    world.look()  # who is stopped cannot be asked
-    stack.must("stop", aloud=True)
+    world.come("start", aloud=True)
+    used = world.key(world.come("stop", aloud=True))
     say("\neach stage in each state that any order leads to; back to a state by `clean` and the tasks that led there")
-    used = world.key(world.look())
     world.ways[used] = [["start"], ["stop"]]
     found = [Findings(used, "a used stack"), Findings(frozenset(), "nothing")]
     for findings in found:

@@ -14,7 +14,8 @@ from ..boot import Boot
 from ..terminal import counted
 
 State = frozenset[str]
-_ROW = "row of "
+ROW = "row of "
+ONCE = "made only once: "
 
 # Rights and records: how the guard and the stages left the server.
 _RIGHTS = """
@@ -26,6 +27,11 @@ _RIGHTS = """
     union all select concat_ws(' ', 'right trigger', evtname, evtevent, evtenabled, evttags::text) from pg_event_trigger
 """
 _RECORDS = "select concat_ws(' ', 'record', {}::text, owner, fingerprint) from bootorder.{}"
+_OIDS = """
+    select concat_ws('.', n.nspname, c.relname), c.oid::bigint
+    from pg_class c join pg_namespace n on n.oid = c.relnamespace
+    where c.relkind in ('r', 'p') and n.nspname !~ '^pg_' and n.nspname not in ('information_schema', 'bootorder')
+"""
 _ROWS = "select count(*), md5(t::text) from {} t group by 2"
 
 
@@ -42,19 +48,27 @@ def lines(connection: psycopg.Connection[tuple[object, ...]], database: str = ""
             yield from (str(line) for (line,) in connection.execute(query))
     for table in made.tables():
         for times, md5 in connection.execute(sql.SQL(_ROWS).format(sql.Identifier(*table))):
-            yield f"{_ROW}{inside}{'.'.join(table)} {times}x{md5}"
+            yield f"{ROW}{inside}{'.'.join(table)} {times}x{md5}"
+
+
+def _identities(connection: psycopg.Connection[tuple[object, ...]], database: str) -> Iterator[str]:
+    """What tells a server and a table from those that were made anew in their place, also where both are empty."""
+    for (server,) in connection.execute("select system_identifier from pg_control_system()"):
+        yield f"{ONCE}the server's data ({server})"
+    for table, oid in connection.execute(_OIDS).fetchall():
+        yield f"{ONCE}{database}.{table} (oid {oid})"
 
 
 def of_databases(boot: Boot) -> State:
     """What the databases of a stack hold that runs; of those that were made by now."""
     target = boot.target()
     with target.connect() as connection:
-        found = set(lines(connection))
+        found = {*lines(connection), *_identities(connection, target.name)}
         there = {name for (name,) in connection.execute("select datname::text from pg_database")}
     for name in dict.fromkeys(place.database for place in boot.places.values()):
         if name in there - {target.name}:
             with replace(target, name=name).connect() as connection:
-                found |= set(lines(connection, name))
+                found |= {*lines(connection, name), *_identities(connection, name)}
     return frozenset(found)
 
 
@@ -66,8 +80,8 @@ def rows(state: State) -> Counter[str]:
     """How many each table has."""
     counts: Counter[str] = Counter()
     for line in state:
-        if line.startswith(_ROW):
-            table, _, row = line.removeprefix(_ROW).rpartition(" ")
+        if line.startswith(ROW):
+            table, _, row = line.removeprefix(ROW).rpartition(" ")
             counts[table] += int(row.partition("x")[0])
     return counts
 
@@ -75,19 +89,19 @@ def rows(state: State) -> Counter[str]:
 def by_number(before: State, after: State) -> tuple[State, State]:
     """Both, without the rows, but for a line where there are fewer: whoever may add rows may change its own, too."""
     had, has = rows(before), rows(after)
-    fewer = {f"{_ROW}{table}: {count} before, {has[table]} now" for table, count in had.items() if has[table] < count}
+    fewer = {f"{ROW}{table}: {count} before, {has[table]} now" for table, count in had.items() if has[table] < count}
     return _without_rows(before) | fewer, _without_rows(after)
 
 
 def _without_rows(state: State) -> State:
-    return frozenset(line for line in state if not line.startswith(_ROW))
+    return frozenset(line for line in state if not line.startswith(ROW))
 
 
 def losses(before: State, after: State, *, rows_by_number: bool = False) -> list[str]:
     """Tables, columns, constraints and rows that are not there as they were."""
     if rows_by_number:
         before, after = by_number(before, after)
-    return [f"- {line}" for line in sorted(before - after) if line.startswith(("made ", _ROW))]
+    return [f"- {line}" for line in sorted(before - after) if line.startswith(("made ", ROW))]
 
 
 def summary(state: State) -> str:
