@@ -13,16 +13,25 @@ from .owners import Owner
 
 
 def waves(owners: Sequence[Owner]) -> Sequence[Sequence[Owner]]:
-    """Each owner as early as those that it needs allow, in the order in which they are given."""
+    """Each owner as early as those that it needs allow, in the order in which they are given.
+
+    One whose tool begins in an empty schema only has it before the others.
+    """
+    first = [owner for owner in owners if owner.migrator.begins_alone and not owner.place.needs]
     found: list[list[Owner]] = []
     wave_of: dict[str, int] = {}
-    for owner in owners:
-        before = (wave_of[place.owner] for place in owner.place.needs if place.owner in wave_of)
-        wave = max(before, default=-1) + 1
+    for owner in [*first, *(owner for owner in owners if owner not in first)]:
+        before = [place.owner for place in owner.place.needs]
+        before += [other.name for other in first if owner not in first and _share_a_schema(owner, other)]
+        wave = max((wave_of[name] for name in before if name in wave_of), default=-1) + 1
         wave_of[owner.name] = wave
         found += [[]] if wave == len(found) else []
         found[wave].append(owner)
     return found
+
+
+def _share_a_schema(one: Owner, other: Owner) -> bool:
+    return (one.place.database, one.place.schema) == (other.place.database, other.place.schema)
 
 
 def seen_by(owners: Sequence[Owner], stack: Target) -> Mapping[str, Snapshot]:

@@ -6,6 +6,8 @@ from typing import Any, cast
 from hypothesis import given
 from hypothesis import strategies as st
 
+from scripts.bootorder.migrators.base import Migrator
+from scripts.bootorder.migrators.honest import COMMAND, PRISMA
 from scripts.bootorder.owners import Owner
 from scripts.bootorder.waves import waves
 
@@ -14,12 +16,15 @@ from scripts.bootorder.waves import waves
 class _Place:
     owner: str
     needs: list[Any] = field(default_factory=list)
+    database: str = "shop"
+    schema: str = "public"
 
 
 @dataclass
 class _Owner:
     name: str
     place: _Place
+    migrator: Migrator = COMMAND
 
 
 @st.composite
@@ -46,3 +51,15 @@ def test_an_owner_that_is_not_asked_for_is_not_waited_for() -> None:
     alone = cast("Owner", _Owner("api", _Place("api", [_Place("sso")])))
 
     assert [list(wave) for wave in waves([alone])] == [[alone]]
+
+
+def test_prisma_begins_in_its_schema_before_the_others_of_it() -> None:
+    """Beside tables that are not its own its first migration ends in P3005."""
+    api = _Owner("api", _Place("api"))
+    elsewhere = _Owner("wiki", _Place("wiki", schema="wiki"))
+    shop = _Owner("shop", _Place("shop"), PRISMA)
+    reader = _Owner("reports", _Place("reports", [api.place]), PRISMA)
+
+    found = waves(cast("list[Owner]", [api, elsewhere, shop, reader]))
+
+    assert [[owner.name for owner in wave] for wave in found] == [["shop", "wiki"], ["api"], ["reports"]]

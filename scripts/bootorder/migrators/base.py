@@ -40,6 +40,8 @@ class Migrator:
     creates_at_start: bool = False
     # The one schema that it looks into, whatever the search path; empty where it uses the path.
     only_schema: str = ""
+    # Whether its first run refuses a schema that has tables of others.
+    begins_alone: bool = False
     # For a tool that knows only the models that something imported.
     check_models: ModelsCheck | None = None
     # The flag with which its push does not ask before it loses rows of its own; files that are run never ask.

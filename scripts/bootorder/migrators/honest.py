@@ -10,6 +10,7 @@ PRISMA = Migrator(
     "prisma",
     "correct the schema or the migration it names",
     only_schema="public",  # `?schema=` of its URL, whatever the search path
+    begins_alone=True,  # P3005
     force="--accept-data-loss",
     worked=r"[^\n]*(?:in sync with|migrations have been|No pending migrations)",
     failed=r"Error: (?:(?:P\d+|external connector error)\s+)?",
