@@ -144,6 +144,9 @@ class Boot:
         address = service.address
         if address is None and not service.running:
             raise self._not_there(f"a running {database.service}", service.state)
+        if address is None and self.settings.compose:
+            seen = f"{database.service} runs without one: the tasks did not start it"
+            raise self._not_there("the port that the tasks give it", seen)
         if address is None:
             raise SettingsError(
                 f"{database.service} publishes no port",

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from .boot import Boot
-from .errors import BootError, SettingsError
+from .errors import BootError, NotReadyError, SettingsError
 from .lock import exclusive
 from .opening import ENDING, look_elsewhere, looking, prepare
 from .probes import Ready
@@ -118,7 +118,11 @@ def _refuse_another_layout(boot: Boot, stages: Sequence[Stage]) -> None:
 
     if {"clean", "guard"} & {stage.name for stage in stages} != {"guard"}:
         return
-    if boot.database_service().running and isinstance((target := boot.target()).look(), Ready):
+    try:
+        target = boot.target()
+    except NotReadyError:
+        return
+    if boot.database_service().running and isinstance(target.look(), Ready):
         with target.connect() as connection:
             refuse_another_layout(boot, target, connection)
 

@@ -208,6 +208,18 @@ def test_a_database_without_a_published_port_is_refused_with_what_to_write(stack
     assert "127.0.0.1:5432:5432" in caught.value.hint
 
 
+def test_a_database_that_was_started_by_hand_is_to_be_started_by_the_tasks(stack: FakeStack) -> None:
+    """They give it a port; whoever types `docker compose up` starts it without."""
+    stack.config["compose"] = ["compose.yaml"]
+    stack.runtime.becomes("postgres", "running")
+
+    with pytest.raises(NotReadyError, match="does not answer") as caught:
+        stack.boot().target()
+
+    assert caught.value.first == ("db-up", "wait-db")
+    assert "the tasks did not start it" in caught.value.seen
+
+
 def test_a_password_that_is_missing_is_named(stack: FakeStack) -> None:
     (stack.root / ".env").write_text("OTHER=1\n", encoding="utf-8")
 
