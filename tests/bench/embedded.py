@@ -13,7 +13,7 @@ from scripts.bootorder.opening import open_boot
 from tests.stack import EmbeddedStack
 
 from .figures import Figures
-from .measure import APPS, compile_tasks, fill, healthy, inv, inv_with_cpu, poll, require, timed
+from .measure import APPS, compile_tasks, critical_path, fill, healthy, inv, inv_with_cpu, poll, require, timed
 
 
 def measure(folder: Path, rounds: int, figures: Figures) -> None:
@@ -55,6 +55,7 @@ def _starts(stack: EmbeddedStack, number: int, figures: Figures) -> None:
         else:
             rows.update(fill(stack))
         figures.add_peer("embedded", case, "ours", number, seconds)
+        figures.add_path("embedded", case, critical_path(stack))
 
     rows: dict[str, int] = {}
     stack.empty()

@@ -69,6 +69,7 @@ class Check:
     value: float
     wanted: float
     unit: str = ""
+    floor: float | None = None  # what the work alone comes to
 
     @property
     def is_met(self) -> bool:
@@ -126,11 +127,16 @@ class Figures:
     # By what grows, what is timed, and size.
     growth: dict[str, dict[str, dict[int, Values]]] = field(default_factory=dict)
     singles: dict[str, Single] = field(default_factory=dict)
+    # By runtime and case: what our last start spent its time on, as it says itself.
+    paths: dict[str, dict[str, str]] = field(default_factory=dict)
     failed: list[str] = field(default_factory=list)
 
     def add_peer(self, runtime: str, case: str, side: str, number: int, seconds: float) -> None:
         self.peers.setdefault(runtime, {}).setdefault(case, {}).setdefault(side, {})[number] = seconds
         say(f"{runtime}, round {number}, {case}: {side} {seconds:.2f} s")
+
+    def add_path(self, runtime: str, case: str, path: str) -> None:
+        self.paths.setdefault(runtime, {})[case] = path
 
     def add_growth(self, series: str, line: str, size: int, number: int, seconds: float) -> None:
         self.growth.setdefault(series, {}).setdefault(line, {}).setdefault(size, {})[number] = seconds
@@ -169,7 +175,7 @@ class Figures:
 
     def peer_checks(self, runtime: str) -> list[Check]:
         return [
-            Check(target.text, ratio, target.at_most)
+            Check(target.text, ratio, target.at_most, floor=self.floor(target))
             for target in TARGETS
             if target.runtime == runtime and (ratio := self.ratio(target)) is not None
         ]
@@ -199,6 +205,11 @@ class Figures:
         sides = self.peers.get(target.runtime, {}).get(target.case, {})
         return paired(sides.get("ours", {}), sides.get(target.against, {}))
 
+    def floor(self, target: Target) -> float | None:
+        """The same ratio for the parts alone: less than this it cannot be."""
+        sides = self.peers.get(target.runtime, {}).get(target.case, {})
+        return None if target.against == "parts" else paired(sides.get("parts", {}), sides.get(target.against, {}))
+
     def as_data(self) -> dict[str, Any]:
         return {
             "machine": self.machine,
@@ -210,6 +221,7 @@ class Figures:
                 for what, one in self.singles.items()
             },
             "checks": [{**vars(check), "met": check.is_met} for check in self.checks()],
+            "paths": self.paths,
             "failed": self.failed,
         }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+import subprocess
 import sys
 from pathlib import Path
 
@@ -19,6 +20,8 @@ def nothing(c):
     pass
 """
 _ROUNDS = 20
+# What a start with Docker needs of other people's.
+_LIBRARIES = "invoke, psycopg, docker, pydantic, dotenv, filelock, psutil"
 
 
 def measure(folder: Path, _rounds: int, figures: Figures) -> None:
@@ -31,6 +34,16 @@ def measure(folder: Path, _rounds: int, figures: Figures) -> None:
     figures.add_single("`inv --list` of one empty task", statistics.median(empty for _, empty in pairs) * 1000, "ms")
     ratio = statistics.median(ours / empty for ours, empty in pairs)
     figures.add_single("`inv --list` against that of one empty task", ratio, "times", 1.15)
+    _cpu_of_imports(_LIBRARIES)  # what is not compiled yet is now
+    for _ in range(_ROUNDS):
+        bare = _cpu_of_imports("sys")
+        figures.add_single(f"CPU of importing {_LIBRARIES}", _cpu_of_imports(_LIBRARIES) - bare, "s")
+
+
+def _cpu_of_imports(modules: str) -> float:
+    """Seconds of CPU of a Python that imports these and does nothing."""
+    program = f"import os, {modules}; print(sum(os.times()[:2]))"
+    return float(subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout)
 
 
 def _list(command: list[str], root: Path) -> float:

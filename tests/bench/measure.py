@@ -14,6 +14,10 @@ from pathlib import Path
 
 import psycopg
 
+from scripts.bootorder.boot import STATE_FOLDER
+from scripts.bootorder.showing import TIMELINE
+from scripts.bootorder.timeline.critical import told
+from scripts.bootorder.timeline.spans import Recording
 from tests.proofs.soak import ROWS
 from tests.stack import MAIN, Stack
 
@@ -53,6 +57,11 @@ def compile_tasks(stack: Stack) -> None:
 
 def inv(stack: Stack, *arguments: str) -> None:
     call([sys.executable, str(stack.folder / MAIN), *arguments], stack.folder, stack.environment)
+
+
+def critical_path(stack: Stack) -> str:
+    """What the last start spent its time on, as it says itself."""
+    return told(Recording.load(stack.folder / STATE_FOLDER / TIMELINE)).removeprefix("critical path ")
 
 
 def inv_with_cpu(stack: Stack, *arguments: str) -> float:

@@ -16,7 +16,20 @@ from tests.stack import ComposeStack
 
 from .figures import Figures
 from .machine import engine_version
-from .measure import APPS, answers, call, compile_tasks, fill, healthy, inv, inv_with_cpu, poll, require, timed
+from .measure import (
+    APPS,
+    answers,
+    call,
+    compile_tasks,
+    critical_path,
+    fill,
+    healthy,
+    inv,
+    inv_with_cpu,
+    poll,
+    require,
+    timed,
+)
 
 _HERE = Path(__file__).parent
 _STAGED = str(_HERE / "staged.sh")
@@ -101,6 +114,8 @@ def _cases(stack: ComposeStack, side: Side, figures: Figures, number: int) -> No
         else:
             rows.update(fill(stack))
         figures.add_peer("compose", name, called, number, seconds)
+        if called == "ours":
+            figures.add_path("compose", name, critical_path(stack))
 
     rows: dict[str, int] = {}
     case("cold", side.boot)
