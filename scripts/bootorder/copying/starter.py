@@ -47,7 +47,7 @@ def connecting(owner: Owner, found: Detected) -> list[str]:
         return []  # the database's own service runs it
     own = _of_commands(owner)
     others = {name for other in found.owners if other is not owner for name in (*_of_commands(other), *other.users)}
-    names = {service.name for service in found.services if service.url_variable or "url_parts" in owner.settings}
+    names = {service.name for service in found.services if service.url_variable or service.url_parts}
     return [*own, *(name for name in owner.users if name in names - others - set(own))]
 
 
@@ -98,6 +98,10 @@ class _Writer:
         elsewhere = owner.database and self.database.service and owner.database.value != self.database.service.value
         if elsewhere and owner.database:
             asked.append(f"    # ? its tables are in {owner.database.value}: these tasks look after one database")
+        if owner.service is None and not list(self._asked(f"owners.{name}.service", "")):
+            asked.append(
+                f"    # ? no compose service has the URL of {name}, and its commands need one that has: which?"
+            )
         yield from asked
         comment = "# " if asked else ""
         yield _line(f"    {comment}", name)
@@ -108,6 +112,9 @@ class _Writer:
         indent = "      "
         yield _fact(indent, "migrator", owner.tool, FOR_TOOL.get(owner.tool.value, "command"))
         yield _fact(indent, "service", owner.service)
+        if owner.service is None or owner.service.sure == "guess":
+            yield f"{indent}# run: host # on this machine, with the environment of that service"
+            yield _line(f"{indent}# ", "directory", owner.folder)
         yield _fact(indent, "migrate", owner.migrate, _command(owner.migrate))
         if owner.seed:
             yield _fact(indent, "seed", owner.seed, _command(owner.seed))
@@ -147,10 +154,12 @@ class _Writer:
 
 
 def compose_files(found: Detected) -> list[str]:
-    """Those that stand together: a path in one of them is taken from the folder of the first."""
-    first = found.compose[0]
+    """The first ones, and those beside them that have the database: of one folder, where their paths are taken from."""
+    first, service = found.compose[0], database_of(found).service
     together = [each for each in found.compose if each.folder == first.folder]
-    return list(dict.fromkeys(file for each in together for file in each.files))
+    has_it = [each for each in together if service and service.where.file in (*each.files, *each.includes)]
+    chosen = [first] if first in has_it else [first, *has_it[:1]]
+    return list(dict.fromkeys(file for each in chosen for file in each.files))
 
 
 def _command(fact: Fact | None) -> str | Sequence[str]:

@@ -46,6 +46,8 @@ class Ran:
 
 # What may stand before a command in a shell.
 _BEFORE = re.compile(r"^(?:(?:exec|then|do|else|time|if)\s+|[!(@-]\s*|[A-Za-z_]\w*=\S*\s+)+")
+# What a script was called with: nobody knows it.
+_PARAMETERS = re.compile(r"\s\"?\$(?:[@*\d]|\{[@*\d]\})\"?(?=\s|$)")
 _MANAGER = re.compile(r"^(?:corepack\s+)?(?:pnpm|npm|yarn|bun|turbo|nx)\b")
 # Options of package managers that take a value of their own.
 _VALUED = {"--filter", "-F", "-C", "--dir", "--prefix", "-w", "--workspace", "--cwd"}
@@ -56,7 +58,7 @@ def parts(text: str) -> list[str]:
     """The commands of a shell's line, each by itself."""
     found = []
     for part in re.split(r"&&|\|\||[;|\n]", text):
-        bare = " ".join(_BEFORE.sub("", part[:_LONGEST].strip()).strip("() \t").split())
+        bare = " ".join(_PARAMETERS.sub("", _BEFORE.sub("", part[:_LONGEST].strip())).strip("() \t").split())
         if bare and not bare.startswith("#"):
             found.append(bare)
     return found
@@ -81,7 +83,8 @@ def _follow(
     """`within`: how the script of package.json was called that this line is of."""
     pieces = parts(command.value)
     for piece in pieces:
-        called = within if len(pieces) == 1 else ""
+        # what stands before it prepares it; what comes after it is something else
+        called = within if piece == pieces[-1] else ""
         found.append(Ran(piece, command.where, called, bool(within)))
         name = script_called(piece, scripts)
         path = "" if name else _file_called(repository, folder, piece)

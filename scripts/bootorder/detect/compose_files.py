@@ -75,8 +75,18 @@ def find_projects(repository: Repository) -> list[Project]:
     unique = list({each.files: each for each in reversed(found)}.values())[::-1]
     whole = [each for each in unique if not any(set(each.files) < set(other.files) for other in unique)]
     projects = [_project(repository, each, like) for each in whole]
-    included = {path for project in projects for path in project.found.includes}
+    included = {path for project in projects for path in (*project.found.includes, *_extended(project))}
     return [project for project in projects if not set(project.found.files) <= included]
+
+
+def _extended(project: Project) -> Iterator[str]:
+    """The other files that its services extend: they are pieces of it."""
+    for layer in project.layers:
+        for _, service in layer.services.values():
+            file = service.get("extends", "file")
+            path = joined(layer.base, file.text) if file and file.text else None
+            if path and path not in project.found.files:
+                yield path
 
 
 def named_project(repository: Repository, files: Sequence[str], where: Where) -> Project:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .compose_services import Described
 from .dockerfiles import image_of
@@ -90,6 +90,18 @@ def _sureness(service: Described, image: Fact | None) -> Sure | None:
     listens = any(port.target == _PORT for port in service.ports) or "pg_isready" in _test(service)
     own = image is not None and not service.build
     return "guess" if is_set and listens and (own or "pg_isready" in _test(service)) else None
+
+
+def named_by_urls(database: Database, services: Sequence[Described]) -> Database:
+    """With the name that all URLs to it have, where a script made that one, instead of the one that its image makes."""
+    server = database.service.value if database.service else ""
+    facts = [fact for each in services for fact in each.environment.values()]
+    urls = [(fact, url) for fact in facts if (url := url_of(fact.value)) and url.host == server and url.name]
+    fact, url = urls[0] if urls else (None, None)
+    if fact is None or url is None or "$" in url.name or {each.name for _, each in urls} != {url.name}:
+        return database
+    is_same = database.name is not None and database.name.value == url.name
+    return database if is_same else replace(database, name=Fact(url.name, fact.where, "likely"))
 
 
 def _test(service: Described) -> str:

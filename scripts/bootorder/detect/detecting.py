@@ -9,7 +9,7 @@ from pathlib import Path
 from ..errors import SettingsError
 from .compose_files import Project, find_projects, named_project, projects_beside
 from .compose_services import Described, services_of
-from .database import database_of, from_templates, other_database, superuser
+from .database import database_of, from_templates, named_by_urls, other_database, superuser
 from .files import Repository
 from .findings import Database, Detected, Fact, Note, Service, Where
 from .health import health_of
@@ -21,7 +21,7 @@ from .python_tools import python_drafts
 from .questions import questions
 from .searching import Sources
 from .services import Placed, kind_of, placed, published, waited_for
-from .urls import url_variable
+from .urls import url_parts, url_variable
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ def look(root: Path, compose: Sequence[str] = ()) -> Looked:
     named = [named_project(repository, compose, Where("invoke.yaml"))] if compose else None
     projects = named or find_projects(repository)
     described, projects = _described(repository, projects)
-    stored = {each.name: each_database for each in described if (each_database := database_of(each, repository))}
+    stored = _databases(described, repository)
     looked_at = [placed(each, repository, manifests) for each in described]
     apps = [each for each in looked_at if each.name not in stored and not other_database(each.described, repository)]
     services = _services(apps, described, repository, manifests, sources)
@@ -84,6 +84,13 @@ def _described(repository: Repository, projects: Sequence[Project]) -> tuple[lis
     return described, list(projects)
 
 
+def _databases(described: Sequence[Described], repository: Repository) -> dict[str, Database]:
+    """By service; one that only a profile starts counts where there is no other."""
+    found = [(each, database) for each in described if (database := database_of(each, repository))]
+    always = [pair for pair in found if not pair[0].profile]
+    return {each.name: named_by_urls(database, described) for each, database in always or found}
+
+
 def _each_once(services: Sequence[Described]) -> list[Described]:
     """Projects may have services of one name: the first one counts."""
     found: dict[str, Described] = {}
@@ -104,7 +111,8 @@ def _services(
     for each in apps:
         kind = kind_of(each, each.name in ended)
         beside = [other for other in apps if other.folder and each.folder and other.folder.value == each.folder.value]
-        serves = bool(each.described.ports) or len(beside) == 1
+        could = [other for other in beside if other.described.ports or len(beside) == 1]
+        health = health_of(each, repository, manifests, sources, among=could) if kind.value == "app" else None
         found.append(
             Service(
                 name=each.name,
@@ -112,8 +120,9 @@ def _services(
                 folder=each.folder,
                 command=each.command,
                 port=published(each.described),
-                health=health_of(each, repository, manifests, sources, serves=serves) if kind.value == "app" else None,
+                health=health,
                 url_variable=url_variable(each.described.environment),
+                url_parts=url_parts(each.described.environment),
                 profile=each.described.profile,
             )
         )

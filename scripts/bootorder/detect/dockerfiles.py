@@ -58,6 +58,13 @@ def image_of(repository: Repository, build: Build | None) -> Image:
     return Image(stage.base, said.get("ENTRYPOINT"), said.get("CMD") or said.get("ENTRYPOINT"), said.get("HEALTHCHECK"))
 
 
+def stage_of(repository: Repository, build: Build) -> str:
+    """What stands in the wanted stage alone; nothing where none is named."""
+    texts = re.split(r"^(?=FROM\s)", repository.text(build.dockerfile), flags=re.MULTILINE | re.IGNORECASE)
+    wanted = re.compile(rf"FROM\s.*\sAS\s+{re.escape(build.target)}\s*$", re.MULTILINE | re.IGNORECASE)
+    return next((text for text in texts if build.target and wanted.match(text)), "")
+
+
 def _stages(text: str, begins: Where, given: Mapping[str, Fact]) -> list[_Stage]:
     """`given`: what the build gives for each ARG."""
     found: list[_Stage] = []

@@ -13,7 +13,7 @@ from .findings import Fact
 # `.env.example`, `.env.local.sample`, `example.env`, `env.dist`; and what tools read beside `.env` themselves.
 _MARK = "(?:example|sample|template|tpl|tmpl|dist|defaults?)"
 _TEMPLATE = re.compile(
-    rf"\.?env(?:[.\-_]\w+)?[.\-_]{_MARK}|{_MARK}\.env|\.env[.\-_]{_MARK}(?:[.\-_]\w+)?|\.env\.(?:dev|development|local)"
+    rf"\.?env(?:[.\-_]\w+)?[.\-_]{_MARK}|{_MARK}\.env|\.?env[.\-_]{_MARK}(?:[.\-_]\w+)?|\.env\.(?:dev|development|local)"
 )
 
 

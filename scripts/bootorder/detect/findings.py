@@ -89,6 +89,7 @@ class Service:
     port: Fact | None = None
     health: Fact | None = None
     url_variable: Fact | None = None
+    url_parts: Fact | None = None
     profile: Fact | None = None
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from .dockerfiles import image_of
 from .files import Repository, is_within, line_at
@@ -45,19 +45,20 @@ _MOST_FILES = 200
 
 
 def health_of(
-    placed: Placed, repository: Repository, manifests: Manifests, sources: Sources, *, serves: bool
+    placed: Placed, repository: Repository, manifests: Manifests, sources: Sources, *, among: Sequence[Placed]
 ) -> Fact | None:
-    """`serves`: it is what answers at the routes of its folder, and no worker beside it."""
+    """`among`: what may answer at the routes of its folder, and is no worker beside that; of several it is a guess."""
     service = placed.described
     if service.health_test and (found := _asked(service.health_test)):
         return found
     test = image_of(repository, service.build).health
     if test and (found := _asked(test)):
         return found
-    if placed.folder is None or not serves:
+    if placed.folder is None or placed not in among:
         return None
     routes = list(routes_in(placed.folder.value, repository, manifests, sources))
-    return min(routes, key=_best) if routes else None
+    best = min(routes, key=_best) if routes else None
+    return best.at_most("guess") if best and len(among) > 1 else best
 
 
 def _asked(test: Fact) -> Fact | None:

@@ -265,8 +265,10 @@ def _typeorm(look: _Looking) -> Iterator[Draft]:
                 **settings,
             }
         runs = settings.pop("runs", None)
-        at_start = next((each for each in (settings.get("synchronize"), runs) if each and each.value != "false"), None)
         migrations = settings.get("migrations")
+        switches = [each for each in (settings.get("synchronize"), runs) if each and each.value != "false"]
+        # one that is an expression is off where there are migrations
+        at_start = next((each for each in switches if each.value == "true" or not migrations), None)
         way = Fact("at start", at_start.where, at_start.sure) if at_start else None
         way = way or (Fact("migrate", migrations.where, "likely") if migrations else None)
         url = next((config.url for config in with_type if config.url), None)

@@ -22,6 +22,7 @@ _IMAGES = {
 }
 _INIT = "/docker-entrypoint-initdb.d"
 _CREATES = re.compile(r"^[ \t]*create\s+(?:unlogged\s+)?table", re.IGNORECASE | re.MULTILINE)
+_ENGINE = re.compile(r"\bengine\s*=\s*(\w+)", re.IGNORECASE)
 _SQL_FOLDERS = {"sql", "db", "database", "schema", "schemas", "migrations", "migration", "ddl", "initdb", "init"}
 _MOST_READ = 100  # SQL files
 
@@ -145,7 +146,7 @@ def _liquibase(repository: Repository, manifests: Manifests) -> Iterator[Draft]:
 
 def _golang(repository: Repository, manifests: Manifests) -> Iterator[Draft]:
     places = list(dict.fromkeys(folder_of(path) for path in repository.like(r"\d+_[\w\-]+\.up\.sql")))
-    for place in places[:1]:
+    for place in [each for each in places if not _is_elsewhere(repository, each)][:1]:
         home = manifests.home(place)
         module = posixpath.normpath(f"{home}/go.mod")
         needed = re.search(r"golang-migrate/migrate", repository.text(module))
@@ -157,6 +158,16 @@ def _golang(repository: Repository, manifests: Manifests) -> Iterator[Draft]:
             settings={"files": Fact(place, Where(place))},
             sql=tuple(places),
         )
+
+
+def _is_elsewhere(repository: Repository, place: str) -> bool:
+    """Its tables have an engine, as those of ClickHouse and MySQL do."""
+    texts = [(path, repository.text(path)) for path in repository.below(place, ".sql")[:_MOST_READ]]
+    found = next(((path, match) for path, text in texts if (match := _ENGINE.search(text))), None)
+    if found:
+        path, match = found
+        repository.note(path, f"is for {match[1]} tables, which PostgreSQL has not", 0)
+    return bool(found)
 
 
 def _dbmate(repository: Repository, manifests: Manifests) -> Iterator[Draft]:
@@ -231,7 +242,7 @@ def sql_drafts(
     places = {folder_of(path) for path in repository.below(".", ".sql")}
     for place in sorted((each for each in places if posixpath.basename(each) in _SQL_FOLDERS), key=by_depth):
         tables = _with_tables(repository, place, claimed)
-        if tables:
+        if tables and not _is_elsewhere(repository, place):
             claimed.append(place)
             yield Draft(
                 Fact("sql", tables, "guess"), manifests.home(place), settings={"files": Fact(place, Where(place))}

@@ -13,7 +13,7 @@ from .files import Repository, is_within
 from .findings import Fact, Owner, Question, Where
 from .manifests import Manifests
 from .services import Placed
-from .tools import SEEDS, TOOLS, Draft, Way
+from .tools import SEEDS, TOOLS, Draft, Way, unattended
 from .urls import host_of, url_of, url_parts, url_variable
 
 # Folders that are called after what every owner has.
@@ -39,6 +39,10 @@ class Known:
         """The services of these kinds that run a folder of the repository: name, where that is said, and folder."""
         placed = [(each, each.folder) for each in self.services if self.kinds[each.name] in kinds]
         return [(replace(folder, value=each.name), folder.value) for each, folder in placed if folder]
+
+    def is_published(self, name: str) -> bool:
+        placed = self.named(name)
+        return bool(placed and placed.described.ports)
 
     def commands_of(self, service: str) -> list[Fact]:
         """What it runs, in this order."""
@@ -121,8 +125,9 @@ def _called(known: Known, draft: Draft, folder: str, command: Fact, service: str
     manager = known.manifests.node_manager(draft.folder).manager.value
     for ran in leads_to(known.repository, folder, scripts, command):
         for way in draft.ways_of(ran.text):
-            text = run_tool(manager, ran.text) if ran.installed else ran.text
-            yield _Candidate(way, Fact(ran.called or text, ran.where), service)
+            bare = unattended(ran.text)
+            text = run_tool(manager, bare) if ran.installed else bare
+            yield _Candidate(way, Fact(ran.called if ran.called and bare == ran.text else text, ran.where), service)
 
 
 def _in_folder(known: Known, draft: Draft) -> Iterator[_Candidate]:
@@ -131,7 +136,8 @@ def _in_folder(known: Known, draft: Draft) -> Iterator[_Candidate]:
     package = known.manifests.nearest_package(draft.folder)
     manager = known.manifests.node_manager(draft.folder).manager.value
     for name, script in package.scripts.items() if tool.language == "node" else ():
-        for way in draft.ways_of(script.value) if not _is_more(script.value) else ():
+        is_wanted = not _is_more(script.value) and unattended(script.value) == script.value
+        for way in draft.ways_of(script.value) if is_wanted else ():
             yield _Candidate(way, Fact(run_script(manager, name), script.where), "")
     paths = known.repository.below(draft.folder, ".sh", "")
     files = [
@@ -206,7 +212,7 @@ def _service(known: Known, draft: Draft, here: Sequence[Fact], chosen: _Candidat
         return next((replace(fact, where=chosen.command.where) for fact in here if fact.value == chosen.service), None)
     if not here:
         return None
-    service = min(here, key=lambda fact: known.kinds.get(fact.value) != "app")
+    service = min(here, key=lambda fact: (known.kinds.get(fact.value) != "app", not known.is_published(fact.value)))
     is_its_own = (service.value, draft.folder) in [
         (fact.value, folder) for fact, folder in known.with_folder("app", "one-off")
     ]
@@ -217,7 +223,9 @@ def _service(known: Known, draft: Draft, here: Sequence[Fact], chosen: _Candidat
 def _name(known: Known, draft: Draft, here: Sequence[Fact]) -> Fact:
     """That of the app of its folder; else of the folder; else of an app that it is in."""
     apps = known.with_folder("app")
-    own = next((service for service, folder in apps if folder == draft.folder), None)
+    its = [service for service, folder in apps if folder == draft.folder]
+    reached = [service for service in its if known.is_published(service.value)]
+    own = next(iter(reached or its), None) if len(reached) < 2 else None  # noqa: PLR2004
     folder = posixpath.basename(draft.folder)
     if not own and folder not in _SAYS_NOTHING:
         return Fact(folder, Where(draft.folder), "likely")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from .database import superuser
 from .findings import Compose, Database, Fact, Owner, Question, Service
 from .urls import parts_of
 
@@ -21,7 +22,8 @@ def questions(
 ) -> Iterator[Question]:
     yield from _of_compose(compose)
     yield from _of_databases(databases)
-    apps = tuple(service.name for service in services if service.kind.value in {"app", "one-off"})
+    runs = {"app", "one-off"}
+    apps = tuple(service.name for service in services if service.kind.value in runs or service.url_variable)
     for owner in owners:
         yield from _of_owner(owner, databases, apps)
     yield from _together(owners)
@@ -69,6 +71,9 @@ def _of_database(database: Database) -> Iterator[Question]:
                 (),
                 fact.where,
             )
+    if database.user and (other := superuser(database)):
+        text = f"bootorder needs a superuser, and {database.user.value} is none in this image: is it {other}?"
+        yield Question(f"{about}.user", text, (other,), database.user.where)
     if database.password is None and database.service_password is None:
         text = f"{name} has no password that bootorder can give it: which variable of .env shall hold it?"
         yield Question(f"{about}.password", text, ("POSTGRES_PASSWORD",), where)

@@ -9,16 +9,18 @@ from dataclasses import dataclass
 
 from .commands import parts
 from .compose_services import Described
-from .dockerfiles import image_of
+from .dockerfiles import image_of, stage_of
 from .files import Repository, folder_of, is_within
 from .findings import Fact
 from .manifests import Manifests
 
 # Images that show a person what is in the database.
 _BESIDE = re.compile(r"pgadmin|adminer|pgweb|cloudbeaver|dbgate|pghero|sqlpad|metabase")
-_ONE_OFF = re.compile(r"migrat|setup|seed|init|prestart|bootstrap|prepare")
+_ONE_OFF = re.compile(r"migrat|setup|seed|init|prestart|bootstrap|prepare|create[-_]?bucket")
+_TESTS = re.compile(r"(?:^|[-_])(?:playwright|cypress|e2e|tests?|test-runner)$")
 _DOES_ITS_WORK_AND_ENDS = re.compile(
     r"migrate|db[: ]push|upgrade head|db:prepare|migration:run|(?:db|database):seed|\bseed\b|\bupdate\b|\bup$"
+    r"|^exit 0$|^(?:chown|chmod|mkdir|cp)\s"
 )
 _SERVES = re.compile(
     r"\b(?:runserver|uvicorn|gunicorn|hypercorn|granian|fastapi (?:run|dev)|serve|server|start|dev|next|vite|node|bun"
@@ -78,11 +80,11 @@ def _built(service: Described, repository: Repository, manifests: Manifests) -> 
     if of_file != build.context and of_file in folders:
         return Fact(of_file, build.where)
     inside = [each for each in folders if each != build.context and is_within(each, build.context)]
-    texts = [*_words(service), repository.text(build.dockerfile)]
     if inside and (build.context not in folders or _is_workspace(build.context, manifests)):
-        named = _named_in(texts, inside)
-        if named:
-            return Fact(named, build.where, "likely")
+        # its own stage says more than those that it shares with others
+        for text in (stage_of(repository, build), repository.text(build.dockerfile)):
+            if named := _named_in([*_words(service), text], inside):
+                return Fact(named, build.where, "likely")
         same = [each for each in inside if posixpath.basename(each) == service.name]
         if same:
             return Fact(same[0], build.where, "likely")
@@ -129,7 +131,7 @@ def kind_of(placed: Placed, waited_for: bool) -> Fact:
         return Fact("one-off", service.where)
     last = parts(placed.command.value)[-1:] if placed.command else []
     ends = bool(last and _DOES_ITS_WORK_AND_ENDS.search(last[0]) and not _SERVES.search(last[0]))
-    if ends or (_ONE_OFF.search(service.name) and not service.ports):
+    if ends or (_ONE_OFF.search(service.name) and not service.ports) or _TESTS.search(service.name):
         return Fact("one-off", service.where, "likely")
     if placed.folder is None:
         return Fact("other", service.where)

@@ -98,6 +98,12 @@ _ALL = (
 )
 TOOLS: Mapping[str, Tool] = {tool.name: tool for tool in _ALL}
 
+
+def unattended(text: str) -> str:
+    """The command as it runs where nobody answers: `prisma migrate dev` asks, and may reset the database."""
+    return re.sub(r"(\bprisma\s+migrate\s+)dev\b.*?(\s--schema[=\s]\S+)?.*", r"\1deploy\2", text)
+
+
 SEEDS = re.compile(r"(?:^|[\s/'\":_\-])(?:seeds?|initial_data|loaddata)(?:\b|[_:\-.])|db:fixtures:load")
 
 
