@@ -21,13 +21,12 @@ from .toolbox import Toolbox
 
 @dataclass(frozen=True)
 class SetUp:
-    """`tables`: what it makes, with those in which it keeps what was run; `only`: the one layout that it can do."""
+    """`tables`: how many it makes, with those in which it keeps what was run."""
 
     migrator: MigratorName
     folder: str
     command: str
     tables: int
-    only: LayoutName | None = None
 
     def __str__(self) -> str:
         return self.command
