@@ -161,6 +161,20 @@ def bug(session: nox.Session) -> None:
     session.run("pytest", "tests/proofs/bug.py", "--report", "bug", "--durations=5", *session.posargs)
 
 
+# Their sessions, scripts/bootorder/sessions.py, are those of other repositories: here these names mean more.
+@nox.session(tags=["full"])
+@nox.parametrize("proof", [nox.param(name, id=name) for name in ("boot", "bug")])
+def proving(session: nox.Session, proof: str) -> None:
+    """The proofs that are copied along, on a copy of this repository as if it were anybody's."""
+    from tests.stack import PORTS, free_ports  # of nox's own environment, which is that of the tasks
+
+    prepare(session)
+    session.env.update({name: str(port) for name, port in free_ports(PORTS).items()})
+    flags = ("--runtime", "embedded", "--report", f"proving-{proof}", *session.posargs)
+    argv = ("python", "-m", "scripts.bootorder.proving", proof, *flags)
+    session.run(*argv, interrupt_timeout=120, terminate_timeout=60)
+
+
 @nox.session(tags=["full"])
 @nox.parametrize("runtime", RUNTIMES)
 def races(session: nox.Session, runtime: str) -> None:

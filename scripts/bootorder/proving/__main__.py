@@ -28,11 +28,12 @@ def main() -> None:
     parser.add_argument("proof", choices=PROOFS)
     parser.add_argument("--runtime", default="", help="compose or embedded, as of `inv start`")
     parser.add_argument("--layout", default="", help="shared, schemas or databases, as of `inv start`")
+    parser.add_argument("--report", default="", help="the name of the report, if not the proof's")
     asked = parser.parse_args()
     console, root = Console(), Path.cwd()
     try:
         with (
-            report(root, asked.proof) as made,
+            report(root, asked.report or asked.proof) as made,
             translated(console),
             fresh(root, console, runtime=asked.runtime, layout=asked.layout) as stack,
         ):
