@@ -116,6 +116,13 @@ def test_what_a_tool_says_that_did_its_work(migrator: str, output: str, text: st
     assert (said.succeeded, said.text) == (True, text or output.splitlines()[-1])
 
 
+_DRIZZLE_1 = """Using 'pg' driver for database querying
+[✓] Pulling schema from database...
+┌── query error: must be owner of sequence ticket
+
+DROP SEQUENCE "public"."ticket";
+└──
+"""
 _P3005 = """Error: P3005
 
 The database schema is not empty. Read more about how to baseline an existing production database: https://pris.ly/d/x
@@ -184,6 +191,7 @@ alter table "user" add constraint "user_email_unique" unique ("email"); - relati
             "DrizzleQueryError: Failed query: drop table task\n    at x\n",
             "DrizzleQueryError: Failed query: drop",
         ),
+        ("drizzle", _DRIZZLE_1, "query error: must be owner of sequence ticket"),
         ("prisma", _PRISMA + _P3005, "Error: P3005 The database schema is not empty."),
         ("prisma", _PRISMA + _PRISMA_REFUSED, "ERROR: must be owner of table task"),
         ("prisma", _PRISMA + _PRISMA_ASKS, "Error: Use the --accept-data-loss flag"),

@@ -8,7 +8,7 @@ from ..terminal import plain
 from .base import Claim, Migrator, found, last_line
 
 _WORKED = ("Changes applied", "No changes detected", "migrations applied successfully")
-_ERROR = r"\s*(?:error|\w*Error):?\s"
+_ERROR = r"[\s┌─]*(?:query error|error|\w*Error):?\s"  # 1.0 draws a frame around it
 _PUSHES = "Pulling schema from database"
 _MIGRATES = "applying migrations..."
 
