@@ -241,3 +241,88 @@ def test_a_user_who_is_no_superuser_is_a_question(tmp_path: Path) -> None:
     [asked] = [each for each in detect(tmp_path).questions if each.about == "databases.db.user"]
 
     assert asked.choices == ("supabase_admin",)
+
+
+def test_the_password_of_an_env_file_of_another_name_is_the_services(tmp_path: Path) -> None:
+    put(tmp_path, "compose.yaml", POSTGRES + "    env_file: .envs/.local/.postgres\n")
+    put(tmp_path, ".envs/.local/.postgres", "POSTGRES_PASSWORD=secret\nPOSTGRES_DB=shop\n")
+
+    [database] = detect(tmp_path).databases
+
+    facts = (database.name, database.password, database.service_password)
+    assert values(*facts) == ["shop", "", "POSTGRES_PASSWORD"]
+
+
+# -- who runs it -------------------------------------------------------------------------------------------------------
+
+
+def test_what_a_person_runs_in_a_service_is_how_its_tables_are_made(tmp_path: Path) -> None:
+    _prisma(tmp_path, with_service(WEB))
+    put(
+        tmp_path,
+        "Makefile",
+        "COMPOSE = docker compose\n\nmigrate:\n\t$(COMPOSE) exec -T web npx prisma migrate deploy\n",
+    )
+
+    [owner] = detect(tmp_path).owners
+
+    assert values(owner.service, owner.migrate) == ["web", "npx prisma migrate deploy"]
+    assert owner.migrate
+    assert str(owner.migrate.where) == "Makefile:4"
+
+
+def test_a_program_for_a_shell_needs_no_ending(tmp_path: Path) -> None:
+    put(tmp_path, "compose.yaml", with_service("api:\n    build: api\n    command: /start\n"))
+    put(tmp_path, "api/Dockerfile", "FROM python:3.14\n")
+    put(tmp_path, "api/alembic.ini", "[alembic]\nscript_location = alembic\n")
+    put(tmp_path, "api/docker/start", "#!/bin/bash\nalembic upgrade heads\nexec uvicorn main:app\n")
+
+    [owner] = detect(tmp_path).owners
+
+    assert values(owner.migrate, owner.service) == ["alembic upgrade heads", "api"]
+
+
+def test_an_app_that_makes_its_url_of_parts_learns_the_database_from_the_parts(tmp_path: Path) -> None:
+    parts = "".join(f"      POSTGRES_{part}: a\n" for part in ("HOST", "USER", "PASSWORD", "DB"))
+    put(tmp_path, "compose.yaml", with_service(f"api:\n    build: .\n    environment:\n{parts}"))
+    put(tmp_path, "Dockerfile", "FROM python:3.14\n")
+    put(tmp_path, "manage.py", 'os.environ.setdefault("DJANGO_SETTINGS_MODULE", "settings")\n')
+    put(tmp_path, "settings.py", 'DATABASES = {"default": env.db("DATABASE_URL")}\n')
+
+    text = starter(detect(tmp_path))
+
+    assert "{host: POSTGRES_HOST, user: POSTGRES_USER, password: POSTGRES_PASSWORD, database: POSTGRES_DB}" in text
+
+
+def test_in_an_image_with_the_built_app_only_the_tool_may_be_missing(tmp_path: Path) -> None:
+    _prisma(tmp_path, with_service(WEB))
+    put(
+        tmp_path,
+        "web/Dockerfile",
+        "FROM node:24 AS builder\nFROM node:24\nCOPY --from=builder /a/.next/standalone ./\n",
+    )
+
+    [asked] = [each for each in detect(tmp_path).questions if each.about == "owners.web.service"]
+
+    assert asked.choices == ("web", "this machine")
+
+
+def test_a_command_that_names_its_database_is_a_question_without_the_password(tmp_path: Path) -> None:
+    service = f'migrate:\n    image: migrate/migrate\n    command: ["-path", "/m", "-database", "{URL}", "up"]\n'
+    put(tmp_path, "compose.yaml", with_service(service))
+    put(tmp_path, ".env.example", f"DATABASE_URL={URL}\n")
+
+    text = starter(detect(tmp_path))
+
+    assert "# ? the command of golang-migrate names its database itself: which variable" in text
+    assert "secret" not in text
+
+
+def test_a_jdbc_url_is_a_question(tmp_path: Path) -> None:
+    environment = "{FLYWAY_URL: 'jdbc:postgresql://db:5432/a', FLYWAY_USER: a, FLYWAY_PASSWORD: a}"
+    service = f"flyway:\n    image: flyway/flyway:11\n    command: migrate\n    environment: {environment}\n"
+    put(tmp_path, "compose.yaml", with_service(service))
+
+    [asked] = [each for each in detect(tmp_path).questions if each.about == "owners.flyway.url_variable"]
+
+    assert asked.text.startswith("FLYWAY_URL of flyway is a JDBC URL")

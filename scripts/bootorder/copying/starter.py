@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from ..detect.findings import Database, Detected, Fact, Owner, Question, Service
+from ..detect.findings import Database, Detected, Fact, Owner, Question, Service, without_secrets
 from ..detect.urls import parts_of
 from ..migrators import FOR_TOOL
 
@@ -166,7 +166,8 @@ def _command(fact: Fact | None) -> str | Sequence[str]:
     """As it is to be written: in a shell's hands where only that understands it."""
     if fact is None:
         return ""
-    text = fact.written or fact.value  # with variables by their name: what .env says is not for a file in git
+    # with variables by their name: what .env says is not for a file in git
+    text = without_secrets(fact.written or fact.value)
     return ["sh", "-c", text] if _SHELL.search(re.sub(r'"[^"]*"', "", text)) else text
 
 

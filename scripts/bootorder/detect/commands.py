@@ -51,6 +51,7 @@ _PARAMETERS = re.compile(r"\s\"?\$(?:[@*\d]|\{[@*\d]\})\"?(?=\s|$)")
 _MANAGER = re.compile(r"^(?:corepack\s+)?(?:pnpm|npm|yarn|bun|turbo|nx)\b")
 # Options of package managers that take a value of their own.
 _VALUED = {"--filter", "-F", "-C", "--dir", "--prefix", "-w", "--workspace", "--cwd"}
+_FOR_A_SHELL = re.compile(r"#!.*\b(?:ba|da|a)?sh\b")
 _SCRIPT_FILE = re.compile(r"^(?:(?:sh|bash|ash|\.|source)\s+(?:-\w+\s+)*)?([\w./\-]+)")
 
 
@@ -132,14 +133,16 @@ def commands_in(repository: Repository, path: str) -> Iterator[Fact]:
 def _file_called(repository: Repository, folder: str, piece: str) -> str:
     """A shell script of the repository. In a container it lies elsewhere: then its name decides."""
     match = _SCRIPT_FILE.match(piece)
-    if not match or not (match[1].endswith(".sh") or "entrypoint" in match[1]):
+    called = match[1] if match else ""
+    is_named_so = called.endswith(".sh") or "entrypoint" in called
+    if not is_named_so and "/" not in called:
         return ""
-    beside = joined(folder, match[1])
-    if beside and repository.has(beside):
-        return beside
-    named = repository.named(posixpath.basename(match[1]))
+    beside = joined(folder, called)
+    named = [path for path in (beside,) if path and repository.has(path)]
+    named = named or repository.named(posixpath.basename(called))
     inside = [path for path in named if folder == "." or path.startswith(f"{folder}/")]
-    return next(iter(inside or named), "")
+    found = inside or named
+    return next((path for path in found if is_named_so or _FOR_A_SHELL.match(repository.text(path))), "")
 
 
 def run_script(manager: str, name: str) -> str:

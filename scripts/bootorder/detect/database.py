@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from .compose_services import Described
 from .dockerfiles import image_of
 from .documents import variables_of
-from .env_files import templates_in
-from .files import Repository
+from .env_files import is_of_env, templates_in
+from .files import Repository, folder_of
 from .findings import Database, Fact, Sure
 from .urls import url_of
 
@@ -65,14 +65,15 @@ def database_of(service: Described, repository: Repository) -> Database | None:
         name = (
             Fact(user.value, user.where, "likely") if names is _OFFICIAL else Fact("postgres", service.where, "likely")
         )
+    password = _password(service, names.password)
     return Database(
         service=Fact(service.name, service.where, sure),
         image=image,
         major=_major(image),
         name=name,
         user=user,
-        password=_password(service, names.password),
-        service_password=_service_password(service, names.password),
+        password=password,
+        service_password=None if password else _service_password(service, names.password),
         port=_published(service),
     )
 
@@ -156,17 +157,17 @@ def _password(service: Described, names: Sequence[str]) -> Fact | None:
         reference = re.match(r"\$\{?(\w+)", fact.written or fact.value)
         if reference:
             return Fact(reference[1], fact.where, written=without_default(fact.written))
-        if fact.value and not fact.where.file.endswith((".yaml", ".yml")):
+        if fact.value and is_of_env(fact.where.file) and folder_of(fact.where.file) in {service.project.folder, "."}:
             return Fact(name, fact.where, fact.sure)
     return None
 
 
 def _service_password(service: Described, names: Sequence[str]) -> Fact | None:
-    """The variable of the service whose value stands in the compose file itself."""
+    """The variable of the service whose value stands in the compose file, or in an `env_file` of another name."""
     for name in names:
         fact = service.environment.get(name)
         if fact and fact.value and not name.endswith("_FILE") and "$" not in (fact.written or fact.value):
-            return Fact(name, fact.where) if fact.where.file.endswith((".yaml", ".yml")) else None
+            return Fact(name, fact.where, fact.sure)
     return None
 
 

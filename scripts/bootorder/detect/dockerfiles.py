@@ -59,10 +59,10 @@ def image_of(repository: Repository, build: Build | None) -> Image:
 
 
 def stage_of(repository: Repository, build: Build) -> str:
-    """What stands in the wanted stage alone; nothing where none is named."""
+    """What stands in the wanted stage alone, else in the last."""
     texts = re.split(r"^(?=FROM\s)", repository.text(build.dockerfile), flags=re.MULTILINE | re.IGNORECASE)
     wanted = re.compile(rf"FROM\s.*\sAS\s+{re.escape(build.target)}\s*$", re.MULTILINE | re.IGNORECASE)
-    return next((text for text in texts if build.target and wanted.match(text)), "")
+    return next((text for text in texts if build.target and wanted.match(text)), texts[-1])
 
 
 def _stages(text: str, begins: Where, given: Mapping[str, Fact]) -> list[_Stage]:

@@ -17,6 +17,14 @@ _TEMPLATE = re.compile(
 )
 
 
+_OF_ENV = re.compile(rf"\.env|\.?env[.\-_]{_MARK}(?:[.\-_]\w+)?|{_MARK}\.env")
+
+
+def is_of_env(path: str) -> bool:
+    """It is `.env`, or what people copy to that name; of another name it is for one service only."""
+    return bool(_OF_ENV.fullmatch(posixpath.basename(path)))
+
+
 def templates_in(repository: Repository, folder: str) -> list[str]:
     return [path for path in repository.like(_TEMPLATE.pattern) if folder_of(path) == folder]
 

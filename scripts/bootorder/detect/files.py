@@ -37,7 +37,7 @@ _SKIPPED |= {
 }
 _SKIPPED |= {"spec", "test", "tests"}
 _OURS = {"scripts/bootorder", "scripts/pgadmin"}  # these tasks, which are copied into other repositories
-_HIDDEN_BUT_USUAL = {".devcontainer", ".docker"}
+_HIDDEN_BUT_USUAL = {".devcontainer", ".docker", ".envs"}
 
 
 class Repository:
@@ -130,7 +130,7 @@ class Repository:
             for entry in found:
                 path = f"{folder}/{entry.name}" if folder else entry.name
                 if entry.is_dir(follow_symlinks=False):
-                    if depth < DEEPEST and path not in _OURS and _is_looked_into(entry):
+                    if depth < DEEPEST and path not in _OURS and _is_looked_into(entry, folder):
                         waiting.append((path, depth + 1))
                 elif _is_text_of_ours(entry, self.root):
                     count += 1
@@ -140,9 +140,10 @@ class Repository:
                     yield path
 
 
-def _is_looked_into(entry: os.DirEntry[str]) -> bool:
+def _is_looked_into(entry: os.DirEntry[str], folder: str) -> bool:
     name = entry.name
-    if name in _SKIPPED or (name.startswith(".") and name not in _HIDDEN_BUT_USUAL):
+    is_usual = name in _HIDDEN_BUT_USUAL or folder == ".envs"
+    if name in _SKIPPED or (name.startswith(".") and not is_usual):
         return False
     return not os.path.lexists(os.path.join(entry.path, "pyvenv.cfg"))  # noqa: PTH118  # a path for each folder is slow
 

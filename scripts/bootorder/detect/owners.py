@@ -8,17 +8,21 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from .commands import commands_in, leads_to, parts, run_script, run_tool
+from .dockerfiles import stage_of
 from .env_files import variables_in
-from .files import Repository, is_within
+from .files import Repository, is_within, line_at
 from .findings import Fact, Owner, Question, Where
 from .manifests import Manifests
 from .services import Placed
 from .tools import SEEDS, TOOLS, Draft, Way, unattended
-from .urls import host_of, url_of, url_parts, url_variable
+from .urls import host_of, parts_of, url_of, url_parts, url_variable
 
 # Folders that are called after what every owner has.
 _SAYS_NOTHING = {"db", "database", "migrations", "migration", "orm", "prisma", "drizzle", "schema", "sql", "src", "app"}
 _SAYS_NOTHING |= {".", "server", "code", "postgres", "flyway", "liquibase", "init", "initdb"}
+_IN_A_SERVICE = re.compile(
+    r"\b(?:exec|run)[ \t]+(?:-e[ \t]+\S+[ \t]+|-[\w\-]+(?:=\S+)?[ \t]+)*([\w.\-]+)[ \t]+([\w./][^\n\"]*)"
+)
 _SEED_SCRIPT = re.compile(r"(?:(?:db|database|prisma)[:\-_])?seed(?![a-z])")
 
 
@@ -52,11 +56,15 @@ class Known:
 
 @dataclass(frozen=True)
 class _Candidate:
-    """A command of the tool that somebody runs. `service`: where, or empty for a person's machine."""
+    """A command of the tool that somebody runs. `service`: where, or empty for a person's machine.
+
+    `by_hand`: a person runs it there, and not the service itself.
+    """
 
     way: Way
     command: Fact
     service: str
+    by_hand: bool = False
 
 
 def owners_of(known: Known, drafts: Sequence[Draft]) -> tuple[list[Owner], list[Question]]:
@@ -65,7 +73,7 @@ def owners_of(known: Known, drafts: Sequence[Draft]) -> tuple[list[Owner], list[
     for tool in drafts:
         here = _services_of(known, tool)
         draft = _started(known, tool, here)
-        candidates = [*_in_services(known, draft, here), *_in_folder(known, draft)]
+        candidates = [*_in_services(known, draft, here), *_by_hand(known, draft, here), *_in_folder(known, draft)]
         chosen, way = _choose(draft, candidates)
         found.append((_owner(known, draft, here, chosen, way), candidates))
     order = {each.name: position for position, each in enumerate(known.services)}
@@ -130,6 +138,19 @@ def _called(known: Known, draft: Draft, folder: str, command: Fact, service: str
             yield _Candidate(way, Fact(ran.called if ran.called and bare == ran.text else text, ran.where), service)
 
 
+def _by_hand(known: Known, draft: Draft, here: Sequence[Fact]) -> Iterator[_Candidate]:
+    """`docker compose exec SERVICE ...` in what people run."""
+    names = {fact.value for fact in here}
+    paths = known.repository.named("Makefile", "makefile", "justfile", "Justfile", "package.json")
+    for path in [*paths, *(path for path in known.repository.below(".", ".sh") if path.count("/") <= 1)]:
+        text = known.repository.text(path)
+        for called in _IN_A_SERVICE.finditer(text):
+            command = unattended(called[2].strip("\"' "))
+            where = Where(path, line_at(text, called.start()))
+            for way in draft.ways_of(command) if called[1] in names and len(parts(command)) == 1 else ():
+                yield _Candidate(way, Fact(command, where, "likely"), called[1], by_hand=True)
+
+
 def _in_folder(known: Known, draft: Draft) -> Iterator[_Candidate]:
     """The scripts of package.json, and shell scripts."""
     tool = TOOLS[draft.tool.value]
@@ -160,11 +181,14 @@ def _choose(draft: Draft, candidates: Sequence[_Candidate]) -> tuple[_Candidate 
         return None, draft.way
     if draft.service and draft.command:
         return None, draft.way
-    in_service = [each for each in candidates if each.service]
+    in_service = [each for each in candidates if each.service and not each.by_hand]
+    by_hand = [each for each in candidates if each.by_hand]
     suggested = [each for each in candidates if draft.way and each.way == draft.way.value]
-    chosen = next(iter(in_service or suggested or candidates), None)
+    chosen = next(iter(in_service or by_hand or suggested or candidates), None)
     if chosen is None:
         return None, draft.way
+    if chosen.by_hand:
+        return chosen, Fact(chosen.way, chosen.command.where, "likely")
     sure = len({each.way for each in candidates}) == 1
     if chosen.service or sure or (draft.way and draft.way.value == chosen.way and draft.way.sure != "guess"):
         return chosen, Fact(chosen.way, chosen.command.where, "certain" if chosen.service else "likely")
@@ -186,8 +210,11 @@ def _ways(owner: Owner, candidates: Sequence[_Candidate]) -> Iterator[Question]:
 def _owner(known: Known, draft: Draft, here: Sequence[Fact], chosen: _Candidate | None, way: Fact | None) -> Owner:
     service = _service(known, draft, here, chosen)
     environment = _environment(known, draft, service)
-    url = _url(draft, environment)
+    placed = known.named(service.value) if service else None
+    url = _url(draft, environment, is_of_service=bool(placed and placed.described.environment))
     settings = dict(draft.settings)
+    if url and url.value in environment and environment[url.value].value.startswith("jdbc:"):
+        settings["jdbc"] = url
     parts = None if url else url_parts(environment)
     if parts:
         settings["url_parts"] = parts
@@ -216,8 +243,11 @@ def _service(known: Known, draft: Draft, here: Sequence[Fact], chosen: _Candidat
     is_its_own = (service.value, draft.folder) in [
         (fact.value, folder) for fact, folder in known.with_folder("app", "one-off")
     ]
-    # of what has it as a library only, nobody knows whether the tool is in its image
-    return service.at_most("certain" if is_its_own or draft.service else "guess")
+    # of what has it as a library only, or is built without its packages, nobody knows whether the tool is in its image
+    placed = known.named(service.value)
+    text = stage_of(known.repository, placed.described.build) if placed and placed.described.build else ""
+    has_tool = is_its_own and not re.search(r"^COPY\s.*/standalone\b", text, re.MULTILINE | re.IGNORECASE)
+    return service.at_most("certain" if has_tool or draft.service else "guess")
 
 
 def _name(known: Known, draft: Draft, here: Sequence[Fact]) -> Fact:
@@ -297,14 +327,15 @@ def _environment(known: Known, draft: Draft, service: Fact | None) -> Mapping[st
     return variables_in(known.repository, [draft.folder, "."])
 
 
-def _url(draft: Draft, environment: Mapping[str, Fact]) -> Fact | None:
-    """What the tool's configuration reads; it is certain where its service has it."""
+def _url(draft: Draft, environment: Mapping[str, Fact], *, is_of_service: bool) -> Fact | None:
+    """What the tool's configuration reads; it is certain where its service has it, which may make it of its parts."""
     if draft.url and draft.url.value in environment:
         return Fact(draft.url.value, environment[draft.url.value].where)
     given = url_variable(environment)
-    if draft.url and draft.url.sure == "certain":
+    held = url_parts(environment)
+    if draft.url and draft.url.sure == "certain" and not (held and is_of_service and parts_of(held.value)):
         return draft.url
-    return given or (draft.url if draft.url and not url_parts(environment) else None)
+    return given or (draft.url if draft.url and not held else None)
 
 
 def _database(known: Known, environment: Mapping[str, Fact], variable: Fact | None, host: Fact | None) -> Fact | None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 
 from .database import superuser
 from .findings import Compose, Database, Fact, Owner, Question, Service
 from .urls import parts_of
 
+_URL_INSIDE = re.compile(r"\bpostgres(?:ql)?://[^$\s]*@")
 _MAY_BE_ASKED = {
     "migrate": "is this the command that makes the tables of {name}: {value}?",
     "service": "do the commands of {name} run in the service {value}?",
@@ -99,15 +101,28 @@ def _of_owner(owner: Owner, databases: Sequence[Database], apps: tuple[str, ...]
     if owner.service is None and apps:
         text = f"no service runs {name} (folder {owner.folder}): in which one do its commands run, or on this machine?"
         yield Question(f"{about}.service", text, (*apps, "this machine"), owner.tool.where)
-    if owner.url_variable is None and owner.tool.value != "sql":
+    yield from _of_url(owner)
+    if len(databases) > 1 and owner.database is None:
+        names = tuple(each.service.value for each in databases if each.service)
+        yield Question(f"{about}.database", f"which database are the tables of {name} in?", names, owner.tool.where)
+
+
+def _of_url(owner: Owner) -> Iterator[Question]:
+    name, about = owner.name.value, f"owners.{owner.name.value}"
+    if owner.migrate and _URL_INSIDE.search(owner.migrate.value):
+        text = f"the command of {name} names its database itself: which variable can it take the URL from?"
+        yield Question(f"{about}.url_variable", text, ("DATABASE_URL",), owner.migrate.where)
+    elif jdbc := owner.settings.get("jdbc"):
+        text = (
+            f"{jdbc.value} of {name} is a JDBC URL, which has no user in it: which variables has it for host, user ...?"
+        )
+        yield Question(f"{about}.url_variable", text, (), jdbc.where)
+    elif owner.url_variable is None and owner.tool.value != "sql":
         parts = owner.settings.get("url_parts")
         if parts is None or not parts_of(parts.value):
             text = f"{name} has some parts of its URL ({parts.value}): " if parts else f"no URL was found for {name}: "
             text += "which variable can it take the whole URL from?"
             yield Question(f"{about}.url_variable", text, ("DATABASE_URL",), (parts or owner.tool).where)
-    if len(databases) > 1 and owner.database is None:
-        names = tuple(each.service.value for each in databases if each.service)
-        yield Question(f"{about}.database", f"which database are the tables of {name} in?", names, owner.tool.where)
 
 
 def _together(owners: Sequence[Owner]) -> Iterator[Question]:
