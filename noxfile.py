@@ -27,6 +27,7 @@ PNPM = "10.34.8"
 # Beside 18, which is the wheel's: of a package of npm's, as PyPI has no other.
 POSTGRES = {"16": "16.14.0-beta.17", "17": "17.10.0-beta.17"}
 PYTHONS = ("3.11", "3.12", "3.13", "3.14")
+COPIED = sorted(path.name for path in Path(__file__).parent.glob("tests/copied/*"))
 RUNTIMES = [nox.param(name, id=name) for name in ("compose", "embedded")]
 
 
@@ -199,6 +200,16 @@ def faults(session: nox.Session) -> None:
     """The task, the database and the engine killed, no memory, no room, no network: one start, and nothing is lost."""
     prepare(session)
     session.run("python", "-m", "tests.proofs.faults", *session.posargs)
+
+
+@nox.session(tags=["full"])
+@nox.parametrize("repository", [nox.param(name, id=name) for name in COPIED])
+def copy(session: nox.Session, repository: str) -> None:
+    """A repository that somebody else wrote: the tasks are copied into it, it boots, is used, boots again; no edit."""
+    skip_without_engine(session, "compose")
+    prepare(session)
+    flags = ("-k", repository, "--report", f"copy-{repository}", "--durations=5")
+    session.run("pytest", "tests/proofs/copies.py", *flags, *session.posargs)
 
 
 @nox.session(allow_parallel=False)
