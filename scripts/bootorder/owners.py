@@ -70,12 +70,15 @@ class Owner:
         seen = connects_as(self.settings, environment)
         if seen != (place.role, place.database):
             wanted = as_written(self.settings, place, self._boot.settings.database.name)
+            mend = f"write it so in compose.yaml and invoke.yaml; {place.password} is made in .env"
+            if self._boot.settings.compose:
+                mend = f"add {service} to `owners.{self.name}.connects`: then the tasks give it that"
             raise SettingsError(
                 f"owner {self.name}: {', '.join(variables)} of {service} does not connect as its own role",
                 expected=", ".join(wanted.values() if len(wanted) == 1 else map("=".join, wanted.items())),
                 seen=f"the role {seen[0] or '(none)'} and the database {seen[1] or '(none)'}, not {place.role} and"
                 f" {place.database}",
-                hint=f"write it so in compose.yaml and invoke.yaml; {place.password} is made in .env",
+                hint=mend,
             )
         return environment
 

@@ -174,6 +174,14 @@ class Copy(ComposeStack):
                 found[f"{owner}: {table}"] = rows
         return found
 
+    def connected(self) -> set[str]:
+        """The roles that are connected beside the one that asks."""
+        others = (
+            "select usename from pg_stat_activity where backend_type = 'client backend' and pid <> pg_backend_pid()"
+        )
+        with psycopg.connect(self.must("url").out.strip()) as connection:
+            return {name for (name,) in connection.execute(others)}
+
 
 def _with_free_ports(text: str) -> str:
     """Other stacks of the machine have the usual ones."""
@@ -230,6 +238,7 @@ def test_the_apps_read_and_write_as_their_owners(copy: Copy) -> None:
     copy.send_rows()
 
     assert {app: len(rows) for app, rows in copy.listed().items()} == dict.fromkeys(copy.known.rows, 1)
+    assert copy.connected() <= set(copy.known.tables)
 
 
 @pytest.mark.parametrize("flags", [(), ("--quick",)], ids=["start", "quick"])

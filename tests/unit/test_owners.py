@@ -94,6 +94,16 @@ def test_a_tool_that_would_connect_as_somebody_else_or_elsewhere_is_refused(
     assert stack.runtime.ran == []
 
 
+def test_in_compose_files_of_others_nothing_is_to_be_written(stack: FakeStack) -> None:
+    stack.config["compose"] = ["compose.yaml"]
+    stack.runtime.environments["sso-setup"]["DATABASE_URL"] = "postgresql://taskflow:x@postgres:5432/taskflow"
+
+    with pytest.raises(SettingsError) as caught:
+        owner(stack).check()
+
+    assert caught.value.hint == "add sso-setup to `owners.sso.connects`: then the tasks give it that"
+
+
 def test_a_role_and_a_database_with_odd_names_are_found_in_a_url(stack: FakeStack) -> None:
     stack.config["owners"]["sso"]["role"] = "sso owner"
     stack.config["database"]["name"] = "task/flow"
