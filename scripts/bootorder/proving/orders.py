@@ -92,6 +92,7 @@ class Findings:
         self.names[self.first] = self.name
         found = [self.first]
         for state in found:
+            known = len(self.wrong)
             for name in ("start", *STEPS):  # in this order the last one often leads to the next state
                 before = world.go(state)
                 tasks = WITH_WAITING.get(name, [name])
@@ -105,6 +106,8 @@ class Findings:
                     world.keep(after, state, tasks)
                     found.append(after)
             say(f"{self.names[state]}: " + ", ".join(f"{name} {self.steps[state, name]}" for name in STEPS))
+            for problem in self.wrong[known:]:
+                say(f"    wrong: {problem.splitlines()[0]}")
             if len(found) > _MOST_STATES:
                 raise BootError(
                     "states without end: something in them changes by itself",
