@@ -24,7 +24,10 @@ _REFERENCE = re.compile(
     r"\$\$|\$\{(?:(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>(?:(?!\$\{)[^}])*))?\})?",
 )
 
-TEMPLATES = (".env.example", ".env.template", ".env.sample", ".env.dist", "env.example", "example.env")
+TEMPLATES = (
+    *(".env.example", ".env.template", ".env.sample", ".env.dist", ".env.default", ".env.defaults"),
+    *("env.example", "env.template", "env.sample", "example.env"),
+)
 # Of a template's value: that it is none.
 _PLACEHOLDER = re.compile(
     r"change.?(?:me|this|it)|replace.?(?:me|this|with)|^<.*>$|^(?:your|my)[-_ ]|^x{3,}$", re.IGNORECASE

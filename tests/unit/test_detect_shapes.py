@@ -6,7 +6,9 @@ from pathlib import Path
 
 from scripts.bootorder.copying.starter import starter
 from scripts.bootorder.detect.detecting import detect
+from scripts.bootorder.detect.env_files import is_of_env
 from scripts.bootorder.detect.findings import Fact
+from scripts.bootorder.env_file import TEMPLATES
 
 from .looked_at import POSTGRES, notes, put, repository
 
@@ -72,6 +74,10 @@ def test_two_databases_of_one_server_leave_it_at_the_one_that_its_image_makes(tm
     [database] = detect(tmp_path).databases
 
     assert values(database.name) == ["postgres"]
+
+
+def test_detection_reads_the_templates_that_a_new_env_begins_as() -> None:
+    assert all(is_of_env(name) for name in TEMPLATES)
 
 
 def test_a_template_may_have_its_mark_in_the_middle(tmp_path: Path) -> None:

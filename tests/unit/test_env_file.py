@@ -93,6 +93,15 @@ def test_a_template_that_lacks_nothing_is_the_file_and_what_only_looks_borrows_i
     assert env_file.read(path)["PORT"] == "8000"
 
 
+@pytest.mark.parametrize("name", [".env.default", "env.template"])
+def test_a_template_has_one_of_the_names_that_people_give_it(path: Path, name: str) -> None:
+    path.with_name(name).write_text("PORT=8000\n", encoding="utf-8")
+
+    complete(path, "SECRET")
+
+    assert env_file.read(path)["PORT"] == "8000"
+
+
 def test_a_template_is_not_looked_at_where_there_is_a_file(path: Path) -> None:
     path.write_text("ONE=1\n", encoding="utf-8")
     path.with_name(".env.example").write_text("TWO=2\n", encoding="utf-8")
