@@ -284,6 +284,7 @@ def test_a_stage_that_does_what_it_may_not_is_found(name: str, does: Any, proble
     findings.measure(SmallWorld({name: does}), said.append)
 
     assert any(problem in line for line in findings.wrong), findings.wrong
+    assert "720 orders" in "\n".join(findings.told())
     assert "does not help" in problem or any(line.startswith("    wrong: ") for line in said)
 
 

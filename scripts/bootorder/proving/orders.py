@@ -153,6 +153,8 @@ class Findings:
         for order in itertools.permutations(STEPS):
             state, told = self.first, {}
             for name in order:
+                if (state, name) not in self.steps:
+                    break  # what a stage that failed has left behind: it is told as wrong
                 told[name] = str(self.steps[state, name])
                 state = self.steps[state, name].after
             yield tuple(sorted(told.items())), state
@@ -164,7 +166,7 @@ class Findings:
         for state, name in self.names.items():
             told.append(f"| {name} | {' | '.join(str(self.steps[state, step]) for step in STEPS)} |")
         walked = list(self.walk())
-        ends = Counter(self.names[state] for _, state in walked)
+        ends = Counter(self.names.get(state, "what no stage may leave behind") for _, state in walked)
         told += [
             "",
             f"{len(walked)} orders, {len({outcome for outcome, _ in walked})} different outcomes. They end in:",
