@@ -67,8 +67,9 @@ class Owner:
                 expected=f"{missing} in its environment, so that its tool can be pointed at a database",
                 hint=f"add {missing} to {service}, or set `owners.{self.name}.{self._says_variables()}`",
             )
-        seen = connects_as(self.settings, environment)
-        if seen != (place.role, place.database):
+        own = (place.role, place.database)
+        seen = next((each for each in connects_as(self.settings, environment) if each != own), own)
+        if seen != own:
             wanted = as_written(self.settings, place, self._boot.settings.database.name)
             mend = f"write it so in compose.yaml and invoke.yaml; {place.password} is made in .env"
             if self._boot.settings.compose:

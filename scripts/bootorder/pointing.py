@@ -14,11 +14,16 @@ def variables_of(settings: OwnerSettings) -> Sequence[str]:
     return list(settings.variables.values()) or [settings.url_variable]
 
 
-def connects_as(settings: OwnerSettings, environment: Mapping[str, str]) -> tuple[str, str]:
-    """The role and the database that these variables name; empty where they do not say."""
+def urls_of(settings: OwnerSettings, environment: Mapping[str, str]) -> Sequence[str]:
+    """The variables with a URL: the one that must be there, and the others of it that are."""
+    return [settings.url_variable, *(name for name in settings.more_urls if environment.get(name))]
+
+
+def connects_as(settings: OwnerSettings, environment: Mapping[str, str]) -> Sequence[tuple[str, str]]:
+    """The roles and databases that these variables name; empty where they do not say."""
     if parts := settings.variables:
-        return environment.get(parts["user"], ""), environment.get(parts["database"], "")
-    return user_and_database(environment.get(settings.url_variable, ""))
+        return [(environment.get(parts["user"], ""), environment.get(parts["database"], ""))]
+    return [user_and_database(environment.get(name, "")) for name in urls_of(settings, environment)]
 
 
 def pointed_at(
@@ -33,11 +38,13 @@ def pointed_at(
 
     `from_host`: also to the address that its server has here; `as_its_user`: to connect as this target does.
     """
+
+    def turned(url: str) -> str:
+        url = with_database(url, target.name, target.address if from_host else "")
+        return with_user(url, target.user, quote(target.password, safe="")) if as_its_user else url
+
     if not settings.variables:
-        url = with_database(environment[settings.url_variable], target.name, target.address if from_host else "")
-        if as_its_user:
-            url = with_user(url, target.user, quote(target.password, safe=""))
-        return {settings.url_variable: url}
+        return {name: turned(environment[name]) for name in urls_of(settings, environment)}
     server = {"host": target.host, "port": str(target.port)} if from_host else {}
     login = {"user": target.user, "password": target.password} if as_its_user else {}
     values = {**server, **login, "database": target.name}
@@ -54,8 +61,10 @@ def as_owner(settings: OwnerSettings, place: Place, environment: Mapping[str, st
         return {}
     if parts := settings.variables:
         return {parts["user"]: place.role, parts["password"]: password, parts["database"]: place.database}
-    url = environment[settings.url_variable]
-    return {settings.url_variable: with_user(with_database(url, place.database), place.role, password)}
+    return {
+        name: with_user(with_database(environment[name], place.database), place.role, password)
+        for name in urls_of(settings, environment)
+    }
 
 
 def as_written(settings: OwnerSettings, place: Place, default: str) -> Mapping[str, str]:

@@ -125,6 +125,7 @@ class OwnerSettings(_Part):
 
     `role`, `password`, `database` and `in_schema` follow from the owner's name where they are not given: see places.py.
     `variables`: where it takes the database in parts, the variable of each; then `url_variable` says nothing.
+    `more_urls`: variables with URLs of the same database, e.g. one past a pooler.
     `connects`: the services that are to connect as this owner, whatever compose.yaml gives them.
     `reads` and `references` name owners whose rows it may read, or whose tables its foreign keys may point to.
     """
@@ -135,6 +136,7 @@ class OwnerSettings(_Part):
     seed: Arguments = ()
     url_variable: Variable = "DATABASE_URL"
     variables: dict[ConnectionPart, Variable] = {}
+    more_urls: tuple[Variable, ...] = ()
     connects: tuple[Name, ...] = ()
     run: Literal["service", "host"] = "service"
     directory: String = ""

@@ -45,6 +45,17 @@ def test_a_service_connects_as_its_owner_on_the_server_that_its_url_names(path: 
     assert services == {"api": {"environment": {"DATABASE_URL": url}}}
 
 
+def test_all_urls_of_a_service_are_turned_and_those_that_it_lacks_are_not_added(path: Path) -> None:
+    environment = {"DATABASE_URL": "postgresql://boss@pooler/shop", "DIRECT_URL": "postgresql://boss@db/shop"}
+
+    services = written(given(path, "api", more_urls=["DIRECT_URL", "OTHER_URL"]), api={"environment": environment})
+
+    own = "postgresql://shop%20api:${SHOP_API_DB_PASSWORD}@"
+    assert services == {
+        "api": {"environment": {"DATABASE_URL": f"{own}pooler/taskflow", "DIRECT_URL": f"{own}db/taskflow"}}
+    }
+
+
 def test_a_service_that_has_the_database_in_parts_gets_those_that_say_who_it_is(path: Path) -> None:
     variables = {"host": "DB_HOST", "user": "DB_USER", "password": "DB_PASS", "database": "DB_NAME"}
     environment = {"DB_HOST": "db", "DB_USER": "boss", "DB_PASS": "x", "DB_NAME": "shop"}

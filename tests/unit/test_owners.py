@@ -168,6 +168,23 @@ def test_on_the_host_the_parts_lead_to_the_published_port(stack: FakeStack) -> N
     }
 
 
+def test_a_further_url_is_turned_too_and_may_not_be_somebody_else_s(stack: FakeStack) -> None:
+    on_the_host(stack)
+    stack.config["owners"]["sso"]["more_urls"] = ["DIRECT_URL", "NOT_THERE"]
+    environment = stack.runtime.environments["sso-setup"]
+    environment["DIRECT_URL"] = "postgresql://sso:x@postgres:5432/taskflow?pool=no"
+    stack.processes.answer("pnpm", with_="done")
+
+    owner(stack).run(PUSH, replace(TARGET, name="scratch"))
+
+    assert stack.processes.calls[-1].env["DIRECT_URL"] == "postgresql://sso:x@127.0.0.1:5432/scratch?pool=no"
+    assert "NOT_THERE" not in stack.processes.calls[-1].env
+
+    environment["DIRECT_URL"] = "postgresql://taskflow:x@postgres:5432/taskflow"
+    with pytest.raises(SettingsError, match="does not connect as its own role"):
+        owner(stack).check()
+
+
 def test_parts_that_connect_as_somebody_else_are_refused(stack: FakeStack) -> None:
     in_parts(stack, DB_USER="taskflow")
 

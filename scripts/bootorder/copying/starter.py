@@ -123,6 +123,8 @@ class _Writer:
             yield _line(indent, "variables", variables) + _place(parts)
         elif owner.url_variable and owner.url_variable.value != "DATABASE_URL":
             yield _fact(indent, "url_variable", owner.url_variable)
+        if direct := owner.settings.get("direct_url"):
+            yield _line(indent, "more_urls", [direct.value]) + _place(direct)
         if services := connecting(owner, self.found):
             yield _line(indent, "connects", services)
 

@@ -159,6 +159,7 @@ def _migrators(look: _Looking, folder: str) -> tuple[str, ...]:
 _DATASOURCE = re.compile(r"^[ \t]*datasource\s+\w+\s*\{([^}]{0,4000})\}", re.MULTILINE)
 _PROVIDER = re.compile(r"^[ \t]*provider\s*=\s*\"([\w\-]+)\"", re.MULTILINE)
 _PRISMA_SCHEMAS = re.compile(r"^[ \t]*schemas\s*=\s*\[([^\]\n]*)\]", re.MULTILINE)
+_PRISMA_DIRECT = re.compile(r"^[ \t]*directUrl\s*=\s*env\(\s*\"(\w+)\"\s*\)", re.MULTILINE)
 _PRISMA_URL = re.compile(r"^[ \t]*url\s*=\s*env\(\s*\"(\w+)\"\s*\)", re.MULTILINE)
 
 
@@ -180,6 +181,8 @@ def _prisma(look: _Looking) -> Iterator[Draft]:
         url = _PRISMA_URL.search(source[1])
         url_fact = Fact(url[1], Where(path, line_at(text, source.start(1) + url.start(1)))) if url else config.url
         settings = _prisma_settings(look, path, home, package, config)
+        if direct := _PRISMA_DIRECT.search(source[1]):
+            settings["direct_url"] = Fact(direct[1], Where(path, line_at(text, source.start(1) + direct.start(1))))
         if schemas := _PRISMA_SCHEMAS.search(source[1]):
             line = line_at(text, source.start(1) + schemas.start(1))
             settings["schemas"] = Fact(", ".join(re.findall(r"\"([^\"]*)\"", schemas[1])), Where(path, line))
