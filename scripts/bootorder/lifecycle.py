@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from .boot import Boot
+from .database import user_and_database
 from .guard.stage import require_guard
 from .migrate import require_tables
 from .outcome import Outcome
@@ -64,7 +65,21 @@ def apps_up(boot: Boot) -> Outcome:
     require_guard(boot, target)
     boot.build([*names, *(owner.settings.service for owner in first)])
     require_tables(first, target)
+    _note_superusers(boot)
     return start(boot, names)
+
+
+def _note_superusers(boot: Boot) -> None:
+    """The apps that no owner's role limits: the event triggers watch them, but their rows are anybody's."""
+    user = boot.settings.database.user
+    for name in boot.apps:
+        environment = boot.runtime.environment(name)
+        if found := [
+            key for key, value in environment.items() if "://" in value and user_and_database(value)[0] == user
+        ]:
+            boot.console.note(
+                f"{name} connects as {user}, a superuser ({found[0]}): `owners.NAME.connects` gives it a role"
+            )
 
 
 def start(boot: Boot, names: Sequence[str]) -> Outcome:

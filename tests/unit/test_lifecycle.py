@@ -167,6 +167,19 @@ def test_a_stack_without_apps_starts_nothing(stack: FakeStack) -> None:
     assert started(stack) == []
 
 
+def test_an_app_that_connects_as_the_superuser_is_named(migrated: FakeStack) -> None:
+    migrated.runtime.environments["web"] = {
+        "HOME": "/",
+        "DATABASE_URL": "postgresql://taskflow:x@postgres:5432/taskflow",
+    }
+
+    apps_up(migrated.boot())
+
+    said = migrated.talk.getvalue()
+    assert "web connects as taskflow, a superuser (DATABASE_URL)" in said
+    assert "api connects" not in said
+
+
 def test_what_the_start_of_the_apps_would_make_first_is_made_without_starting_them(stack: FakeStack) -> None:
     assert create_apps(stack.boot()) == Outcome("sso, api and web created")
     assert stack.runtime.changed == ["create sso", "create api", "create web"]
