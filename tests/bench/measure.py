@@ -47,7 +47,8 @@ def call(argv: Sequence[str], cwd: Path, env: Mapping[str, str] | None = None) -
     )
     if done.returncode:
         last = "\n".join(done.stdout.splitlines()[-30:])
-        raise AssertionError(f"{' '.join(argv)} ended with {done.returncode}:\n{last}")
+        typed = " ".join(word.rpartition("/")[2] or word for word in argv)  # it may come to stand in the page
+        raise AssertionError(f"{typed} ended with {done.returncode}:\n{last}")
 
 
 def compile_tasks(stack: Stack) -> None:

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -228,3 +230,26 @@ def test_the_container_that_publishes_a_port_is_named(engine: Engine, fake: Fake
 
     assert engine.publisher(5432) == "container decoy-postgres-1"
     assert engine.publisher(8000) == ""
+
+
+def test_as_many_threads_as_there_are_ask_no_more_at_once_than_the_sdk_can_bear(fake: FakeDocker) -> None:
+    at_once: list[int] = []
+    asking = threading.Semaphore(0)
+    lock, count = threading.Lock(), 0
+
+    def version() -> dict[str, str]:
+        nonlocal count
+        with lock:
+            count += 1
+            at_once.append(count)
+        asking.acquire(timeout=0.01)  # so that others come in
+        with lock:
+            count -= 1
+        return {"Version": "1"}
+
+    fake.client.api.version = version
+    engine = Engine(fake.client)
+    with ThreadPoolExecutor(max_workers=50) as pool:
+        assert list(pool.map(lambda _: engine.version(), range(100))) == ["1"] * 100
+
+    assert max(at_once) <= 10
