@@ -9,6 +9,7 @@ from .database import user_and_database
 from .guard.stage import require_guard
 from .migrate import require_tables
 from .outcome import Outcome
+from .terminal import listed
 
 
 def stop(boot: Boot) -> Outcome:
@@ -45,7 +46,7 @@ def build_apps(boot: Boot) -> Outcome:
 
 def _build(boot: Boot, names: Sequence[str]) -> Outcome:
     boot.build(names)
-    return Outcome.done(f"{_list(names)} built") if names else Outcome.skipped("there is nothing to build")
+    return Outcome.done(f"{listed(names)} built") if names else Outcome.skipped("there is nothing to build")
 
 
 def create_apps(boot: Boot) -> Outcome:
@@ -54,7 +55,7 @@ def create_apps(boot: Boot) -> Outcome:
         return Outcome.skipped("there are no apps")
     with boot.timeline.span("create containers", "start"):
         boot.runtime.create(list(boot.apps), boot.console.detail)
-    return Outcome.done(f"{_list(list(boot.apps))} created")
+    return Outcome.done(f"{listed(list(boot.apps))} created")
 
 
 def apps_up(boot: Boot) -> Outcome:
@@ -92,13 +93,9 @@ def start(boot: Boot, names: Sequence[str]) -> Outcome:
         for span in spans:
             span.came_to(Outcome.done("started") if span.name in started else Outcome.skipped("already runs"))
     if started:
-        return Outcome.done(f"{_list(started)} started")
-    return Outcome.skipped(f"{_list(names)} already {'runs' if len(names) == 1 else 'run'}")
+        return Outcome.done(f"{listed(started)} started")
+    return Outcome.skipped(f"{listed(names)} already {'runs' if len(names) == 1 else 'run'}")
 
 
 def _plural(word: str, things: Sequence[str]) -> str:
     return word if len(things) == 1 else f"{word}es" if word.endswith("s") else f"{word}s"
-
-
-def _list(names: Sequence[str]) -> str:
-    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))

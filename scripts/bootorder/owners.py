@@ -67,15 +67,15 @@ class Owner:
                 expected=f"{missing} in its environment, so that its tool can be pointed at a database",
                 hint=f"add {missing} to {service}, or set `owners.{self.name}.{self._says_variables()}`",
             )
-        own = (place.role, place.database)
-        seen = next((each for each in connects_as(self.settings, environment) if each != own), own)
-        if seen != own:
+        for names, seen in connects_as(self.settings, environment).items():
+            if seen == (place.role, place.database):
+                continue
             wanted = as_written(self.settings, place, self._boot.settings.database.name)
             mend = f"write it so in compose.yaml and invoke.yaml; {place.password} is made in .env"
             if self._boot.settings.compose:
                 mend = f"add {service} to `owners.{self.name}.connects`: then the tasks give it that"
             raise SettingsError(
-                f"owner {self.name}: {', '.join(variables)} of {service} does not connect as its own role",
+                f"owner {self.name}: {names} of {service} does not connect as its own role",
                 expected=", ".join(wanted.values() if len(wanted) == 1 else map("=".join, wanted.items())),
                 seen=f"the role {seen[0] or '(none)'} and the database {seen[1] or '(none)'}, not {place.role} and"
                 f" {place.database}",

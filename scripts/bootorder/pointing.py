@@ -19,11 +19,12 @@ def urls_of(settings: OwnerSettings, environment: Mapping[str, str]) -> Sequence
     return [settings.url_variable, *(name for name in settings.more_urls if environment.get(name))]
 
 
-def connects_as(settings: OwnerSettings, environment: Mapping[str, str]) -> Sequence[tuple[str, str]]:
-    """The roles and databases that these variables name; empty where they do not say."""
+def connects_as(settings: OwnerSettings, environment: Mapping[str, str]) -> Mapping[str, tuple[str, str]]:
+    """By variables: the role and the database that they name; empty where they do not say."""
     if parts := settings.variables:
-        return [(environment.get(parts["user"], ""), environment.get(parts["database"], ""))]
-    return [user_and_database(environment.get(name, "")) for name in urls_of(settings, environment)]
+        pair = (environment.get(parts["user"], ""), environment.get(parts["database"], ""))
+        return {", ".join(variables_of(settings)): pair}
+    return {name: user_and_database(environment.get(name, "")) for name in urls_of(settings, environment)}
 
 
 def pointed_at(

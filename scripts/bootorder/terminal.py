@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-_LISTED = 3
-
 # As ECMA-48 has them: a sequence, a text for the terminal (a link, the window's title), any other, or one cut off.
 _CODES = re.compile(
     r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)|[ -/]+[0-~]|[0-OQ-WYZ\\`-~])?",
@@ -23,8 +21,8 @@ def counted(number: int, one: str, many: str = "") -> str:
     return f"{number} {one if number == 1 else many or f'{one}s'}"
 
 
-def listed(names: Sequence[str]) -> str:
-    """`a, b and c`; of many the first ones: `a, b, c and 4 more`."""
-    more = [f"{len(names) - _LISTED} more"] if len(names) > _LISTED else []
-    *first, last = [*names[:_LISTED], *more]
+def listed(names: Sequence[str], most: int | None = None) -> str:
+    """`a, b and c`; of more than `most` the first ones: `a, b, c and 4 more`."""
+    more = [f"{len(names) - most} more"] if most and len(names) > most else []
+    *first, last = [*names[:most], *more]
     return f"{', '.join(first)} and {last}" if first else last

@@ -523,9 +523,10 @@ def test_a_taken_port_is_refused_before_anything_starts(stage: Stage, monkeypatc
     monkeypatch.setattr(ports, "is_free", lambda port: port != 5432)
     stage.docker.container("db", project="decoy", port=5432)
 
-    with pytest.raises(MachineError, match="port 5432 for postgres is taken by container decoy-db-1"):
+    with pytest.raises(MachineError, match="port 5432 for postgres is taken by container decoy-db-1") as caught:
         stage.runtime.start(["postgres"], print)
 
+    assert caught.value.hint.endswith("it stands in compose.yaml")
     assert stage.ran() == []
 
 

@@ -181,7 +181,7 @@ def test_a_further_url_is_turned_too_and_may_not_be_somebody_else_s(stack: FakeS
     assert "NOT_THERE" not in stack.processes.calls[-1].env
 
     environment["DIRECT_URL"] = "postgresql://taskflow:x@postgres:5432/taskflow"
-    with pytest.raises(SettingsError, match="does not connect as its own role"):
+    with pytest.raises(SettingsError, match="DIRECT_URL of sso-setup does not connect as its own role"):
         owner(stack).check()
 
 

@@ -10,7 +10,7 @@ from wcmatch import fnmatch
 from ..detect.files import is_within
 from ..detect.findings import Owner
 from ..terminal import listed
-from .looking import Check, Seen, Stack
+from .looking import MOST_LISTED, Check, Seen, Stack
 from .tables import tables_of
 
 # What minimatch has; a pattern with more repetitions than that is left alone, as it could take for ever to match.
@@ -107,7 +107,7 @@ def _told(stack: Stack, owner: Owner, others: Sequence[Owner], patterns: Sequenc
         known = tables_of(stack, other)
         inside = [name for name in known if name not in own and lets_in(patterns, name)]
         if inside or (not known and _EVERYTHING.issuperset(patterns)):
-            what = listed(inside) if inside else "the tables"
+            what = listed(inside, MOST_LISTED) if inside else "the tables"
             return f"{owner.tool.value} push looks at {what} of {other.name.value}, and drops what it does not know"
     return ""
 

@@ -20,6 +20,7 @@ from ..errors import SettingsError
 from ..settings import KEY, Settings, parse
 
 FILE = "invoke.yaml"
+MOST_LISTED = 3  # of names in a message
 # Of a URL: what Prisma and JDBC call it.
 _SCHEMA = re.compile(r"[?&](?:schema|currentSchema)=(\w+)")
 

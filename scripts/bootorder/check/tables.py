@@ -15,7 +15,7 @@ from ..detect.files import folder_of, is_within, line_at
 from ..detect.findings import Owner, Where
 from ..migrators.models_check import Class, Module, last_name, value
 from ..terminal import listed
-from .looking import Check, Seen, Stack
+from .looking import MOST_LISTED, Check, Seen, Stack
 
 _MOST_FILES = 500  # of an owner
 _QUOTED = r"[\"'`]([^\"'`$\n]{1,63})[\"'`]"
@@ -200,7 +200,9 @@ def _twice(stack: Stack) -> Iterator[Seen]:
             both = [name for name in its if name in mine]
             if both:
                 names = f"{one.name.value} and {other.name.value}"
-                yield Seen(its[both[0]], f"{names} both make {listed(both)} (the first one: {mine[both[0]]})")
+                yield Seen(
+                    its[both[0]], f"{names} both make {listed(both, MOST_LISTED)} (the first one: {mine[both[0]]})"
+                )
 
 
 CHECKS = (

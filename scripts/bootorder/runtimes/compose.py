@@ -285,7 +285,7 @@ class ComposeRuntime:
         refuse_taken_ports(
             {name: self._declared_ports(name) for name in names},
             self.port_holder,
-            lambda _: "its variable stands in compose.yaml",
+            lambda _: f"it stands in {self._compose.files}",
             self._publishes,
         )
 

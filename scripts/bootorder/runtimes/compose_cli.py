@@ -36,6 +36,11 @@ class Compose:
         self._files = files
         self._given = given
 
+    @property
+    def files(self) -> str:
+        """What they are called, for a person."""
+        return ", ".join(self._files) or "compose.yaml"
+
     @cached_property
     def command(self) -> Sequence[str]:
         files = [part for name in self._files for part in ("--file", str(self._root / name))]
@@ -73,12 +78,11 @@ class Compose:
     def _read(self, command: Sequence[str]) -> Mapping[str, Any]:
         done = self._run([*command, "--profile", "*", "config", "--format", "json"], {})
         if done.code:
-            files = ", ".join(self._files) or "compose.yaml"
             raise SettingsError(
-                f"Compose refuses {files}",
+                f"Compose refuses {self.files}",
                 expected="what `docker compose config` accepts",
                 seen=last_words(done.text),
-                hint=f"correct {files} or .env where it says",
+                hint=f"correct {self.files} or .env where it says",
             )
         config: Mapping[str, Any] = json.loads(done.out)
         return config
