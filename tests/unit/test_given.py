@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -82,3 +83,11 @@ def test_no_password_is_written(path: Path) -> None:
     written(given(path, "api"), api={"environment": {"DATABASE_URL": URL}})
 
     assert "word" not in path.read_text(encoding="utf-8").replace("SHOP_API_DB_PASSWORD", "")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no modes")
+def test_it_is_for_this_user_only_and_nothing_is_left_beside_it(path: Path) -> None:
+    written(given(path, "api"), api={"environment": {"DATABASE_URL": URL}})
+
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert list(path.parent.iterdir()) == [path]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,9 +25,16 @@ class Given:
         """Make the file, which is to be read after those that `config` is of. False where it would say nothing."""
         services = self._services(config["services"])
         if services:
-            self.path.parent.mkdir(exist_ok=True)
-            self.path.write_text(json.dumps({"services": services}, indent=2), encoding="utf-8")
+            self._write(json.dumps({"services": services}, indent=2))
         return bool(services)
+
+    def _write(self, text: str) -> None:
+        """Whole, as another task may read it now; and for this user only, as a URL may have more secrets than one."""
+        self.path.parent.mkdir(exist_ok=True)
+        new = self.path.with_name(f"{self.path.name}.{os.getpid()}")
+        with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+            file.write(text)
+        new.replace(self.path)
 
     def _services(self, declared: Mapping[str, Any]) -> Mapping[str, Any]:
         services: dict[str, Any] = {}
