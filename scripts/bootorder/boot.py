@@ -16,7 +16,7 @@ from .database import Target, migration_lock
 from .errors import BootError, NotReadyError, SettingsError, command
 from .owners import Owner
 from .places import Place, places
-from .probes import Clock, Failed, Ready
+from .probes import Clock, Failed, NotYet
 from .processes import Processes
 from .runtimes.base import Runtime, Service
 from .settings import AppSettings, LayoutName, Settings, unknown
@@ -164,13 +164,23 @@ class Boot:
 
     def require_database(self) -> Target:
         """The database, if it answers now; otherwise names the stage that makes it do so."""
-        target = self.target()
-        look = target.look()
-        if isinstance(look, Ready):
+        with self.database() as target:
             return target
+
+    @contextmanager
+    def database(self) -> Iterator[Target]:
+        """The same, with one connection for what is asked of it within the block. See `Target.kept`."""
+        target = self.target()
+        with target.kept():
+            self._require_answer(target)
+            yield target
+
+    def _require_answer(self, target: Target) -> None:
+        look = target.look()
         if isinstance(look, Failed):
             raise look.error
-        raise self._not_there(f"an answer on {target.address}", look.seen)
+        if isinstance(look, NotYet):
+            raise self._not_there(f"an answer on {target.address}", look.seen)
 
     def _not_there(self, expected: str, seen: str) -> NotReadyError:
         return NotReadyError(

@@ -7,9 +7,11 @@ import hashlib
 import os
 import platform
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from contextvars import ContextVar
 from dataclasses import dataclass, replace
-from typing import LiteralString
+from typing import Any, LiteralString
 from urllib.parse import quote, unquote
 
 import psycopg
@@ -17,6 +19,8 @@ from psycopg import sql
 
 from .errors import LockedError, NotReadyError, SettingsError, command
 from .probes import Failed, Look, NotYet, Ready
+
+Connection = psycopg.Connection[tuple[Any, ...]]
 
 # libpq gives no SQLSTATE for a refused connection, so the server's English words are all there is. In another
 # language a wrong password is only found when the wait ends; it is then shown as the last thing seen.
@@ -28,6 +32,9 @@ _MORE_VARIABLES = {"PGDATESTYLE", "PGTZ", "PGGEQO", "PGSERVICEFILE", "PGSYSCONFD
 _ENVIRONMENT = threading.Lock()
 # The tasks are a superuser: no function or operator that an owner made may be taken for one of PostgreSQL's.
 _OPTIONS = "-c client_min_messages=warning -c search_path=pg_catalog,pg_temp"
+
+# What `Target.kept` keeps: none, or one connection for each; another thread has its own.
+_KEPT: ContextVar[Mapping[Target, list[Connection]]] = ContextVar("kept")
 
 
 @dataclass(frozen=True)
@@ -52,8 +59,32 @@ class Target:
         """For people and `--json`: without the password."""
         return f"postgresql://{quote(self.user, safe='')}@{self.address}/{quote(self.name)}"
 
-    def connect(self, *, autocommit: bool = True) -> psycopg.Connection[tuple[object, ...]]:
-        """A connection for queries of ours."""
+    def connect(self, *, autocommit: bool = True) -> AbstractContextManager[Connection]:
+        """A connection for queries of ours, until the block is left."""
+        kept = _KEPT.get({}).get(self)
+        if kept is None or not autocommit:
+            return self._open(autocommit=autocommit)
+        if not kept:
+            kept.append(self._open())
+        return contextlib.nullcontext(kept[0])
+
+    @contextlib.contextmanager
+    def kept(self) -> Iterator[None]:
+        """One connection for all that this thread asks of this database within the block.
+
+        A new one costs 5 ms of CPU, which a password takes. Not around what runs a tool or clones the database, which
+        nobody may be connected to.
+        """
+        connections: list[Connection] = []
+        token = _KEPT.set({**_KEPT.get({}), self: connections})
+        try:
+            yield
+        finally:
+            _KEPT.reset(token)
+            for connection in connections:
+                connection.close()
+
+    def _open(self, *, autocommit: bool = True) -> Connection:
         with _without_libpq_variables():
             return psycopg.connect(
                 host=self.host,

@@ -62,8 +62,8 @@ def apps_up(boot: Boot) -> Outcome:
     """Start the apps, once the owners that must migrate first have done so."""
     names = list(boot.apps)
     first = [owner for owner in boot.owners if not owner.migrator.creates_at_start]
-    target = boot.require_database()
-    require_guard(boot, target)
+    with boot.database() as target:
+        require_guard(boot, target)
     boot.build([*names, *(owner.settings.service for owner in first)])
     require_tables(first, target)
     _note_superusers(boot)

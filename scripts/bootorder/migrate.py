@@ -29,11 +29,13 @@ _UNKNOWN = "its tables are there, what its tool says of them is not"
 class _Migration:
     """An owner whose tool is to be run, what it is to come to, and why it is run.
 
-    `argv` and `given_up`: the command, and which rows of its own it may take.
+    `fingerprint`: of the owner before it is run. `argv` and `given_up`: the command, and which rows of its own it may
+    take.
     """
 
     owner: Owner
     expected: Catalog
+    fingerprint: str
     cause: str
     argv: Sequence[str] = ()
     given_up: Sequence[str] = ()
@@ -57,8 +59,8 @@ class Now:
 
 def migrate(boot: Boot) -> Outcome:
     """Run every owner's tool under a lock; each must leave exactly its own tables and touch no other's."""
-    target = boot.require_database()
-    require_guard(boot, target)
+    with boot.database() as target:
+        require_guard(boot, target)
     boot.build([owner.settings.service for owner in boot.owners])
     told: dict[str, Outcome] = {}
     with boot.locked(target) as waited_for:
@@ -88,16 +90,18 @@ def _migrate_wave(
     """What became of each owner, by name. Those of the wave whose tools are to be run are run at the same time."""
     told: dict[str, Outcome] = {}
     to_do: list[_Migration] = []
-    records = recorded(now.stack, "migration")
+    with now.stack.kept():
+        records = recorded(now.stack, "migration")
+        there = {owner.name: now.own_part(owner, rehearsals[owner.name]) for owner in wave}
     for owner in wave:
         expected = rehearsals[owner.name]
-        complete = not catalog.differences(expected, now.own_part(owner, expected))
+        complete = not catalog.differences(expected, there[owner.name])
         last = records.get(owner.name, NO_RECORD)
         why = _why_not(boot, owner, last, complete=complete, waited_for=waited_for)
         if why:
             told[owner.name] = Outcome.skipped(f"{owner.name} {why}")
         else:
-            to_do.append(_Migration(owner, expected, _INCOMPLETE if not complete else _UNKNOWN))
+            to_do.append(_Migration(owner, expected, owner.fingerprint(), _UNKNOWN if complete else _INCOMPLETE))
     owners = [migration.owner for migration in to_do]
     before = seen_by(owners, now.stack)
     # One after another: a clone can only be made of a database that nobody is connected to.
@@ -114,7 +118,7 @@ def _migrate_wave(
         with boot.timeline.span(f"verify {name}", "verify") as span:
             span.text = _verified(boot, migration, completed, its)
         told[name] = Outcome.done(span.text)
-        record(now.stack, "migration", name, migration.owner.fingerprint())
+        record(now.stack, "migration", name, migration.fingerprint)
     return told
 
 

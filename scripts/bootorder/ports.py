@@ -6,7 +6,7 @@ import errno
 import socket
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 
 from .errors import MachineError
 
@@ -68,18 +68,21 @@ def refuse_taken_ports(
     wanted: Mapping[str, Sequence[int]],
     publisher: Callable[[int], str],
     where: Callable[[str], str],
-    ours: Callable[[int], bool] = lambda _: False,
+    ours: Callable[[], Container[int]] = tuple,
 ) -> None:
     """`wanted`: service -> its ports. Raises MachineError for the first one that is not free.
 
-    `where`: how a person gives a service another port. `ours`: whether the stack itself holds a port, which is no harm.
+    `where`: how a person gives a service another port. `ours`: the ports that the stack itself holds, which is no harm.
     """
-    for service, port in ((service, port) for service, ports in wanted.items() for port in ports):
+    taken = [(service, port) for service, ports in wanted.items() for port in ports if not is_free(port)]
+    held = ours() if taken else ()
+    for service, port in taken:
         limit = time.monotonic() + _SOON
-        while not is_free(port) and not ours(port):
+        while port not in held and not is_free(port):
             who = holder(port, publisher)
             if who.startswith(_ENGINE) and time.monotonic() < limit:
                 time.sleep(_POLL_SECONDS)
+                held = ours()
                 continue
             raise MachineError(
                 f"port {port} for {service} is taken" + (f" by {who}" if who else ""),

@@ -122,9 +122,10 @@ def _refuse_another_layout(boot: Boot, stages: Sequence[Stage]) -> None:
         target = boot.target()
     except NotReadyError:
         return
-    if boot.database_service().running and isinstance(target.look(), Ready):
-        with target.connect() as connection:
-            refuse_another_layout(boot, target, connection)
+    with target.kept():
+        if boot.database_service().running and isinstance(target.look(), Ready):
+            with target.connect() as connection:
+                refuse_another_layout(boot, target, connection)
 
 
 def _to_start(boot: Boot, stages: Sequence[Stage]) -> list[str]:

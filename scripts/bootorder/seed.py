@@ -34,8 +34,8 @@ def seed(boot: Boot) -> Outcome:
     with_seed = [owner for owner in boot.owners if owner.settings.seed]
     if not with_seed:
         return Outcome.skipped("no owner has a seed")
-    target = boot.require_database()
-    require_guard(boot, target)
+    with boot.database() as target:
+        require_guard(boot, target)
     boot.build([owner.settings.service for owner in with_seed])
     require_tables(with_seed, target)
     told: dict[str, Outcome] = {}
@@ -48,8 +48,9 @@ def seed(boot: Boot) -> Outcome:
 
 def _seed_wave(boot: Boot, wave: Sequence[Owner], target: Target) -> Mapping[str, Outcome]:
     """What became of each owner, by name. The seeds that are to be run are run at the same time."""
-    records = recorded(target, "seed")
-    looked = {owner.name: _look(owner, target, records.get(owner.name, NO_RECORD)) for owner in wave}
+    with target.kept():
+        records = recorded(target, "seed")
+        looked = {owner.name: _look(owner, target, records.get(owner.name, NO_RECORD)) for owner in wave}
     told = {name: Outcome.skipped(f"{name} already seeded") for name, seeding in looked.items() if seeding is None}
     to_do = [seeding for seeding in looked.values() if seeding]
     owners = [seeding.owner for seeding in to_do]

@@ -8,6 +8,7 @@ from typing import Any
 from .boot import Boot
 from .errors import SettingsError
 from .migrate import Now
+from .owners import Owner
 from .probes import Ready
 from .runtimes.base import Address
 from .waits import health
@@ -24,25 +25,10 @@ def status(boot: Boot) -> dict[str, Any]:
     shown = dict.fromkeys([database.service, *boot.beside, *asked_for, *boot.apps])
     address = services[database.service].address
     target = boot.target() if services[database.service].running and address else None
-    answers = target is not None and isinstance(target.look(), Ready)
-    now = Now(target) if target else None
-    owners = []
-    for owner in boot.owners:
-        expected = None
-        # Settings that are wrong are refused by what starts something; what runs can be seen even so.
-        with contextlib.suppress(SettingsError):
-            expected = owner.rehearsed() if target and answers else None
-        wanted = expected.tables() if expected else []
-        there = set(now.own_part(owner, expected).tables()) if now and expected else set()
-        owners.append(
-            {
-                "name": owner.name,
-                "role": owner.place.role,
-                "schema": owner.place.schema,
-                "tables": [".".join(table) for table in wanted if table in there] if expected else None,
-                "missing": [".".join(table) for table in wanted if table not in there] if expected else None,
-            }
-        )
+    with target.kept() if target else contextlib.nullcontext():
+        answers = target is not None and isinstance(target.look(), Ready)
+        now = Now(target) if target and answers else None
+        owners = [_owner(owner, now) for owner in boot.owners]
     return {
         "runtime": boot.runtime.name,
         "layout": boot.layout,
@@ -65,6 +51,22 @@ def status(boot: Boot) -> dict[str, Any]:
             for name in shown
         ],
         "owners": owners,
+    }
+
+
+def _owner(owner: Owner, now: Now | None) -> dict[str, Any]:
+    expected = None
+    # Settings that are wrong are refused by what starts something; what runs can be seen even so.
+    with contextlib.suppress(SettingsError):
+        expected = owner.rehearsed() if now else None
+    wanted = expected.tables() if expected else []
+    there = set(now.own_part(owner, expected).tables()) if now and expected else set()
+    return {
+        "name": owner.name,
+        "role": owner.place.role,
+        "schema": owner.place.schema,
+        "tables": [".".join(table) for table in wanted if table in there] if expected else None,
+        "missing": [".".join(table) for table in wanted if table not in there] if expected else None,
     }
 
 

@@ -52,8 +52,8 @@ def changes(boot: Boot, *, build: bool = True) -> Sequence[Mapping[str, Any]]:
 
     Without `build` NotReadyError is raised where the tools were not made yet.
     """
-    stack = boot.require_database()
-    require_guard(boot, stack)
+    with boot.database() as stack:
+        require_guard(boot, stack)
     services = [owner.settings.service for owner in boot.owners]
     if build:
         boot.build(services)

@@ -24,7 +24,7 @@ class Site:
         self.processes = FakeProcesses()
         self.processes.answer("pnpm", with_=builds_next)
         self.said: list[str] = []
-        self.step = Step("building web", ("pnpm", "build"), self.folder, "sources 1")
+        self.step = Step("building web", ("pnpm", "build"), self.folder, lambda: "sources 1")
 
     @property
     def builds(self) -> Builds:
@@ -78,7 +78,7 @@ def test_a_command_runs_in_its_folder_with_its_environment_only_and_is_told(site
 
 def test_what_was_made_of_older_sources_was_done_but_is_not(site: Site) -> None:
     site.do()
-    changed = replace(site.step, made_of="sources 2")
+    changed = replace(site.step, made_of=lambda: "sources 2")
 
     assert not site.builds.is_done(changed)
     assert site.builds.was_done(changed)
@@ -97,7 +97,7 @@ def test_a_build_that_does_not_end_well_is_not_remembered_and_neither_is_the_one
     site.processes.answer("pnpm", with_=end)
 
     with pytest.raises((BuildError, KeyboardInterrupt, OSError)):
-        site.do(replace(site.step, made_of="sources 2"))
+        site.do(replace(site.step, made_of=lambda: "sources 2"))
 
     assert not site.builds.was_done(site.step)
 
@@ -127,7 +127,7 @@ def test_only_what_left_what_was_deleted_is_done_again(site: Site, deleted: str,
 
 
 def test_two_services_that_share_a_folder_install_once(site: Site) -> None:
-    install = Step("installing the packages of web", ("pnpm", "install"), site.folder, "lock 1")
+    install = Step("installing the packages of web", ("pnpm", "install"), site.folder, lambda: "lock 1")
 
     site.do(install)
 
@@ -162,7 +162,8 @@ def test_a_step_without_a_command_only_notes_what_its_service_was_started_from(s
 
 def test_services_that_share_a_folder_do_not_share_their_notes(site: Site) -> None:
     """Otherwise one would be started anew because the environment of the other changed."""
-    api, worker = (Step(f"building {name}", (), site.folder, f"{name} 1") for name in ("api", "worker"))
+    api = Step("building api", (), site.folder, lambda: "api 1")
+    worker = Step("building worker", (), site.folder, lambda: "worker 1")
 
     site.do(api)
     site.do(worker)

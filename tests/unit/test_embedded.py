@@ -79,7 +79,7 @@ class FakeTable:
 
     def leave(self, service: str, *, one_off: bool = False, port: int = 0) -> None:
         """Something of it runs, whatever the records say."""
-        self.left.append(SimpleNamespace(service=service, one_off=one_off, listens_on=lambda wanted: wanted == port))
+        self.left.append(SimpleNamespace(service=service, one_off=one_off, ports=[port]))
 
     def start(self, orders: Mapping[str, Order]) -> None:
         self.did.append(f"start {', '.join(orders)}")

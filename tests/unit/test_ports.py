@@ -184,9 +184,9 @@ def test_what_the_engine_has_only_just_begun_to_publish_may_be_ours(monkeypatch:
     monkeypatch.setattr(ports, "is_free", lambda port: False)
     monkeypatch.setattr(time, "sleep", lambda _: None)
     monkeypatch.setattr(ports, "holder", lambda port, publisher: "docker-proxy (pid 7)")
-    answers = iter([False, False, True])
+    answers = iter([[], [], [3000]])
 
-    ports.refuse_taken_ports({"web": [3000]}, no_container, where, lambda _: next(answers))
+    ports.refuse_taken_ports({"web": [3000]}, no_container, where, lambda: next(answers))
 
     assert list(answers) == []
 
@@ -197,4 +197,4 @@ def test_what_the_engine_publishes_for_another_is_refused_in_the_end(monkeypatch
     monkeypatch.setattr(ports, "holder", lambda port, publisher: "docker-proxy (pid 7)")
 
     with pytest.raises(MachineError, match="taken by docker-proxy"):
-        ports.refuse_taken_ports({"web": [3000]}, no_container, where, lambda _: False)
+        ports.refuse_taken_ports({"web": [3000]}, no_container, where, list)

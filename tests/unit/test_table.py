@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -40,20 +40,29 @@ class FakeProcess:
         error: type[psutil.Error] | None = None,
         another_s: bool = False,
         port: int = 0,
+        born: float = 1.0,
     ) -> None:
         self.pid = pid
+        self.parent = 1
+        self._born = born
         self.told: list[str] = []
         self.alive = True
         self.state = psutil.STATUS_RUNNING
         self._argv = list(argv)
         self._env = dict(env or {})
         self._cwd = str(cwd)
-        self._children = list(children)
+        self.descendants: list[FakeProcess] = []
+        for child in children:
+            self.begin(child)
         self._supervisor = supervisor
         self._deaf = deaf
         self._error = error
         self._another_s = another_s
         self._port = port
+
+    def begin(self, child: FakeProcess) -> None:
+        child.parent = self.pid
+        self.descendants += [child, *child.descendants]
 
     def _look(self) -> None:
         if self._error:
@@ -75,10 +84,12 @@ class FakeProcess:
         self._look()
         return self._cwd
 
-    def children(self, *, recursive: bool) -> list[FakeProcess]:
+    def ppid(self) -> int:
         self._look()
-        assert recursive
-        return [child for child in self._children if child.alive]
+        return self.parent
+
+    def create_time(self) -> float:
+        return self._born  # psutil keeps it
 
     def net_connections(self, kind: str) -> list[Any]:
         self._look()
@@ -104,7 +115,7 @@ class FakeProcess:
 
     def terminate(self) -> None:
         self._tell("terminate")
-        for child in self._children if self._supervisor else ():
+        for child in self.descendants if self._supervisor else ():
             child.terminate()
 
     def kill(self) -> None:
@@ -124,10 +135,14 @@ class Machine:
         self.root = root
         self.processes: list[FakeProcess] = []
         self.clock = FakeClock()
-        monkeypatch.setattr(psutil, "process_iter", lambda: iter(self.processes))
+        monkeypatch.setattr(psutil, "process_iter", self._all)
         monkeypatch.setattr(psutil, "Process", self._process)
         monkeypatch.setattr(time, "monotonic", self.clock.now)
         monkeypatch.setattr(time, "sleep", self.clock.sleep)
+
+    def _all(self) -> Iterator[FakeProcess]:
+        its = {below.pid: below for process in self.processes for below in (process, *process.descendants)}
+        return iter(its.values())
 
     def _process(self, pid: int) -> FakeProcess:
         found = [process for process in self.processes if process.pid == pid]
@@ -379,6 +394,15 @@ def test_what_a_process_started_is_found_with_it_whatever_its_own_environment(ma
     assert machine.found() == {7: ("sso-setup", True, False), 9: ("sso-setup", True, False)}
 
 
+def test_all_that_was_begun_below_it_is_found_and_nothing_older(machine: Machine) -> None:
+    """A process whose parent has ended keeps its number, which another one may get."""
+    grandchild = FakeProcess(10, born=3.0)
+    child, older = FakeProcess(9, born=2.0, children=[grandchild]), FakeProcess(8, born=0.5)
+    machine.has(FakeProcess(7, env={LABEL: machine.table().label("web")}, children=[older, child]))
+
+    assert sorted(machine.found()) == [7, 9, 10]
+
+
 def test_a_process_of_another_user_is_found_by_its_command_line(machine: Machine) -> None:
     """The system shows no more of it."""
     machine.has(FakeProcess(7, argv=["python", machine.table().label("api")], another_s=True))
@@ -408,16 +432,14 @@ def test_the_task_itself_is_not_found(machine: Machine) -> None:
     assert machine.found() == {}
 
 
-@pytest.mark.parametrize(("process", "port"), [(FakeProcess(7, port=8000), 8000)])
-def test_who_listens_on_a_port_is_known(process: FakeProcess, port: int) -> None:
+def test_who_listens_on_a_port_is_known() -> None:
+    process = FakeProcess(7, port=8000)
     found: Any = process
     one = Found(found, "api", one_off=False, supervisor=False)
 
-    assert one.listens_on(port)
-    assert not one.listens_on(port + 1)
-    assert not one.listens_on(9), "that is one of its connections"
+    assert one.ports == [8000], "and not those of its connections"
     process.alive = False
-    assert not one.listens_on(port)
+    assert one.ports == []
 
 
 # -- stopping ----------------------------------------------------------------------------------------------------------
@@ -451,7 +473,7 @@ def test_what_does_not_listen_is_killed_when_the_grace_is_over_with_all_it_start
     machine.has(deaf)
     late = FakeProcess(10)
     found = machine.table().find()
-    deaf._children.append(late)
+    deaf.begin(late)
 
     machine.table().stop(found)
 

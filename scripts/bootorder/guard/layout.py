@@ -9,12 +9,12 @@ from dataclasses import replace
 import psycopg
 
 from ..boot import Boot
-from ..database import Target
+from ..database import Connection, Target
 from ..errors import GuardError, NotReadyError, SettingsError, command
 from ..outcome import Outcome
 from ..places import Place, places
 from ..settings import LayoutName, layout_name
-from .roles import Connection, apply, grant_repairs, require_superuser
+from .roles import apply, grant_repairs, require_superuser
 from .triggers import trigger_repairs
 
 # How many relations each owner's role has in each schema of the connected database.

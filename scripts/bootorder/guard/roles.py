@@ -11,15 +11,12 @@ import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import psycopg
 from psycopg import sql
 
+from ..database import Connection
 from ..errors import GuardError, SettingsError
 from ..places import Place
-
-Connection = psycopg.Connection[tuple[Any, ...]]
 
 _DRIFT = Path(__file__).with_name("drift.sql").read_text(encoding="utf-8")
 _SERVER = Path(__file__).with_name("server.sql").read_text(encoding="utf-8")

@@ -7,19 +7,18 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 
-import psycopg
 from psycopg import sql
 
 from .. import catalog
 from ..boot import Boot
-from ..database import Target, refuse_pooler
+from ..database import Connection, Target, refuse_pooler
 from ..env_file import secret
 from ..errors import BuildError, GuardError, MigrationError, NotReadyError, command
 from ..outcome import Outcome
 from ..places import Place
 from . import strays
 from .layout import refuse_another_layout
-from .roles import Connection, Repair, apply, former_owners, grant_repairs, require_superuser, role_repairs
+from .roles import Repair, apply, former_owners, grant_repairs, require_superuser, role_repairs
 from .triggers import cover, is_installed, trigger_repairs, uncovered
 
 _TOLD = 4  # things done that fit into a line
@@ -31,8 +30,7 @@ def guard(boot: Boot) -> Outcome:
     """Make what is missing, repair what drifted. Raises GuardError where an owner wants what belongs to nobody."""
     if not boot.places:
         return Outcome.skipped("no owners in invoke.yaml")
-    target, connected = _database(boot)
-    with connected as connection:
+    with boot.database() as target, target.connect() as connection:
         require_superuser(connection)
         refuse_pooler(connection)
         refuse_another_layout(boot, target, connection)
@@ -43,16 +41,6 @@ def guard(boot: Boot) -> Outcome:
     if told:
         return Outcome.done(_summary(boot, told))
     return Outcome.skipped(f"roles and triggers of {', '.join(boot.places)} are in place")
-
-
-def _database(boot: Boot) -> tuple[Target, Connection]:
-    """The stack's database and a connection to it; whether it answers is only asked where there is none."""
-    target = boot.target()
-    try:
-        return target, target.connect()
-    except psycopg.OperationalError:
-        target = boot.require_database()
-        return target, target.connect()
 
 
 def _summary(boot: Boot, told: Sequence[str]) -> str:

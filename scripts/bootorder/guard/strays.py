@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from psycopg import sql
 
 from ..catalog import Catalog
+from ..database import Connection
 from ..places import Place
-from .roles import Connection, Repair
+from .roles import Repair
 
 ROUTINES = {"function", "procedure", "aggregate"}
 _QUERY = """

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from psycopg import sql
 
-from .roles import Connection, Repair
+from ..database import Connection
+from .roles import Repair
 
 _GUARD = Path(__file__).with_name("guard.sql").read_text(encoding="utf-8")
 _MARK = f"bootorder {hashlib.sha256(_GUARD.encode()).hexdigest()[:12]}"

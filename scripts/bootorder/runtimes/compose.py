@@ -286,12 +286,12 @@ class ComposeRuntime:
             {name: self._declared_ports(name) for name in names},
             self.port_holder,
             lambda _: f"it stands in {self._compose.files}",
-            self._publishes,
+            self._ports,
         )
 
-    def _publishes(self, port: int) -> bool:
-        """Whether this stack does now: another machine may have started it since we looked."""
-        return any(binding.get("PublicPort") == port for one in self._containers() for binding in one["Ports"])
+    def _ports(self) -> Collection[int]:
+        """Those that this stack publishes now: another machine may have started it since we looked."""
+        return {binding.get("PublicPort", 0) for one in self._containers() for binding in one["Ports"]}
 
     def stop(self) -> Sequence[str]:
         running = [container for container in self._containers() if container["State"] in _ALIVE]

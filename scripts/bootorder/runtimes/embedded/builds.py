@@ -18,13 +18,15 @@ from .toolchain import last_error
 class Step:
     """A command that is run once for each state of what it is made of. `does`: for people, e.g. `building web`.
 
+    `made_of`: a digest of the files as they are when it is asked for, which means reading them all.
+
     Without a command it only notes what the service was started from.
     """
 
     does: str
     argv: Sequence[str]
     folder: Path
-    made_of: str
+    made_of: Callable[[], str]
     installs: bool = False  # packages that others made; else it builds from the sources
 
     @property
@@ -52,7 +54,7 @@ class Builds:
     def is_done(self, step: Step) -> bool:
         """From what the sources are now, and what it left in the folder is still there."""
         record = self._read(step)
-        return record.get("made_of") == step.made_of and set(record["left"]) <= set(step.left)
+        return bool(record) and record["made_of"] == step.made_of() and set(record["left"]) <= set(step.left)
 
     def made_of(self, step: Step) -> str:
         """What it was last made of; empty before the first time."""
@@ -63,9 +65,10 @@ class Builds:
     ) -> None:
         """Raises MachineError or BuildError with the tool's last lines."""
         self._record(step).unlink(missing_ok=True)  # one that fails leaves nothing that can be relied on
+        made_of = step.made_of()  # what changes from now on may not be in it
         if step.argv:
             self._run(step, commands, environment, on_line)
-        record = {"does": step.does, "made_of": step.made_of, "left": step.left}
+        record = {"does": step.does, "made_of": made_of, "left": step.left}
         self._records.mkdir(parents=True, exist_ok=True)
         self._record(step).write_text(json.dumps(record), encoding="utf-8")
 

@@ -227,8 +227,12 @@ class EmbeddedRuntime:
         return [name for name, seen in self.table.look(self.declared()).items() if seen.state == "running"]
 
     def port_holder(self, port: int) -> str:
-        held = [found.service for found in self.table.find() if found.listens_on(port)]
-        return f"{held[0]} of this stack" if held else ""
+        holder = self._ports().get(port)
+        return f"{holder} of this stack" if holder else ""
+
+    def _ports(self) -> Mapping[int, str]:
+        """Those that this stack listens on, each with its service."""
+        return {port: found.service for found in self.table.find() for port in found.ports}
 
     def log_tail(self, name: str) -> LogTail:
         return LogTail.of(name, "\n".join(line for _, line in logs.tail(self.table.log(name), LogTail.KEPT)))
@@ -283,14 +287,19 @@ class EmbeddedRuntime:
     def _steps(self, service: str) -> list[Step]:
         """What must have been done before this service can run, in order."""
         process, folder, toolchain = self._process(service), self._folder(service), self._toolchain(service)
-        packages = sources.digest([toolchain.version, sources.of_locks(folder)])
+
+        def packages() -> str:
+            return sources.digest([toolchain.version, sources.of_locks(folder)])
+
+        def everything() -> str:
+            environment = (f"{name}={value}" for name, value in sorted(self.environment(service).items()))
+            return sources.digest([packages(), sources.of_folder(folder), *environment])
+
         steps = []
         if process.install:
             does = f"installing the packages of {folder.name}"
             steps.append(Step(does, process.install, folder, packages, installs=True))
-        environment = (f"{name}={value}" for name, value in sorted(self.environment(service).items()))
-        made_of = sources.digest([packages, sources.of_folder(folder), *environment])
-        steps.append(Step(f"building {service}", process.build, folder, made_of))
+        steps.append(Step(f"building {service}", process.build, folder, everything))
         return steps
 
     def _surroundings(self, service: str, added: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -337,7 +346,7 @@ class EmbeddedRuntime:
             {name: [port] for name in names if (port := self._wanted_port(name))},
             self.port_holder,
             self._where_its_port_stands,
-            lambda port: bool(self.port_holder(port)),
+            self._ports,
         )
 
     def _where_its_port_stands(self, service: str) -> str:

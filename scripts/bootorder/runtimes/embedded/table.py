@@ -80,12 +80,14 @@ class Found:
     one_off: bool
     supervisor: bool
 
-    def listens_on(self, port: int) -> bool:
+    @property
+    def ports(self) -> Sequence[int]:
+        """Those that it listens on."""
         try:
             connections = self.process.net_connections(kind="tcp")
         except psutil.Error:
-            return False
-        return any(one.status == psutil.CONN_LISTEN and one.laddr.port == port for one in connections)
+            return []
+        return [one.laddr.port for one in connections if one.status == psutil.CONN_LISTEN]
 
 
 class ProcessTable:
@@ -155,17 +157,17 @@ class ProcessTable:
                 # shell may be in that folder as well.
                 elif service := homes.get((process.name().removesuffix(".exe"), Path(process.cwd())), ""):
                     found[process.pid] = Found(process, service, False, False)
+        below = _below() if found else {}
         for one in list(found.values()):
-            with contextlib.suppress(psutil.Error):
-                for child in one.process.children(recursive=True):
-                    found.setdefault(child.pid, Found(child, one.service, one.one_off, False))
+            for child in _descendants(one.process, below):
+                found.setdefault(child.pid, Found(child, one.service, one.one_off, False))
         found.pop(os.getpid(), None)
         return list(found.values())
 
     def left_over(self) -> list[Found]:
         """Those that were not begun by this very task, which may do several things at once."""
         found = self.find()
-        mine = {child.pid for child in psutil.Process().children(recursive=True)}  # asked last: it may begin more
+        mine = {child.pid for child in _descendants(psutil.Process(), _below())}  # asked last: it may begin more
         return [one for one in found if one.process.pid not in mine]
 
     def _label_of(self, process: psutil.Process) -> str:
@@ -231,7 +233,8 @@ class ProcessTable:
     def stop(self, chosen: Sequence[Found]) -> None:
         """Ask these to end, and kill what does not. Raises MachineError for what is left even so."""
         # A supervisor passes the request on to all of its process; a process that lost its own is asked itself.
-        kept = {child.pid for one in chosen if one.supervisor for child in _children(one.process)}
+        below = _below()
+        kept = {child.pid for one in chosen if one.supervisor for child in _descendants(one.process, below)}
         asked = [one.process for one in chosen if one.process.pid not in kept]
         for process in asked:
             try:
@@ -246,7 +249,9 @@ class ProcessTable:
                 ) from None
         _wait(asked)
         left = [one.process for one in chosen if _runs(one.process)]
-        left += [child for process in left for child in _children(process)]
+        if left:
+            below = _below()
+            left += [child for process in left for child in _descendants(process, below)]
         for process in left:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
@@ -267,11 +272,25 @@ class ProcessTable:
         return [path.name for path in gone]
 
 
-def _children(process: psutil.Process) -> list[psutil.Process]:
-    try:
-        return process.children(recursive=True)
-    except psutil.NoSuchProcess:
-        return []
+def _below() -> Mapping[int, Sequence[psutil.Process]]:
+    """The processes that each one began, by its number, of all there are: one look, where psutil takes one for each."""
+    below: dict[int, list[psutil.Process]] = {}
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            below.setdefault(process.ppid(), []).append(process)
+    return below
+
+
+def _descendants(process: psutil.Process, below: Mapping[int, Sequence[psutil.Process]]) -> list[psutil.Process]:
+    """All that it began, and those began. One that is older has as its parent a number that was another's before."""
+    found: list[psutil.Process] = []
+    parents = [process]
+    for parent in parents:
+        with contextlib.suppress(psutil.Error):
+            its = [child for child in below.get(parent.pid, ()) if child.create_time() >= parent.create_time()]
+            found += its
+            parents += its
+    return found
 
 
 def _wait(processes: Sequence[psutil.Process]) -> list[psutil.Process]:
