@@ -45,6 +45,9 @@ COMPOSE: dict[str, Any] = {
 }
 
 
+CONFIG = ("docker", "compose", "--progress", "quiet", "--profile", "*", "config")
+
+
 class Stage:
     """A compose runtime over processes and an engine in memory."""
 
@@ -53,7 +56,7 @@ class Stage:
         self.docker = FakeDocker()
         self.processes = FakeProcesses()
         self.processes.answer("docker", "compose", "version", with_="2.40.3\n")
-        self.processes.answer("docker", "compose", "--profile", "*", "config", with_=json.dumps(COMPOSE))
+        self.processes.answer(*CONFIG, with_=json.dumps(COMPOSE))
         monkeypatch.setattr(Engine, "connect", classmethod(lambda cls: cls(self.docker.client)))
         monkeypatch.setattr(ports, "is_free", lambda port: True)
         monkeypatch.setattr(psutil, "net_connections", lambda kind: [])
@@ -62,7 +65,7 @@ class Stage:
 
     def ran(self) -> list[str]:
         """What Compose was told to do, without the questions for its version and configuration."""
-        questions = ("docker compose version", "docker compose --profile * config")
+        questions = ("docker compose version", " ".join(CONFIG))
         return [line for line in self.processes.lines() if not line.startswith(questions)]
 
     def container(self, service: str, **more: Any) -> str:
@@ -87,6 +90,28 @@ def test_compose_that_refuses_its_files_says_which(stage: Stage) -> None:
 
     with pytest.raises(SettingsError, match=r"Compose refuses docker/compose.yaml"):
         ComposeRuntime(stage.root, stage.processes, files=["docker/compose.yaml"]).declared()
+
+
+@pytest.mark.parametrize("plugin", [FileNotFoundError("docker"), prints("unknown flag: --progress", code=1)])
+def test_the_other_command_is_used_where_the_plugin_is_missing_or_too_old(
+    stage: Stage, plugin: Completed | BaseException
+) -> None:
+    stage.processes.answer("docker", "compose", with_=plugin)
+    stage.processes.answer(*CONFIG, with_=plugin)
+    stage.processes.answer("docker", "compose", "version", with_=plugin)
+    stage.processes.answer("docker-compose", "version", with_="2.40.3")
+    stage.processes.answer("docker-compose", "--progress", with_=json.dumps(COMPOSE))
+
+    assert "api" in stage.runtime.declared()
+
+
+def test_a_compose_too_old_to_say_what_the_files_say_is_named_as_that(stage: Stage) -> None:
+    stage.processes.answer(*CONFIG, with_=prints("unknown flag: --progress", code=1))
+    stage.processes.answer("docker", "compose", "version", with_="2.3.3")
+    stage.processes.answer("docker-compose", "version", with_=FileNotFoundError("docker-compose"))
+
+    with pytest.raises(MachineError, match="Docker Compose is too old"):
+        stage.runtime.declared()
 
 
 # -- finding Compose ---------------------------------------------------------------------------------------------------
@@ -188,15 +213,13 @@ def test_versions_are_compared_by_number(tmp_path: Path) -> None:
 
 def test_the_services_are_those_of_all_profiles_in_the_order_of_the_file(stage: Stage) -> None:
     assert stage.runtime.declared() == ["postgres", "pgadmin", "sso-setup", "api", "web"]
-    assert stage.processes.calls[-1].argv == (*("docker", "compose", "--profile", "*", "config", "--format", "json"),)
+    assert stage.processes.calls[-1].argv == (*CONFIG, "--format", "json")
     assert stage.processes.calls[-1].cwd == stage.root
 
 
 def test_services_of_a_profile_are_optional(stage: Stage) -> None:
     services = {**COMPOSE["services"], "pgadmin": {**COMPOSE["services"]["pgadmin"], "profiles": ["tools"]}}
-    stage.processes.answer(
-        *("docker", "compose", "--profile", "*", "config"), with_=json.dumps({**COMPOSE, "services": services})
-    )
+    stage.processes.answer(*CONFIG, with_=json.dumps({**COMPOSE, "services": services}))
 
     assert stage.runtime.optional() == ["pgadmin"]
 
@@ -229,12 +252,12 @@ def test_compose_is_asked_once_however_often_it_is_needed(stage: Stage) -> None:
         stage.runtime.declared()
         stage.runtime.services()
 
-    assert len(stage.processes.calls) == 2
+    assert stage.processes.lines() == [" ".join([*CONFIG, "--format", "json"])], "it takes a tenth of a second to start"
 
 
 def test_a_file_that_compose_refuses_is_a_setting_to_correct(stage: Stage) -> None:
     refusal = 'time="2026-11-22" level=warning\nservices.api.ports must be a array\n'
-    stage.processes.answer("docker", "compose", "--profile", "*", "config", with_=prints(refusal, code=15))
+    stage.processes.answer(*CONFIG, with_=prints(refusal, code=15))
 
     with pytest.raises(SettingsError) as caught:
         stage.runtime.declared()
@@ -361,7 +384,7 @@ def test_a_service_with_files_mounted_from_this_machine_has_no_fingerprint(
     stage.docker.image_ids = {"taskflow-api": "sha256:a"}
     mounted = {**COMPOSE["services"]["api"], "volumes": [{"type": "bind", "source": "/src", "target": "/app"}]}
     stage.processes.answer(
-        *("docker", "compose", "--profile", "*", "config"),
+        *CONFIG,
         with_=json.dumps({**COMPOSE, "services": {**COMPOSE["services"], "api": mounted}}),
     )
 
@@ -631,7 +654,7 @@ def test_data_are_there_when_a_volume_of_the_service_is(stage: Stage) -> None:
     ]
     services = {**COMPOSE["services"], "postgres": {**COMPOSE["services"]["postgres"], "volumes": volumes}}
     config = {**COMPOSE, "services": services, "volumes": {"data": {"name": "taskflow_data"}}}
-    stage.processes.answer("docker", "compose", "--profile", "*", "config", with_=json.dumps(config))
+    stage.processes.answer(*CONFIG, with_=json.dumps(config))
     stage.docker.volume("taskflow_pgadmin")
     stage.docker.volume("taskflow_data", project="another")
     assert not stage.runtime.has_data("postgres")
@@ -646,7 +669,7 @@ def test_data_are_there_when_a_volume_of_the_service_is(stage: Stage) -> None:
 def test_what_compose_yaml_says_while_data_are_looked_for_is_not_kept(stage: Stage) -> None:
     stage.runtime.has_data("postgres")
     config = json.dumps({**COMPOSE, "name": "by its .env"})
-    stage.processes.answer("docker", "compose", "--profile", "*", "config", with_=config)
+    stage.processes.answer(*CONFIG, with_=config)
 
     assert stage.runtime.project == "by its .env"
 
@@ -719,7 +742,7 @@ def test_what_could_not_be_removed_is_named(stage: Stage) -> None:
 
 
 def test_a_one_off_runs_beside_its_service_without_a_terminal_and_without_what_it_depends_on(stage: Stage) -> None:
-    stage.processes.answer("docker", "compose", "--progress", with_="[✓] Changes applied\n")
+    stage.processes.answer("docker", "compose", "--progress", "quiet", "run", with_="[✓] Changes applied\n")
 
     done = stage.runtime.run_once("sso-setup", ["pnpm", "db:push"], {}, stage.lines.append)
 
@@ -736,7 +759,7 @@ def test_a_one_off_runs_beside_its_service_without_a_terminal_and_without_what_i
 def test_values_for_a_one_off_travel_in_the_environment_and_only_their_names_on_the_command_line(
     stage: Stage,
 ) -> None:
-    stage.processes.answer("docker", "compose", "--progress")
+    stage.processes.answer("docker", "compose", "--progress", "quiet", "run")
     url = f"postgresql://taskflow:{SECRET}@postgres:5432/scratch"
 
     stage.runtime.run_once("sso-setup", ["pnpm", "db:push"], {"DATABASE_URL": url}, print)
@@ -747,7 +770,7 @@ def test_values_for_a_one_off_travel_in_the_environment_and_only_their_names_on_
 
 
 def test_a_one_off_that_fails_is_for_its_owner_to_judge(stage: Stage) -> None:
-    stage.processes.answer("docker", "compose", "--progress", with_=prints("no", code=9))
+    stage.processes.answer("docker", "compose", "--progress", "quiet", "run", with_=prints("no", code=9))
 
     assert stage.runtime.run_once("sso-setup", ["false"], {}, print).code == 9
 
@@ -759,7 +782,7 @@ def interrupted(stage: Stage) -> None:
         stage.container("sso-setup", one_off=True, name=call.argv[call.argv.index("--name") + 1])
         raise KeyboardInterrupt
 
-    stage.processes.answer("docker", "compose", "--progress", with_=run)
+    stage.processes.answer("docker", "compose", "--progress", "quiet", "run", with_=run)
 
 
 def test_an_interrupted_one_off_does_not_go_on_in_its_container(stage: Stage) -> None:
@@ -792,8 +815,8 @@ def test_an_unknown_service_runs_nothing(stage: Stage) -> None:
 
 
 def test_no_secret_is_ever_on_a_command_line(stage: Stage) -> None:
-    for words in ("build", "up", "--progress", "logs"):
-        stage.processes.answer("docker", "compose", words)
+    for words in (["build"], ["up"], ["--progress", "quiet", "run"], ["logs"]):
+        stage.processes.answer("docker", "compose", *words)
     taking_down(stage)
     stopping(stage)
     stage.container("postgres")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
@@ -14,6 +15,7 @@ from .compose_given import Given
 
 # The newest things asked of it: `--progress` as a global flag and inline `configs`.
 OLDEST_COMPOSE = (2, 24, 0)
+_PLUGIN = ["docker", "compose"]
 
 
 class Compose:
@@ -43,11 +45,16 @@ class Compose:
 
     @cached_property
     def command(self) -> Sequence[str]:
-        files = [part for name in self._files for part in ("--file", str(self._root / name))]
-        command = [*find_compose(self._processes, self._root), *files]
-        if self._given and self._given.write(self._read(command)):
-            return [*command, "--file", str(self._given.path)]
-        return command
+        if self._given and self._given.write(self._read_own()):
+            return [*self._own_command, "--file", str(self._given.path)]
+        return self._own_command
+
+    @cached_property
+    def _own_command(self) -> Sequence[str]:
+        return self._with_files(find_compose(self._processes, self._root))
+
+    def _with_files(self, cli: Sequence[str]) -> Sequence[str]:
+        return [*cli, *(part for name in self._files for part in ("--file", str(self._root / name)))]
 
     def run(
         self,
@@ -73,10 +80,20 @@ class Compose:
 
     def read(self) -> Mapping[str, Any]:
         """What they say now. Raises SettingsError where Compose does not accept them."""
-        return self._read(self.command)
+        return self._read(self.command) if self._given else self._read_own()
+
+    def _read_own(self) -> Mapping[str, Any]:
+        """Without what is given. As the first call it also tells that there is a Compose new enough for it."""
+        if "_own_command" not in vars(self):
+            command = self._with_files(_PLUGIN)
+            with contextlib.suppress(FileNotFoundError, SettingsError):  # not there, too old, or the files' fault
+                config = self._read(command)
+                self._own_command = command
+                return config
+        return self._read(self._own_command)
 
     def _read(self, command: Sequence[str]) -> Mapping[str, Any]:
-        done = self._run([*command, "--profile", "*", "config", "--format", "json"], {})
+        done = self._run([*command, "--progress", "quiet", "--profile", "*", "config", "--format", "json"], {})
         if done.code:
             raise SettingsError(
                 f"Compose refuses {self.files}",
@@ -91,7 +108,7 @@ class Compose:
 def find_compose(processes: Processes, root: Path) -> Sequence[str]:
     """The command of Compose: docker's plugin, else the binary of its own. Raises MachineError when too old."""
     seen, found = [], False
-    for cli in (["docker", "compose"], ["docker-compose"]):
+    for cli in (_PLUGIN, ["docker-compose"]):
         try:
             done = processes.run([*cli, "version", "--short"], cwd=root)
         except FileNotFoundError:
