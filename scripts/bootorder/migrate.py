@@ -233,15 +233,16 @@ def verify_created_at_start(boot: Boot) -> str:
 
 def require_tables(owners: Sequence[Owner], target: Target) -> None:
     """Raises NotReadyError when a table of one of them is missing, and names the stage that makes it."""
-    now = Now(target)
+    wanted = {owner.name: owner.rehearsal(target).tables() for owner in owners}
+    with target.kept():
+        found = {owner.name: owner.tables(target) for owner in owners}
     for owner in owners:
-        expected = owner.rehearsal(target)
-        there = set(now.own_part(owner, expected).tables())
-        missing = [".".join(table) for table in expected.tables() if table not in there]
+        expected, there = wanted[owner.name], found[owner.name]
+        missing = [".".join(table) for table in expected if table not in there]
         if missing:
             raise NotReadyError(
                 f"{owner.name} has not migrated",
-                expected=f"its {len(expected.tables())} tables",
+                expected=f"its {len(expected)} tables",
                 seen=f"{', '.join(missing)} missing",
                 hint=f"migrate first: {command('migrate')}",
                 first=("migrate",),

@@ -185,6 +185,11 @@ class Owner:
         self._cache().write_text(json.dumps(kept), encoding="utf-8")
         return made
 
+    def tables(self, stack: Target) -> set[tuple[str, str]]:
+        """Those that belong to it now."""
+        with self.target(stack).connect() as connection:
+            return catalog.tables_of(connection, self.place.role)
+
     def log_tail(self, argv: Sequence[str], done: Completed) -> LogTail:
         """The last lines of a run of its tool; of one that does not say why it failed, those of the server."""
         if self.migrator.claim(done).is_silent:

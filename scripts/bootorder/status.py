@@ -6,8 +6,8 @@ import contextlib
 from typing import Any
 
 from .boot import Boot
+from .database import Target
 from .errors import SettingsError
-from .migrate import Now
 from .owners import Owner
 from .probes import Ready
 from .runtimes.base import Address
@@ -27,8 +27,7 @@ def status(boot: Boot) -> dict[str, Any]:
     target = boot.target() if services[database.service].running and address else None
     with target.kept() if target else contextlib.nullcontext():
         answers = target is not None and isinstance(target.look(), Ready)
-        now = Now(target) if target and answers else None
-        owners = [_owner(owner, now) for owner in boot.owners]
+        owners = [_owner(owner, target if answers else None) for owner in boot.owners]
     return {
         "runtime": boot.runtime.name,
         "layout": boot.layout,
@@ -54,13 +53,13 @@ def status(boot: Boot) -> dict[str, Any]:
     }
 
 
-def _owner(owner: Owner, now: Now | None) -> dict[str, Any]:
+def _owner(owner: Owner, stack: Target | None) -> dict[str, Any]:
     expected = None
     # Settings that are wrong are refused by what starts something; what runs can be seen even so.
     with contextlib.suppress(SettingsError):
-        expected = owner.rehearsed() if now else None
+        expected = owner.rehearsed() if stack else None
     wanted = expected.tables() if expected else []
-    there = set(now.own_part(owner, expected).tables()) if now and expected else set()
+    there = owner.tables(stack) if stack and wanted else set()
     return {
         "name": owner.name,
         "role": owner.place.role,

@@ -315,6 +315,8 @@ class FakeConnection:
         held = self._database
         if "unnest(%s::text[], %s::text[])" in text:
             return list(zip(*values, strict=True))
+        if "from pg_class c join pg_namespace n" in text and "r.rolname = %s" in text:
+            return list(catalog.Catalog(held.catalog()).of(values[0]).tables())
         if text == catalog.QUERY:
             return [(*_as_tuple(key), definition) for key, definition in held.catalog().items()]
         if "xmin" in text:
