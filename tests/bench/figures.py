@@ -69,7 +69,7 @@ class Check:
     value: float
     wanted: float
     unit: str = ""
-    floor: float | None = None  # what the work alone comes to
+    floor: float | None = None  # what the work alone comes to, one part after another
 
     @property
     def is_met(self) -> bool:
@@ -206,7 +206,7 @@ class Figures:
         return paired(sides.get("ours", {}), sides.get(target.against, {}))
 
     def floor(self, target: Target) -> float | None:
-        """The same ratio for the parts alone: less than this it cannot be."""
+        """The same ratio for the sum of the parts."""
         sides = self.peers.get(target.runtime, {}).get(target.case, {})
         return None if target.against == "parts" else paired(sides.get("parts", {}), sides.get(target.against, {}))
 

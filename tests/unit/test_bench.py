@@ -161,7 +161,7 @@ def test_the_document_begins_with_what_was_missed_and_what_failed(figures: Figur
     head = pages(figures)["performance.md"].partition("| machine")[0]
 
     assert "**8 of 9 targets are met.**" in head
-    assert "- missed: cold against `up --wait`: 0.92, wanted at most 0.75 (its parts alone: 0.92)" in head
+    assert "- missed: cold against `up --wait`: 0.92, wanted at most 0.75 (the sum of its parts: 0.92)" in head
     assert "- failed, and not in the figures: compose, round 1, staged: not healthy at the end: web" in head
 
 
