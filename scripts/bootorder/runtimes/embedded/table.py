@@ -147,6 +147,7 @@ class ProcessTable:
         """Every process of the stack, whatever became of the task, the supervisor and the records."""
         found: dict[int, Found] = {}
         homes = self._homes()
+        folders = {folder for _, folder in homes}
         for process in psutil.process_iter():
             with contextlib.suppress(psutil.Error, OSError):
                 if label := self._label_of(process):
@@ -155,8 +156,9 @@ class ProcessTable:
                     found[process.pid] = Found(process, unquote(service), kind == _ONE_OFF, kept)
                 # PostgreSQL writes its state over its environment; only where it works tells whose it is. A person's
                 # shell may be in that folder as well.
-                elif service := homes.get((process.name().removesuffix(".exe"), Path(process.cwd())), ""):
-                    found[process.pid] = Found(process, service, False, False)
+                elif (folder := Path(process.cwd())) in folders:
+                    if service := homes.get((process.name().removesuffix(".exe"), folder), ""):
+                        found[process.pid] = Found(process, service, False, False)
         below = _below() if found else {}
         for one in list(found.values()):
             for child in _descendants(one.process, below):
@@ -233,7 +235,7 @@ class ProcessTable:
     def stop(self, chosen: Sequence[Found]) -> None:
         """Ask these to end, and kill what does not. Raises MachineError for what is left even so."""
         # A supervisor passes the request on to all of its process; a process that lost its own is asked itself.
-        below = _below()
+        below = _below() if chosen else {}
         kept = {child.pid for one in chosen if one.supervisor for child in _descendants(one.process, below)}
         asked = [one.process for one in chosen if one.process.pid not in kept]
         for process in asked:
