@@ -156,9 +156,10 @@ class ProcessTable:
                     found[process.pid] = Found(process, unquote(service), kind == _ONE_OFF, kept)
                 # PostgreSQL writes its state over its environment; only where it works tells whose it is. A person's
                 # shell may be in that folder as well.
-                elif (folder := Path(process.cwd())) in folders:
-                    if service := homes.get((process.name().removesuffix(".exe"), folder), ""):
-                        found[process.pid] = Found(process, service, False, False)
+                elif (folder := Path(process.cwd())) in folders and (
+                    service := homes.get((process.name().removesuffix(".exe"), folder), "")
+                ):
+                    found[process.pid] = Found(process, service, False, False)
         below = _below() if found else {}
         for one in list(found.values()):
             for child in _descendants(one.process, below):
