@@ -238,6 +238,39 @@ def test_what_runs_of_this_folder_is_named_without_asking_compose(stage: Stage) 
     assert stage.processes.calls == []
 
 
+def test_what_runs_is_looked_at_and_not_searched_for_again(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The engine lists all containers that there are; a start asks often."""
+    stage.container("api")
+    assert stage.runtime.services(["api"])["api"].running
+    lists: list[object] = []
+    containers = stage.docker.containers
+
+    def listed(**asked: Any) -> list[dict[str, Any]]:
+        lists.append(asked)
+        return containers(**asked)
+
+    monkeypatch.setattr(stage.docker, "containers", listed)
+
+    assert stage.runtime.services(["api"])["api"].running
+    assert lists == []
+
+    stage.docker.stop(stage.docker.container_names[0])
+    assert stage.runtime.services(["api"])["api"].state == "exited"
+    assert len(lists) == 1, "there may be another one by now"
+
+
+def test_a_container_in_place_of_one_that_is_gone_is_found(stage: Stage) -> None:
+    stage.container("api")
+    before = stage.runtime.services(["api"])["api"]
+    stage.docker.remove_container(before.instance.split()[0], force=True)
+    stage.container("api", name="taskflow-api-2")
+
+    after = stage.runtime.services(["api"])["api"]
+
+    assert after.running
+    assert after.instance != before.instance
+
+
 def test_where_no_engine_answers_nothing_runs(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     def unreachable(cls: type[Engine]) -> Engine:
         raise MachineError("no Docker Engine answers", hint="start Docker")
@@ -422,6 +455,19 @@ def test_the_fingerprint_is_the_image_that_would_run(stage: Stage) -> None:
         "sha256:w",
     ]
     assert stage.runtime.fingerprint("sso-setup") == ""
+
+
+def test_another_image_counts_when_it_was_built_here(stage: Stage) -> None:
+    """So that a start means one image from its first look to its last, whoever builds meanwhile."""
+    stage.processes.answer("docker", "compose", "build")
+    stage.docker.image_ids = {"taskflow-api": "sha256:a"}
+    assert stage.runtime.fingerprint("api") == "sha256:a"
+
+    stage.docker.image_ids = {"taskflow-api": "sha256:b"}
+    assert stage.runtime.fingerprint("api") == "sha256:a"
+    stage.runtime.build(["api"], print)
+
+    assert stage.runtime.fingerprint("api") == "sha256:b"
 
 
 def test_the_last_log_lines_are_those_of_the_service_and_not_of_its_one_offs(stage: Stage) -> None:

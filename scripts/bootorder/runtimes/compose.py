@@ -60,6 +60,8 @@ class ComposeRuntime:
         self._instead = instead
         self._compose = Compose(root, processes, variables or {}, files, given)
         self._created: set[str] = set()  # in this run, from what compose.yaml says
+        self._ids: Mapping[str, str] = {}  # of the containers that were there last, by service
+        self._images: dict[str, str] = {}  # their ids by name, until something is built or removed
         self._run = secrets.token_hex(8)
 
     # -- what is declared ------------------------------------------------------------------------------------------
@@ -151,8 +153,13 @@ class ComposeRuntime:
         return named_here and not _exists(folder)
 
     def services(self, names: Collection[str] = ()) -> Mapping[str, Service]:
-        found = self._by_service()
-        return {name: self._service(name, found.get(name)) for name in names or self.declared()}
+        wanted = names or self.declared()
+        found = {name: self.engine.inspect(self._ids[name]) for name in wanted if name in self._ids}
+        # One that runs is the one that it was. Where it does not there may be another by now.
+        if not all(_runs(found.get(name)) for name in wanted):
+            self._ids = {service: str(one["Id"]) for service, one in self._by_service().items()}
+            found = {name: self.engine.inspect(self._ids[name]) for name in wanted if name in self._ids}
+        return {name: self._service(name, found.get(name)) for name in wanted}
 
     def _by_service(self) -> Mapping[str, dict[str, Any]]:
         """The container of each service; one-offs aside."""
@@ -169,8 +176,7 @@ class ComposeRuntime:
             threading.Thread(target=told.listen, args=[events], daemon=True).start()
             yield told
 
-    def _service(self, name: str, container: dict[str, Any] | None) -> Service:
-        inspected = self.engine.inspect(container["Id"]) if container else None
+    def _service(self, name: str, inspected: Mapping[str, Any] | None) -> Service:
         if inspected is None:
             return Service(name, "absent", address=self._declared_address(name))
         state = inspected["State"]
@@ -201,7 +207,7 @@ class ComposeRuntime:
         return [int(port) for port in published if port.isdecimal()]
 
     def is_built(self, service: str) -> bool:
-        return bool(self.engine.image_id(self._image(service)))
+        return bool(self._image_id(service))
 
     def is_stale(self, service: str) -> bool:  # noqa: ARG002  # an image does not tell
         return False
@@ -209,10 +215,14 @@ class ComposeRuntime:
     def fingerprint(self, service: str) -> str:
         # Files mounted from this machine change without the image: then nothing is known.
         mounts = self._service_config(service).get("volumes", [])
-        return "" if any(mount["type"] == "bind" for mount in mounts) else self.engine.image_id(self._image(service))
+        return "" if any(mount["type"] == "bind" for mount in mounts) else self._image_id(service)
 
-    def _image(self, service: str) -> str:
-        return str(self._service_config(service).get("image") or f"{self.project}-{service}")
+    def _image_id(self, service: str) -> str:
+        image = str(self._service_config(service).get("image") or f"{self.project}-{service}")
+        known = self._images  # what another thread builds meanwhile begins a new one
+        if not known.get(image):
+            known[image] = self.engine.image_id(image)
+        return known[image]
 
     def logs(self, names: Sequence[str], *, tail: int, follow: bool) -> Iterator[tuple[str, str]]:
         flags = ["logs", "--no-color", f"--tail={tail}", *(["--follow"] if follow else [])]
@@ -241,6 +251,7 @@ class ComposeRuntime:
             return
         self._containers()  # refuses a stack of another folder: its images have the same names
         done = self._compose.run(["build", *built], on_line=on_line)
+        self._images = {}
         if done.code:
             raise BuildError(
                 f"building {', '.join(built)} failed",
@@ -335,6 +346,7 @@ class ComposeRuntime:
         done = self._compose.run(["--profile", "*", "down", "--volumes", "--remove-orphans", "--timeout", "2"])
         # Not by `down --rmi`: it leaves what a classic builder made on the way to an image.
         images = [image for image in images if self.engine.remove_image(image)]
+        self._images = {}
         for volume in self.engine.volumes(mine):
             self.engine.remove_volume(volume)  # of a service that compose.yaml no longer names
         left = [*map(_name, self._containers()), *self.engine.volumes(mine)]
@@ -379,6 +391,10 @@ class ComposeRuntime:
 def _is_prepared(config: Mapping[str, Any]) -> bool:
     """Whether Compose writes into such a container, or runs something there, whenever it starts it."""
     return any(config.get(key) for key in ("configs", "secrets", "post_start", "models"))
+
+
+def _runs(inspected: Mapping[str, Any] | None) -> bool:
+    return bool(inspected and inspected["State"]["Running"])
 
 
 def _service_of(container: Mapping[str, Any]) -> str:
