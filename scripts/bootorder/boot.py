@@ -43,6 +43,7 @@ class Boot:
     flags: Mapping[str, Sequence[str]] = field(default_factory=dict)  # --runtime and --with, as they were given
     elsewhere: Callable[[], BootError | None] = lambda: None  # whether the other runtime runs this stack
     timeline: Timeline = field(default_factory=Timeline)
+    started: set[str] = field(default_factory=set)  # services, in this boot
     _built: set[str] = field(default_factory=set)
 
     @property

@@ -84,7 +84,7 @@ def _note_superusers(boot: Boot) -> None:
 
 
 def start(boot: Boot, names: Sequence[str]) -> Outcome:
-    """Start these services, built where they were not."""
+    """Start these services, built where they were not. What a job of this boot has started counts as started."""
     if not names:
         return Outcome.skipped("there is nothing to start")
     boot.build(names)
@@ -92,8 +92,9 @@ def start(boot: Boot, names: Sequence[str]) -> Outcome:
         started = boot.runtime.start(names, boot.console.detail)
         for span in spans:
             span.came_to(Outcome.done("started") if span.name in started else Outcome.skipped("already runs"))
-    if started:
-        return Outcome.done(f"{listed(started)} started")
+    boot.started.update(started)
+    if anew := [name for name in names if name in boot.started]:
+        return Outcome.done(f"{listed(anew)} started")
     return Outcome.skipped(f"{listed(names)} already {'runs' if len(names) == 1 else 'run'}")
 
 

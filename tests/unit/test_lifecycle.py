@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from scripts.bootorder.errors import NotReadyError
-from scripts.bootorder.lifecycle import apps_up, clean, create_apps, db_up, stop
+from scripts.bootorder.lifecycle import apps_up, clean, create_apps, db_up, start, stop
 from scripts.bootorder.outcome import Outcome
 
 from .fakes import FakeStack, push
@@ -111,6 +111,16 @@ def test_only_what_was_started_anew_is_named(stack: FakeStack) -> None:
 def test_the_apps_are_built_and_started_once_their_owners_have_migrated(migrated: FakeStack) -> None:
     assert apps_up(migrated.boot()) == Outcome("sso, api and web started")
     assert started(migrated) == ["sso", "api", "web"]
+
+
+def test_what_a_job_started_before_is_started_by_this_boot(migrated: FakeStack) -> None:
+    """It took the time that the stage shows: `skipped` beside 13 s would say that nothing was to be done."""
+    boot = migrated.boot()
+    start(boot, ["web"])
+    start(boot, ["sso", "api"])
+
+    assert apps_up(boot) == Outcome("sso, api and web started")
+    assert apps_up(migrated.boot()).was_skipped
     assert {"build sso", "build api", "build web"} <= set(migrated.runtime.changed)
 
 
