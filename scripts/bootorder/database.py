@@ -72,8 +72,8 @@ class Target:
     def kept(self) -> Iterator[None]:
         """One connection for all that this thread asks of this database within the block.
 
-        A new one costs 5 ms of CPU, which a password takes. Not around what runs a tool or clones the database, which
-        nobody may be connected to.
+        A new one costs 5 ms of CPU, which a password takes. Not around what clones the database: nobody may be
+        connected to it then.
         """
         connections: list[Connection] = []
         token = _KEPT.set({**_KEPT.get({}), self: connections})

@@ -162,7 +162,7 @@ class Owner:
         if self.check_models() is None:
             command = " ".join(self.settings.migrate)
             self._boot.console.note(f"{self.name}: whether `{command}` knows every model is not looked at")
-        target = self.target(stack)
+        target, fingerprint = self.target(stack), self.fingerprint()  # what is edited meanwhile may not be in it
         before = _read(target)
         with self.scratch(target, self.name) as scratch:
             for other in self._before():
@@ -181,7 +181,7 @@ class Owner:
             )
         self._rehearsal = made
         self._cache().parent.mkdir(parents=True, exist_ok=True)
-        kept = {"fingerprint": self.fingerprint(), "catalog": made.as_data()}
+        kept = {"fingerprint": fingerprint, "catalog": made.as_data()}
         self._cache().write_text(json.dumps(kept), encoding="utf-8")
         return made
 

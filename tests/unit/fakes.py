@@ -186,6 +186,7 @@ class FakeServer:
     def __init__(self) -> None:
         self.databases = {"taskflow": FakeDatabase()}
         self.roles = ["api", "sso"]
+        self.opened: list[FakeConnection] = []
         self.refusal = ""  # libpq's words while nobody can connect
         self.made: list[str] = []  # scratch databases, in the order of their making
         self.connected: list[str] = []  # roles
@@ -196,7 +197,7 @@ class FakeServer:
         return self.databases["taskflow"]
 
     def install(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(Target, "connect", lambda target, autocommit=True: self.connect(target))
+        monkeypatch.setattr(Target, "_open", lambda target, autocommit=True: self.connect(target))
 
     def connect(self, target: Target) -> FakeConnection:
         where = f'connection failed: connection to server at "{target.host}", port {target.port} failed: '
@@ -217,11 +218,17 @@ class FakeConnection:
     def __init__(self, server: FakeServer, database: FakeDatabase) -> None:
         self._server = server
         self._database = database
+        self.closed = False
+        server.opened.append(self)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self.closed = True
         self._server.locks = {key: holder for key, holder in self._server.locks.items() if holder is not self}
 
     def execute(self, query: str | bytes | sql.Composable, values: Any = ()) -> FakeCursor:

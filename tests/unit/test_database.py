@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -135,6 +136,48 @@ def test_no_pg_variable_of_the_caller_reaches_a_connection_and_none_is_lost(
 
     assert seen == []
     assert {name: os.environ.get(name) for name in callers} == callers
+
+
+# -- one connection for several questions ------------------------------------------------------------------------------
+
+
+def test_within_a_block_one_connection_serves_all_questions_and_is_closed_after_it(server: FakeServer) -> None:
+    """Each new one costs 5 ms of CPU, and its owner's tool a clone that nobody may be connected to."""
+    with TARGET.kept():
+        assert server.opened == [], "none before the first question"
+        for _ in range(3):
+            TARGET.look()
+        with replace(TARGET, name="postgres").connect():
+            pass
+        assert [one.closed for one in server.opened] == [False, True], "another database is another connection"
+    assert all(one.closed for one in server.opened)
+
+    TARGET.look()
+    assert len(server.opened) == 3
+
+
+def test_a_transaction_of_its_own_and_another_thread_have_their_own_connection(server: FakeServer) -> None:
+    with TARGET.kept():
+        TARGET.look()
+        with TARGET.connect(autocommit=False):
+            pass
+        thread = threading.Thread(target=TARGET.look)
+        thread.start()
+        thread.join()
+
+    assert len(server.opened) == 3
+
+
+def test_what_fails_within_the_block_leaves_no_connection(server: FakeServer) -> None:
+    def ask() -> None:
+        with TARGET.kept():
+            TARGET.look()
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        ask()
+
+    assert [one.closed for one in server.opened] == [True]
 
 
 # -- the lock ----------------------------------------------------------------------------------------------------------

@@ -154,12 +154,15 @@ class ComposeRuntime:
 
     def services(self, names: Collection[str] = ()) -> Mapping[str, Service]:
         wanted = names or self.declared()
-        found = {name: self.engine.inspect(self._ids[name]) for name in wanted if name in self._ids}
+        found = self._inspected(wanted, self._ids)
         # One that runs is the one that it was. Where it does not there may be another by now.
         if not all(_runs(found.get(name)) for name in wanted):
-            self._ids = {service: str(one["Id"]) for service, one in self._by_service().items()}
-            found = {name: self.engine.inspect(self._ids[name]) for name in wanted if name in self._ids}
+            self._ids = ids = {service: str(one["Id"]) for service, one in self._by_service().items()}
+            found = self._inspected(wanted, ids)
         return {name: self._service(name, found.get(name)) for name in wanted}
+
+    def _inspected(self, names: Iterable[str], ids: Mapping[str, str]) -> Mapping[str, dict[str, Any] | None]:
+        return {name: self.engine.inspect(ids[name]) for name in names if name in ids}
 
     def _by_service(self) -> Mapping[str, dict[str, Any]]:
         """The container of each service; one-offs aside."""
