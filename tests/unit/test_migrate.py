@@ -244,23 +244,28 @@ def test_a_start_runs_it_when_anything_about_it_changed(
     assert stack.runtime.ran[-1] == " ".join(PUSH)  # the ones before are rehearsals
 
 
-def test_sources_that_change_while_the_tool_is_at_work_make_it_run_again(stack: FakeStack) -> None:
-    """In a rehearsal or in the migration itself: which of the two it took in, nobody knows."""
-    push_as_it_was = stack.runtime.tools[tuple(PUSH)]
+@pytest.mark.parametrize(("edited", "again"), [("the rehearsal", 1), ("the migration", 2)])
+def test_sources_that_change_while_the_tool_is_at_work_make_it_run_again(
+    stack: FakeStack, edited: str, again: int
+) -> None:
+    """Which of the two it took in, nobody knows."""
+    works = stack.runtime.tools[tuple(PUSH)]
 
-    def edited(database: FakeDatabase) -> Completed:
-        stack.runtime.images["sso-setup"] += " edited"
-        return push_as_it_was(database)
+    def edits(database: FakeDatabase) -> Completed:
+        if (database is stack.database) == (edited == "the migration"):
+            stack.runtime.images["sso-setup"] += " edited"
+        return works(database)
 
-    stack.runtime.tools[tuple(PUSH)] = edited
+    stack.runtime.tools[tuple(PUSH)] = edits
     migrate(stack.boot())
-    stack.runtime.tools[tuple(PUSH)] = push_as_it_was
+    stack.runtime.tools[tuple(PUSH)] = works
     stack.runtime.ran.clear()
 
-    assert migrate(skipping(stack)).text.startswith("sso unchanged, 2 tables verified")
-    assert stack.runtime.ran == [" ".join(PUSH)] * 2, "a rehearsal, and the migration"
+    migrate(skipping(stack))
+    assert stack.runtime.ran == [" ".join(PUSH)] * again, "a rehearsal, and a migration where that was not sure"
     stack.runtime.ran.clear()
-    assert migrate(skipping(stack)).text.startswith("sso unchanged;")
+    migrate(skipping(stack))
+    assert stack.runtime.ran == []
 
 
 def test_who_asks_for_the_migration_gets_it(stack: FakeStack) -> None:
