@@ -819,6 +819,15 @@ def test_nothing_is_required_of_an_owner_that_has_its_tables(settled: Workbench)
     require_tables(settled.boot().owners[:1], settled.target)
 
 
+def test_a_table_of_that_name_that_is_somebody_elses_is_none_of_its_own(settled: Workbench) -> None:
+    settled.send("alter table public.session owner to current_user")
+
+    with pytest.raises(NotReadyError) as refused:
+        require_tables(settled.boot().owners[:1], settled.target)
+
+    assert refused.value.seen == "public.session missing"
+
+
 # -- tables made when the app starts ----------------------------------------------------------------------------------
 
 
