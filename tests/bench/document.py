@@ -66,21 +66,23 @@ _LEFT = """\
 ## What is left, and what was tried
 The critical paths above are what `inv start` says of itself: where its seconds went, last round.
 
-- **Cold.** Database, push and seed need each other; the apps need tables only, and start beside the seed. Builds, the
-  making of containers and pgAdmin run beside, too, and two processors share all that: the seed takes longer than by
-  hand. What is dearer than the parts: half a second of Python and its imports before the first stage and after the
-  last, Compose's reading of compose.yaml, the guard, and every owner's catalog before and after each tool. Where *the
-  sum of its parts* is above what is wanted, the tools and the apps take that by themselves.
-- **`--quick`, stopped.** No tool and no seed runs; what is left is to start the database, and then each app until it
-  answers: the path above, which leaves a tenth for the tasks. Tried: all containers started at once through the
+- **Cold.** Database, push and seed need each other; the apps need tables only, and start beside the seed. Builds,
+  the making of containers and pgAdmin run beside, too, and two processors share all that: the seed takes longer
+  than by hand. What is dearer than the parts: half a second of Python and its imports before the first stage and
+  after the last, Compose's reading of compose.yaml, the guard, and every owner's catalog before and after each
+  tool. Where *the sum of its parts* is above what is wanted, the tools and the apps take that by themselves.
+- **`--quick`, stopped.** No tool and no seed runs; what is left is to start the database, and then each app until
+  it answers: the path above, which leaves a tenth for the tasks. Tried: all containers started at once through the
   engine's API, and not one after another by Compose.
-- **Own CPU.** Half of it is importing (the libraries alone are below), each where it is first used; a start with Docker
-  uses all. A connection is 5 ms, for its password; 15 are left of 28. Tried: one connection for all questions of a
-  stage, each database read once for all owners, the names of tables instead of their catalog where names will do, one look
-  at the processes and ports of the machine and not one for each, sources only read where they decide, no search for
-  garbage among what was just imported, states of containers from the engine's events, one call of Compose less.
+- **Own CPU.** Half of it is importing (the libraries alone are below), each where it is first used; a start with
+  Docker uses all. A connection is 5 ms, for its password; 15 are left of 28. Tried: one connection for all
+  questions of a stage, each database read once for all owners, the names of tables instead of their catalog where
+  names will do, one look at the processes and ports of the machine and not one for each, sources only read where
+  they decide, no search for garbage among what was just imported, states of containers from the engine's events,
+  one call of Compose less.
 - **Owners.** Those that need nothing of each other are at work at once, on two processors. The exponent is made of
-  differences that are no larger than the range of one size: that of a cold start was 0.8 in one run, 2.2 in the next."""
+  differences that are no larger than the range of one size: that of a cold start was 0.8 in one run, 2.2 in the
+  next."""
 
 _COLUMNS = {"megabytes": "MB of rows"}
 
