@@ -13,7 +13,7 @@ from itertools import count
 from pathlib import Path
 
 from tests.conftest import unavailable
-from tests.stack import Ran, Stack, run
+from tests.stack import MAIN, Ran, Stack, run
 
 # The README's list of exit codes. 1, which is not among them, is a mistake of ours or of Invoke's.
 _DOCUMENTED = {0, 2, 3, 4, 5, 6, 7, 8, 130}
@@ -54,7 +54,7 @@ def on_another_machine(stack: Stack, folder: Path, *arguments: str) -> Callable[
     own = folder / f"machine-{next(_NUMBERS)}"
     for part in ("made", "work"):
         (own / part).mkdir(parents=True)
-    argv = [str(stack.folder), str(own), sys.executable, str(stack.folder / "tasks.py"), *arguments]
+    argv = [str(stack.folder), str(own), sys.executable, str(stack.folder / MAIN), *arguments]
     return partial(run, [*_unshared(), "sh", "-c", _MACHINE, "sh", *argv], stack.folder, stack.environment)
 
 
