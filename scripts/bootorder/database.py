@@ -63,9 +63,9 @@ class Target:
         """A connection for queries of ours, until the block is left."""
         kept = _KEPT.get({}).get(self)
         if kept is None or not autocommit:
-            return self._open(autocommit=autocommit)
+            return self.open(autocommit=autocommit)
         if not kept:
-            kept.append(self._open())
+            kept.append(self.open())
         return contextlib.nullcontext(kept[0])
 
     @contextlib.contextmanager
@@ -84,7 +84,8 @@ class Target:
             for connection in connections:
                 connection.close()
 
-    def _open(self, *, autocommit: bool = True) -> Connection:
+    def open(self, *, autocommit: bool = True) -> Connection:
+        """A connection whose session nobody else has, with its locks and settings."""
         with _without_libpq_variables():
             return psycopg.connect(
                 host=self.host,
@@ -159,7 +160,7 @@ def migration_lock(target: Target, wait: float, say: Callable[[str], None]) -> I
     database `postgres`, as a database that somebody is connected to cannot be cloned.
     """
     key = f"bootorder {target.name}"
-    with _lock_holder(target).connect() as connection:
+    with _lock_holder(target).open() as connection:  # the stack's own database may be called `postgres`
         refuse_pooler(connection)
         held_by = ""
         if connection.execute(_TRY_LOCK, [key]).fetchone() != (True,):

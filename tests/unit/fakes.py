@@ -197,7 +197,7 @@ class FakeServer:
         return self.databases["taskflow"]
 
     def install(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(Target, "_open", lambda target, autocommit=True: self.connect(target))
+        monkeypatch.setattr(Target, "open", lambda target, autocommit=True: self.connect(target))
 
     def connect(self, target: Target) -> FakeConnection:
         where = f'connection failed: connection to server at "{target.host}", port {target.port} failed: '

@@ -13,7 +13,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scripts.bootorder.database import Target, scratch_database, user_and_database, with_database, with_user
+from scripts.bootorder.database import (
+    Target,
+    migration_lock,
+    scratch_database,
+    user_and_database,
+    with_database,
+    with_user,
+)
 from scripts.bootorder.errors import LockedError, SettingsError
 from scripts.bootorder.probes import Failed, Look, NotYet, Ready
 
@@ -166,6 +173,16 @@ def test_a_transaction_of_its_own_and_another_thread_have_their_own_connection(s
         thread.join()
 
     assert len(server.opened) == 3
+
+
+def test_the_lock_has_a_session_of_its_own_in_a_database_called_postgres_too(server: FakeServer) -> None:
+    """In the one that is kept it would be held on, and open to whoever shares it."""
+    stack = replace(TARGET, name="postgres")
+    with stack.kept():
+        stack.look()
+        with migration_lock(stack, 5, print):
+            assert len(server.opened) == 2
+        assert [one.closed for one in server.opened] == [False, True]
 
 
 def test_what_fails_within_the_block_leaves_no_connection(server: FakeServer) -> None:

@@ -43,7 +43,7 @@ def compose_boot(
     config = {"name": "taskflow", "services": services}
     services["postgres"] = {"ports": [{"published": "5432", "target": 5432}]}  # type: ignore[dict-item]
     stack.processes.answer("docker", "compose", "version", with_="2.40.3\n")
-    stack.processes.answer("docker", "compose", "--progress", with_=json.dumps(config))
+    stack.processes.answer("docker", "compose", "--profile", with_=json.dumps(config))
     return replace(stack.boot(), runtime=ComposeRuntime(stack.root, stack.processes))
 
 
@@ -99,7 +99,7 @@ def test_a_missing_compose_is_found(stack: FakeStack, monkeypatch: pytest.Monkey
 
 def test_a_compose_file_that_is_refused_is_found(stack: FakeStack, monkeypatch: pytest.MonkeyPatch) -> None:
     boot = compose_boot(stack, monkeypatch)
-    stack.processes.answer("docker", "compose", "--progress", with_=prints("services must be a mapping", code=15))
+    stack.processes.answer("docker", "compose", "--profile", with_=prints("services must be a mapping", code=15))
 
     found = findings(boot)
 

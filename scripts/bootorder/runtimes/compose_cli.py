@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import MachineError, SettingsError
-from ..processes import Completed, Processes
+from ..processes import Completed, Processes, at_once
 from .compose_given import Given
 
 # The newest things asked of it: `--progress` as a global flag and inline `configs`.
@@ -83,17 +83,23 @@ class Compose:
         return self._read(self.command) if self._given else self._read_own()
 
     def _read_own(self) -> Mapping[str, Any]:
-        """Without what is given. As the first call it also tells that there is a Compose new enough for it."""
-        if "_own_command" not in vars(self):
-            command = self._with_files(_PLUGIN)
-            with contextlib.suppress(FileNotFoundError, SettingsError):  # not there, too old, or the files' fault
-                config = self._read(command)
-                self._own_command = command
-                return config
-        return self._read(self._own_command)
+        """Without what is given."""
+        if "_own_command" in vars(self):
+            return self._read(self._own_command)
+        # At the same time, as each takes a tenth of a second.
+        asked: Sequence[Callable[[], Any]] = (lambda: find_compose(self._processes, self._root), self._read_plugin)
+        cli, config = at_once(self._processes, asked, lambda ask: ask())
+        self._own_command = self._with_files(cli)
+        return config if config and cli == _PLUGIN else self._read(self._own_command)
+
+    def _read_plugin(self) -> Mapping[str, Any] | None:
+        """Nothing where it is not there, too old, or refuses the files: which of them, the next call tells."""
+        with contextlib.suppress(FileNotFoundError, SettingsError):
+            return self._read(self._with_files(_PLUGIN))
+        return None
 
     def _read(self, command: Sequence[str]) -> Mapping[str, Any]:
-        done = self._run([*command, "--progress", "quiet", "--profile", "*", "config", "--format", "json"], {})
+        done = self._run([*command, "--profile", "*", "config", "--format", "json"], {})
         if done.code:
             raise SettingsError(
                 f"Compose refuses {self.files}",
