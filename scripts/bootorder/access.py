@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import os
 import subprocess
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from urllib.parse import quote
 
-from . import catalog, env_file
+import psycopg
+
+from . import env_file
 from .boot import Boot
 from .database import Target
-from .errors import MachineError
+from .errors import MachineError, NotReadyError, SettingsError, command
+from .rows import Counts, count_rows
 from .settings import unknown
 
 _TABLES = """
@@ -29,7 +33,8 @@ _TABLES = """
 class Table:
     """`state`: `missing` where an owner's tool makes it and it is not there, `nobody's` where no owner has it.
 
-    Where another layout has it: `is in public`.
+    Where another layout has it: `is in public`. `rows`: None where they are not known: they are counted as the owner,
+    and what is nobody's is not read.
     """
 
     owner: str | None
@@ -44,35 +49,50 @@ class Table:
         return asdict(self)
 
 
-def target_as(boot: Boot, owner: str) -> Target:
-    """The database as this owner reaches it from this machine; without a name as the tasks do."""
+def target_as(boot: Boot, owner: str, *, as_superuser: bool) -> Target:
+    """The database as this owner reaches it from this machine: the only one where no name is given.
+
+    As the tasks do, who may do everything, only where that is asked for.
+    """
     target = boot.target()
-    if not owner:
+    if as_superuser and owner:
+        raise SettingsError("--as and --as-superuser at once", hint="give one of the two")
+    if as_superuser:
         return target
+    if not owner and len(boot.places) != 1:
+        raise SettingsError(
+            "which owner is meant?" if boot.places else "this stack has no owners",
+            expected=" or ".join([*(f"--as {name}" for name in boot.places), "--as-superuser"]),
+            hint="say as whom to connect; as a superuser, one wrong statement reaches every owner's tables",
+        )
+    owner = owner or next(iter(boot.places))
     if owner not in boot.places:
         raise unknown("owner", owner, boot.places)
     place = boot.places[owner]
-    return replace(
-        target, name=place.database, user=place.role, password=env_file.secret(boot.env_path, place.password)
-    )
+    password = env_file.secret(boot.env_path, place.password)
+    return replace(target, name=place.database).as_role(place.role, password)
 
 
-def url(boot: Boot, owner: str) -> str:
+def url(boot: Boot, owner: str, *, as_superuser: bool = False) -> str:
     """With the password: for tools that are run by hand."""
-    target = target_as(boot, owner)
+    target = target_as(boot, owner, as_superuser=as_superuser)
     user, password = quote(target.user, safe=""), quote(target.password, safe="")
     return f"postgresql://{user}:{password}@{target.address}/{quote(target.name, safe='')}"
 
 
-def shell(boot: Boot, owner: str, statement: str) -> int:
+def shell(boot: Boot, owner: str, statement: str, *, as_superuser: bool = False) -> int:
     """psql on this terminal, or one statement of it. Returns its exit code."""
     boot.require_database()
-    target = target_as(boot, owner)
+    target = target_as(boot, owner, as_superuser=as_superuser)
     # Not as arguments: psql would read a database `a=b` as more than a name, and passwords show in process lists.
     given = {"PGUSER": target.user, "PGPASSWORD": target.password, "PGDATABASE": target.name}
-    if not owner:
-        # Not `"$user", public`: an owner could make a schema of the superuser's name.
-        given["PGOPTIONS"] = "-c search_path=public"
+    if as_superuser:
+        # Names of PostgreSQL only: what an owner made is reached by its schema, and not by accident.
+        given["PGOPTIONS"] = "-c search_path="
+        boot.console.say(
+            f"warning: {target.user} is a superuser: a query on an owner's table runs that owner's code with all rights"
+            f" (index expressions, views, policies); use {command('psql --as OWNER')}"
+        )
     argv, environment = boot.runtime.psql(boot.settings.database.service, given)
     arguments = ["--command", statement] if statement else []
     try:
@@ -89,14 +109,14 @@ def tables(boot: Boot) -> list[Table]:
     owners = {place.role: place.owner for place in boot.places.values()}
     found = []
     for database in dict.fromkeys([*(place.database for place in boot.places.values()), stack.name]):
-        with replace(stack, name=database).connect() as connection:
+        target = replace(stack, name=database)
+        with target.kept(), target.connect() as connection:
             rows = connection.execute(_TABLES).fetchall()
-            counts = catalog.count_rows(connection, [(str(schema), str(name)) for schema, name, *_ in rows])
+            counts = _counts(boot, target, [(schema, name) for schema, name, *_ in rows])
         for schema, name, role, size in rows:
-            owner = owners.get(str(role))
-            rows_in_it = counts[str(schema), str(name)]
+            owner = owners.get(role)
             state = "" if owner else "nobody's"
-            found.append(Table(owner, database, str(schema), str(name), rows_in_it, int(str(size)), state))
+            found.append(Table(owner, database, schema, name, counts.get((schema, name)), size, state))
     there = {(table.owner, table.name): table for table in found}
     at_home = {(table.owner, table.database, table.schema, table.name) for table in found}
     for one in boot.owners:
@@ -109,6 +129,15 @@ def tables(boot: Boot) -> list[Table]:
                 found.append(Table(one.name, database, schema, name, None, None, state))
     order = {name: position for position, name in enumerate(boot.places)}
     return sorted(found, key=lambda table: (order.get(table.owner or "", len(order)), table.schema, table.name))
+
+
+def _counts(boot: Boot, target: Target, tables: Sequence[tuple[str, str]]) -> Counts:
+    """The rows that can be counted: before the guard is in place, owners may not be able to connect."""
+    try:
+        return count_rows(target, tables, boot.logins)
+    except (psycopg.OperationalError, NotReadyError, SettingsError) as error:
+        boot.console.say(f"note: rows are not known: {' '.join(str(error).split())}")
+        return {}
 
 
 def sized(size: int | None) -> str:

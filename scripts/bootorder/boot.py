@@ -10,14 +10,16 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from . import env_file
+from . import env_file, records, scratch
 from .console import Console
-from .database import Target, migration_lock
+from .database import Target
 from .errors import BootError, NotReadyError, SettingsError, command
+from .migration_lock import MigrationLock, migration_lock
 from .owners import Owner
 from .places import Place, places
 from .probes import Clock, Failed, NotYet
 from .processes import Processes
+from .rows import Logins
 from .runtimes.base import Runtime, Service
 from .settings import AppSettings, LayoutName, Settings, unknown
 from .timeline.spans import Timeline
@@ -143,7 +145,7 @@ class Boot:
         database = self.settings.database
         service = self.database_service()
         address = service.address
-        if address is None and not service.running:
+        if not service.running:  # what answers on its port now would be somebody else's
             raise self._not_there(f"a running {database.service}", service.state)
         if address is None and self.settings.compose:
             seen = f"{database.service} runs without one: the tasks did not start it"
@@ -162,6 +164,11 @@ class Boot:
         if database.password:
             return env_file.secret(self.env_path, database.password)
         return self.runtime.environment(database.service).get(database.service_password, "")
+
+    @property
+    def logins(self) -> Logins:
+        """How the tasks connect as each owner, to read rows of its own."""
+        return {place.role: env_file.secret(self.env_path, place.password) for place in self.places.values()}
 
     def require_database(self) -> Target:
         """The database, if it answers now; otherwise names the stage that makes it do so."""
@@ -193,14 +200,19 @@ class Boot:
         )
 
     @contextmanager
-    def locked(self, target: Target) -> Iterator[str]:
-        """One at a time of guard, migrate and seed, whoever runs them and from where. See `migration_lock`."""
+    def locked(self, target: Target) -> Iterator[MigrationLock]:
+        """One at a time of guard, migrate and seed, whoever runs them and from where. See `migration_lock`.
+
+        What a start that was killed left in the database is ended first.
+        """
         with ExitStack() as held:
             with self.timeline.span("the lock", "wait", cause="one migration at a time") as span:
-                lock = migration_lock(target, self.settings.database.lock_wait, self.console.note)
-                waited_for = held.enter_context(lock)
-                span.text = f"held by {waited_for}" if waited_for else "free"
-            yield waited_for
+                lock = held.enter_context(migration_lock(target, self.settings.database.lock_wait, self.console.note))
+                span.text = f"held by {lock.waited_for}" if lock.waited_for else "free"
+            for line in records.end_left_sessions(target):
+                self.console.note(line)
+            scratch.drop_left_over(lock.session, target)
+            yield lock
 
     def database_service(self) -> Service:
         name = self.settings.database.service

@@ -8,19 +8,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import psycopg
-from psycopg import sql
 
-# Each counted table holds a lock until its query has ended, of which a server has some thousands.
-_COUNTED_AT_ONCE = 500
 _SHOWN = 20
-_WITH_PAGES = """
-    select n.nspname::text, c.relname::text
-    from unnest(%s::text[], %s::text[]) as wanted (schema, name)
-    join pg_namespace n on n.nspname = wanted.schema
-    join pg_class c on c.relnamespace = n.oid and c.relname = wanted.name
-    where c.relkind in ('p', 'f') or pg_relation_size(c.oid) > 0
-"""
-
 _TABLES_OF = """
     select n.nspname::text, c.relname::text
     from pg_class c join pg_namespace n on n.oid = c.relnamespace join pg_roles r on r.oid = c.relowner
@@ -95,44 +84,6 @@ def tables_of(connection: psycopg.Connection[tuple[object, ...]], role: str) -> 
 def _one_line(text: str) -> str:
     """Definitions of several lines (views, policies, checks) become one, for a difference is a line."""
     return " ".join(text.split()) if "\n" in text or "  " in text or text != text.strip() else text
-
-
-def count_rows(
-    connection: psycopg.Connection[tuple[object, ...]], tables: Iterable[tuple[str, str]]
-) -> dict[tuple[str, str], int]:
-    """Exact row counts: an estimate would not notice one lost row."""
-    tables = list(tables)
-    counts = dict.fromkeys(tables, 0)
-    filled = _with_pages(connection, tables)
-    one = sql.SQL("select {}::int, count(*) from {}")
-    for start in range(0, len(filled), _COUNTED_AT_ONCE):
-        some = filled[start : start + _COUNTED_AT_ONCE]
-        query = sql.SQL(" union all ").join(
-            one.format(sql.Literal(position), sql.Identifier(*table)) for position, table in enumerate(some)
-        )
-        for position, count in connection.execute(query):
-            counts[some[int(str(position))]] = int(str(count))
-    return counts
-
-
-def _with_pages(
-    connection: psycopg.Connection[tuple[object, ...]], tables: list[tuple[str, str]]
-) -> list[tuple[str, str]]:
-    """Those that can have rows: a table of no size has none. A foreign one has its rows elsewhere."""
-    if not tables:
-        return []
-    rows = connection.execute(_WITH_PAGES, [[schema for schema, _ in tables], [name for _, name in tables]])
-    return [(str(schema), str(name)) for schema, name in rows]
-
-
-def row_versions(connection: psycopg.Connection[tuple[object, ...]], tables: Iterable[tuple[str, str]]) -> int:
-    """A number that changes when a row is added, updated or removed: `xmin` is the transaction that wrote it."""
-    one = sql.SQL("select coalesce(sum(xmin::text::bigint), 0) from {}")
-    parts = [one.format(sql.Identifier(*table)) for table in tables]
-    if not parts:
-        return 0
-    query = sql.SQL(" union all ").join(parts)
-    return sum(int(str(total)) for (total,) in connection.execute(query))
 
 
 def differences(expected: Catalog, seen: Catalog) -> list[str]:

@@ -1,40 +1,169 @@
-"""Reaching the stack's database: connecting, one look at it, the lock, scratch databases."""
+"""Reaching the stack's database: connections on which nothing waits for ever, and one look at the server."""
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import platform
 import threading
-from collections.abc import Callable, Iterator, Mapping
+import time
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from contextvars import ContextVar
-from dataclasses import dataclass, replace
-from typing import Any, LiteralString
-from urllib.parse import quote, unquote
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
+from urllib.parse import quote
 
 import psycopg
-from psycopg import sql
 
-from .errors import LockedError, NotReadyError, SettingsError, command
+from .errors import BootError, NotReadyError, SettingsError, command
 from .probes import Failed, Look, NotYet, Ready
 
 Connection = psycopg.Connection[tuple[Any, ...]]
+Value = TypeVar("Value")
 
-# libpq gives no SQLSTATE for a refused connection, so the server's English words are all there is. In another
-# language a wrong password is only found when the wait ends; it is then shown as the last thing seen.
-_REFUSED_FOR_GOOD = ("password authentication failed", "no password supplied", "no pg_hba.conf entry")
-_SCRATCH_PREFIX = "bootorder_scratch_"
+CONNECT_SECONDS = 3
+# A question about the catalog: 10,000 tables take 1 s.
+QUESTION_SECONDS = 60.0
+# Copying a database, or counting every row of one.
+LONG_SECONDS = 3600.0
+# For a lock that somebody else holds.
+LOCK_SECONDS = 10.0
+ANSWER_SECONDS = 5.0  # more than the server's own limit, for its answer to arrive
+_BLOCKED_SECONDS = 0.5  # how long a statement waits before its blocker is looked for
 
 # Those that libpq reads without calling them options.
 _MORE_VARIABLES = {"PGDATESTYLE", "PGTZ", "PGGEQO", "PGSERVICEFILE", "PGSYSCONFDIR", "PGREQUIRESSL"}
 _ENVIRONMENT = threading.Lock()
-# The tasks are a superuser: no function or operator that an owner made may be taken for one of PostgreSQL's.
-_OPTIONS = "-c client_min_messages=warning -c search_path=pg_catalog,pg_temp"
+# Neither a function nor an operator that an owner made may be taken for one of PostgreSQL's.
+SEARCH_PATH = "pg_catalog, pg_temp"
+_SETTINGS = {
+    "client_min_messages": "warning",
+    "search_path": SEARCH_PATH.replace(" ", ""),
+    "lock_timeout": f"{LOCK_SECONDS:g}s",
+    "idle_in_transaction_session_timeout": "60s",
+    "idle_session_timeout": "0",  # the migration lock is held by an idle session
+    # The server notices a machine that vanished, and frees its lock, after 25 s instead of two hours.
+    "tcp_keepalives_idle": "10",
+    "tcp_keepalives_interval": "5",
+    "tcp_keepalives_count": "3",
+}
+# The same for a server that vanished; milliseconds for what was sent and not acknowledged.
+_KEEPALIVE: Mapping[str, Any] = {
+    "keepalives": 1,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 30_000,
+}
 
 # What `Target.kept` keeps: none, or one connection for each; another thread has its own.
-_KEPT: ContextVar[Mapping[Target, list[Connection]]] = ContextVar("kept")
+_KEPT: ContextVar[Mapping[Target, list[Session]]] = ContextVar("kept")
+
+_BLOCKERS = """
+    select a.pid, coalesce(a.usename::text, a.backend_type), a.application_name, coalesce(a.state, ''),
+           a.xact_start::timestamp(0)::text, left(a.query, 300)
+    from unnest(pg_blocking_pids(%s)) as blocking (pid) join pg_stat_activity a using (pid)
+    order by a.xact_start
+"""
+
+
+class BlockedError(NotReadyError):
+    """A statement waited for a lock of another session until its deadline."""
+
+
+class Session(psycopg.Connection[tuple[Any, ...]]):
+    """A connection whose statements have a deadline, here as on the server, and that can name who blocks them."""
+
+    target: Target | None = None
+    limit = QUESTION_SECONDS
+    _blocker: Blocker | None = None
+
+    def wait(self, gen: Generator[Any, Any, Value], interval: float = 0.1, timeout: float | None = None) -> Value:
+        """As psycopg's own. Raises BlockedError, and NotReadyError where the server did not answer in time."""
+        begun = time.monotonic()
+        self._blocker = None
+        try:
+            return super().wait(self._watched(gen, begun), interval, timeout or self.limit + ANSWER_SECONDS)
+        except psycopg.errors.LockNotAvailable as error:
+            raise self._blocked(time.monotonic() - begun, error) from None
+        except psycopg.errors.QueryCanceled as error:
+            seconds = time.monotonic() - begun
+            if self._blocker:
+                raise self._blocked(seconds, error) from None
+            if seconds < self.limit:
+                raise  # somebody else canceled it
+            raise self._silent(seconds, " ".join(str(error).split())) from None
+        except psycopg.OperationalError as error:
+            seconds = time.monotonic() - begun
+            if timeout or error.sqlstate or seconds < self.limit:
+                raise
+            self.close()
+            raise self._silent(seconds, "no answer") from None
+
+    def _watched(self, gen: Generator[Any, Any, Value], begun: float) -> Generator[Any, Any, Value]:
+        """The same steps; where nothing came for a while, a look at who blocks this session."""
+        looked = begun
+        try:
+            ready = yield next(gen)
+            while True:
+                if not ready and (now := time.monotonic()) - looked >= _BLOCKED_SECONDS:
+                    looked = now
+                    self._blocker = self._look_for_blocker() or self._blocker
+                ready = yield gen.send(ready)
+        except StopIteration as end:
+            return end.value  # type: ignore[no-any-return]
+
+    def _look_for_blocker(self) -> Blocker | None:
+        if self.target is None:
+            return None
+        with contextlib.suppress(psycopg.Error, BootError), self.target.administrator.open() as other:
+            other.target = None
+            if row := other.execute(_BLOCKERS, [self.info.backend_pid]).fetchone():
+                return Blocker(*row)
+        return None
+
+    def _blocked(self, seconds: float, error: psycopg.Error) -> BlockedError:
+        blocker = self._blocker
+        return BlockedError(
+            "the database waited for a lock that another session holds",
+            expected=f"the lock within {seconds:.0f} s",
+            seen=str(blocker) if blocker else f"{' '.join(str(error).split())}; its holder has gone meanwhile",
+            hint=blocker.hint if blocker else "run this again",
+        )
+
+    def _silent(self, seconds: float, seen: str) -> NotReadyError:
+        where = self.target.address if self.target else "the database"
+        return NotReadyError(
+            f"{where} did not answer in time",
+            expected=f"an answer within {self.limit:g} s",
+            seen=f"{seen} after {seconds:.0f} s",
+            hint=f"look at the server's log: {command('logs')}",
+        )
+
+
+@dataclass(frozen=True)
+class Blocker:
+    """A session that others wait for."""
+
+    pid: int
+    role: str
+    application: str
+    state: str
+    since: str | None
+    query: str
+
+    def __str__(self) -> str:
+        application = f", application {self.application}" if self.application else ""
+        since = f" since {self.since} (server time)" if self.since else ""
+        query = " ".join(self.query.split())
+        return f"server process {self.pid} of {self.role}{application}, {self.state}{since}: {query}"
+
+    @property
+    def hint(self) -> str:
+        """How the session can be ended."""
+        shell = command("psql --as-superuser --command")
+        return f'end its transaction, or the session: {shell} "select pg_terminate_backend({self.pid})"'
 
 
 @dataclass(frozen=True)
@@ -46,6 +175,7 @@ class Target:
     name: str
     user: str
     password: str
+    _administrator: Target | None = field(default=None, compare=False)
 
     def __repr__(self) -> str:
         return f"Target({self.url})"
@@ -59,77 +189,83 @@ class Target:
         """For people and `--json`: without the password."""
         return f"postgresql://{quote(self.user, safe='')}@{self.address}/{quote(self.name)}"
 
-    def connect(self, *, autocommit: bool = True) -> AbstractContextManager[Connection]:
-        """A connection for queries of ours, until the block is left."""
+    @property
+    def administrator(self) -> Target:
+        """The server as the tasks' own role, in a database that is always there."""
+        return replace(self._administrator or self, name="postgres")
+
+    def as_role(self, role: str, password: str) -> Target:
+        """The same database as somebody else."""
+        return replace(self, user=role, password=password, _administrator=self._administrator or self)
+
+    def connect(self, *, autocommit: bool = True) -> AbstractContextManager[Session]:
+        """A connection for questions of ours, until the block is left."""
         kept = _KEPT.get({}).get(self)
         if kept is None or not autocommit:
             return self.open(autocommit=autocommit)
-        if not kept:
-            kept.append(self.open())
+        if not kept or kept[0].closed:
+            kept[:] = [self.open()]
         return contextlib.nullcontext(kept[0])
 
     @contextlib.contextmanager
     def kept(self) -> Iterator[None]:
         """One connection for all that this thread asks of this database within the block.
 
-        A new one costs 5 ms of CPU, which a password takes. Not around what clones the database: nobody may be
-        connected to it then.
+        A new one costs 5 ms of CPU, which a password takes.
         """
-        connections: list[Connection] = []
-        token = _KEPT.set({**_KEPT.get({}), self: connections})
+        if self in _KEPT.get({}):
+            yield
+            return
+        token = _KEPT.set({**_KEPT.get({}), self: []})
         try:
             yield
         finally:
+            self.let_go()
             _KEPT.reset(token)
-            for connection in connections:
-                connection.close()
 
-    def open(self, *, autocommit: bool = True) -> Connection:
-        """A connection whose session nobody else has, with its locks and settings."""
+    def let_go(self) -> None:
+        """Close the connection that is kept, for a database that nobody may be connected to; the next one is new."""
+        kept = _KEPT.get({}).get(self, [])
+        while kept:
+            kept.pop().close()
+
+    def open(self, *, autocommit: bool = True, limit: float = QUESTION_SECONDS) -> Session:
+        """A connection whose session nobody else has, with its locks and settings.
+
+        `limit`: seconds that one statement may take.
+        """
+        settings = {**_SETTINGS, "statement_timeout": f"{limit * 1000:.0f}"}
         with _without_libpq_variables():
-            return psycopg.connect(
+            session = Session.connect(
                 host=self.host,
                 port=self.port,
                 dbname=self.name,
                 user=self.user,
                 password=self.password,
-                connect_timeout=3,
-                options=_OPTIONS,
+                connect_timeout=CONNECT_SECONDS,
+                # No server gets the password itself, and one that does not know it is found out.
+                require_auth="scram-sha-256",
+                options=" ".join(f"-c {name}={value}" for name, value in settings.items()),
                 application_name=me(),
                 autocommit=autocommit,
+                **_KEEPALIVE,
             )
+        session.target, session.limit = self, limit
+        return session
 
     def look(self) -> Look:
-        """One real query over TCP."""
+        """One real query over TCP, and whether it is PostgreSQL itself that answers, and can be written to."""
         try:
             with self.connect() as connection:
-                connection.execute("select 1")
+                if pooler := pooler_of(connection):
+                    return Failed(pooler)
+                if connection.execute("select pg_is_in_recovery()").fetchone() == (True,):
+                    return NotYet(f"the server on {self.address} is a standby: it takes no changes")
         except psycopg.OperationalError as error:
-            return self._judge(error)
+            return _judge(self, error)
+        except NotReadyError as error:
+            return NotYet(f"{error.message}: {error.seen}")
         return Ready(f"postgres answers on {self.address}")
-
-    def _judge(self, error: psycopg.OperationalError) -> Look:
-        seen = " ".join(str(error).split()).removeprefix("connection failed: ")
-        if any(words in seen for words in _REFUSED_FOR_GOOD):
-            return Failed(
-                NotReadyError(
-                    f'postgres refused the password of "{self.user}"',
-                    expected=f"the password in .env opens {self.url}",
-                    seen=seen,
-                    hint="put the password that the data were made with back into .env, or give the rows up: "
-                    + command("start --clean"),
-                )
-            )
-        if f'database "{self.name}" does not exist' in seen:
-            return Failed(
-                NotReadyError(
-                    f'the server has no database "{self.name}"',
-                    expected=f'"{self.name}", as `database.name` in invoke.yaml says',
-                    seen=seen,
-                    hint=f"correct `database.name`, or give the rows up: {command('start --clean')}",
-                )
-            )
-        return NotYet(seen)
 
 
 def me() -> str:
@@ -152,170 +288,104 @@ def _without_libpq_variables() -> Iterator[None]:
             os.environ.update(kept)
 
 
-@contextlib.contextmanager
-def migration_lock(target: Target, wait: float, say: Callable[[str], None]) -> Iterator[str]:
-    """One migration at a time per database, whoever starts it and from where. Yields who was waited for, or nothing.
+# -- what an answer means ---------------------------------------------------------------------------------------------
 
-    A session lock: the server frees it when its holder dies, which a row in a table would not. It is held in the
-    database `postgres`, as a database that somebody is connected to cannot be cloned.
+
+@dataclass(frozen=True)
+class _Refusal:
+    """An answer that cannot get better: words of it, and what a person is to know. The rest has names of a target.
+
+    libpq gives no SQLSTATE for a refused connection, so the server's English words are all there is. In another
+    language such an answer is only found when the wait ends; it is then shown as the last thing seen.
     """
-    key = f"bootorder {target.name}"
-    with _lock_holder(target).open() as connection:  # the stack's own database may be called `postgres`
-        refuse_pooler(connection)
-        held_by = ""
-        if connection.execute(_TRY_LOCK, [key]).fetchone() != (True,):
-            held_by = _holder(connection, key)
-            say(f"waiting for {held_by}")
-            _wait_for_lock(connection, key, wait)
-        try:
-            yield held_by
-        finally:
-            # At once: the server may notice later that the connection is closed. A broken one has freed it already.
-            with contextlib.suppress(psycopg.Error):
-                connection.execute("select pg_advisory_unlock(hashtextextended(%s, 0))", [key])
+
+    words: Sequence[str]
+    message: str
+    expected: str
+    hint: str
 
 
-_TRY_LOCK = "select pg_try_advisory_lock(hashtextextended(%s, 0))"
-_HOLDER = """
-    select a.application_name, a.backend_start::timestamp(0), a.pid
-    from pg_locks l join pg_stat_activity a using (pid)
-    where l.locktype = 'advisory' and l.granted
-      and l.database = (select oid from pg_database where datname = current_database())
-      and (l.classid::bigint << 32) | l.objid::bigint = hashtextextended(%s, 0)
-"""
+_REFUSALS: Sequence[_Refusal] = (
+    _Refusal(
+        ["no pg_hba.conf entry", "pg_hba.conf rejects connection"],
+        'the server does not let "{user}" in from the address that the tasks have',
+        "a line for {user} and {name} in its pg_hba.conf, with scram-sha-256",
+        "add the line to the server's pg_hba.conf, then `select pg_reload_conf()`",
+    ),
+    _Refusal(
+        ["password authentication failed", "no password supplied"],
+        'postgres refused the password of "{user}"',
+        "the password in .env opens {url}",
+        "put the password that the data were made with back into .env, or give the rows up: {start_clean}",
+    ),
+    _Refusal(
+        ["authentication method requirement", "server did not complete authentication"],
+        'the server on {address} does not ask "{user}" for its password as it should',
+        "scram-sha-256: with `trust` every owner could connect as the superuser",
+        "remove POSTGRES_HOST_AUTH_METHOD from the database's service, and set scram-sha-256 in its pg_hba.conf",
+    ),
+    _Refusal(
+        ["incorrect server signature", "invalid response to SSL negotiation", "expected authentication request"],
+        "what answers on {address} is not this stack's database",
+        "a PostgreSQL that knows the password of .env",
+        "see what listens there: {doctor}",
+    ),
+    _Refusal(
+        ["certificate", "does not support SSL", "unsupported protocol", "wrong version number", "SSL error: tlsv1"],
+        "the server on {address} and these tasks do not agree on TLS",
+        "a connection with the server's TLS settings as they are",
+        "correct `ssl` and the certificates in the server's settings",
+    ),
+    _Refusal(
+        ['database "{name}" does not exist'],
+        'the server has no database "{name}"',
+        '"{name}", as `database.name` in invoke.yaml says',
+        "correct `database.name`, or give the rows up: {start_clean}",
+    ),
+)
+_POOLER = ("unsupported startup parameter", "pgbouncer", "unrecognized configuration parameter in startup")
 
 
-def _lock_holder(target: Target) -> Target:
-    return replace(target, name="postgres")
+def _judge(target: Target, error: psycopg.OperationalError) -> Look:
+    """Whether an answer can get better."""
+    seen = " ".join(str(error).split()).removeprefix("connection failed: ")
+    if any(word in seen for word in _POOLER):
+        return Failed(_pooler(target.address, seen))
+    names = {"user": target.user, "name": target.name, "address": target.address, "url": target.url}
+    names |= {"start_clean": command("start --clean"), "doctor": command("doctor")}
+    for refusal in _REFUSALS:
+        if any(words.format_map(names) in seen for words in refusal.words):
+            message, *rest = (text.format_map(names) for text in (refusal.message, refusal.expected, refusal.hint))
+            return Failed(NotReadyError(message, expected=rest[0], seen=seen, hint=rest[1]))
+    return NotYet(seen)
 
 
-def _wait_for_lock(connection: psycopg.Connection[tuple[object, ...]], key: str, wait: float) -> None:
-    connection.execute("select set_config('lock_timeout', %s, false)", [f"{round(wait * 1000)}ms"])
-    try:
-        connection.execute("select pg_advisory_lock(hashtextextended(%s, 0))", [key])
-    except psycopg.errors.LockNotAvailable:
-        raise LockedError(
-            "another migration is under way in this database",
-            expected=f"its end within {wait:g} s (`database.lock_wait`)",
-            seen=_holder(connection, key),
-            hint="wait until it has ended, then run this again",
-        ) from None
+def pooler_of(connection: Session) -> SettingsError | None:
+    """What is wrong where a pooler such as PgBouncer stands in between.
 
-
-def _holder(connection: psycopg.Connection[tuple[object, ...]], key: str) -> str:
-    row = connection.execute(_HOLDER, [key]).fetchone()
-    return (
-        f"{row[0] or 'a connection'} (server process {row[2]}, since {row[1]} server time)"
-        if row
-        else "nobody any more"
+    It may give every transaction another session, and with it the lock to somebody else. It makes up the process id
+    that it gives its clients, or does not pass our settings on.
+    """
+    row = connection.execute("select pg_backend_pid(), current_setting('search_path')").fetchone()
+    if row == (connection.info.backend_pid, _SETTINGS["search_path"]):
+        return None
+    process, path = row or ("nothing", "")
+    return _pooler(
+        f"{connection.info.host}:{connection.info.port}",
+        f"server process {connection.info.backend_pid} at first and {process} later, search_path `{path}`",
     )
 
 
-def refuse_pooler(connection: psycopg.Connection[tuple[object, ...]]) -> None:
-    """Raises SettingsError: a pooler such as PgBouncer may give every transaction another session.
-
-    And with it the lock to somebody else.
-
-    It makes up the process id that it tells its clients.
-    """
-    row = connection.execute("select pg_backend_pid()").fetchone()
-    if row != (connection.info.backend_pid,):
-        raise SettingsError(
-            "the tasks reach the database through a connection pooler",
-            expected="a direct connection to PostgreSQL: locks belong to a session",
-            seen=f"{connection.info.host}:{connection.info.port} says server process {connection.info.backend_pid}, the"
-            f" server {row[0] if row else 'nothing'}",
-            hint="publish PostgreSQL's own port, and let the tasks use that",
-        )
+def refuse_pooler(connection: Session) -> None:
+    """Raises SettingsError where locks would not belong to this session."""
+    if pooler := pooler_of(connection):
+        raise pooler
 
 
-@contextlib.contextmanager
-def scratch_database(target: Target, purpose: str, *, clone: bool = False) -> Iterator[Target]:
-    """A database on the same server, empty but for the extensions of this one, or a clone of it; gone afterwards.
-
-    Its name follows from the database and the purpose, so that what a killed run left behind is replaced.
-    """
-    digest = hashlib.sha256(f"{target.name}/{purpose}".encode()).hexdigest()[:12]
-    name = f"{_SCRATCH_PREFIX}{digest}"
-
-    def run(statement: LiteralString) -> None:
-        with _lock_holder(target).connect() as connection:
-            connection.execute(sql.SQL(statement).format(sql.Identifier(name), sql.Identifier(target.name)))
-
-    run("drop database if exists {} with (force)")
-    if clone:
-        try:
-            run("create database {} template {}")
-        except psycopg.errors.ObjectInUse as error:  # the server has waited 5 s for those who are about to leave
-            raise _in_use(target, error) from None
-    else:
-        run("create database {} template template0")
-    try:
-        scratch = replace(target, name=name)
-        if not clone:
-            _copy_extensions(target, scratch)
-        yield scratch
-    finally:
-        run("drop database if exists {} with (force)")
-
-
-def _copy_extensions(source: Target, scratch: Target) -> None:
-    """Some only a superuser can make, or the server's image made them: a tool finds them there, and does not ask."""
-    query = """
-        select extname::text, nspname::text from pg_extension e join pg_namespace n on n.oid = extnamespace
-        where extname <> 'plpgsql' order by e.oid
-    """
-    with source.connect() as connection:
-        found = connection.execute(query).fetchall()
-    with scratch.connect() as connection:
-        for extension, schema in found:
-            its, where = sql.Identifier(str(extension)), sql.Identifier(str(schema))
-            connection.execute(
-                sql.SQL("create schema if not exists {0}; grant usage on schema {0} to public").format(where)
-            )
-            connection.execute(sql.SQL("create extension if not exists {} schema {} cascade").format(its, where))
-
-
-def _in_use(target: Target, error: psycopg.Error) -> NotReadyError:
-    query = (
-        "select distinct usename || coalesce(' (' || nullif(application_name, '') || ')', '') from pg_stat_activity"
-        " where datname = %s and usename is not null order by 1"
+def _pooler(address: str, seen: str) -> SettingsError:
+    return SettingsError(
+        f"the tasks reach the database through a connection pooler on {address}",
+        expected="a direct connection to PostgreSQL: locks belong to a session",
+        seen=seen,
+        hint="publish PostgreSQL's own port, and let the tasks use that",
     )
-    with _lock_holder(target).connect() as connection:
-        talking = [str(who) for (who,) in connection.execute(query, [target.name])]
-    return NotReadyError(
-        "somebody is connected to the database, which is to be cloned",
-        expected=f"nobody connected to {target.name}",
-        seen=", ".join(talking) or " ".join(str(error).split()),
-        hint=f"stop the apps first: {command('stop db-up wait-db')}",
-        first=("stop", "db-up", "wait-db"),
-    )
-
-
-def with_database(url: str, name: str, address: str = "") -> str:
-    """A tool's own URL turned to another database; its scheme, user and query stay.
-
-    `address`: also to this one, of the server.
-    """
-    # By hand: urlsplit refuses passwords with a bracket, urlunsplit loses the slashes of a URL without a host.
-    before, mark, query = url.partition("?")
-    scheme, _, rest = before.partition("://")
-    server = rest.partition("/")[0]
-    if address:
-        user, at, _ = server.rpartition("@")
-        server = f"{user}{at}{address}"
-    return f"{scheme}://{server}/{quote(name)}{mark}{query}"
-
-
-def with_user(url: str, user: str, password: str) -> str:
-    """The same URL for somebody else; `password` as it is to stand there."""
-    scheme, _, rest = url.partition("://")
-    server, slash, path = rest.partition("/")
-    return f"{scheme}://{quote(user)}:{password}@{server.rpartition('@')[2]}{slash}{path}"
-
-
-def user_and_database(url: str) -> tuple[str, str]:
-    """Whom a tool's URL connects as, and to which database; empty where it does not say."""
-    server, _, database = url.partition("?")[0].partition("://")[2].partition("/")
-    user = server.rpartition("@")[0].partition(":")[0]
-    return unquote(user), unquote(database)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from .boot import Boot
-from .database import user_and_database
 from .guard.stage import require_guard
 from .migrate import require_tables
 from .outcome import Outcome
 from .terminal import listed
+from .urls import user_and_database
 
 
 def stop(boot: Boot) -> Outcome:

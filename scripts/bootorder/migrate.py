@@ -13,10 +13,11 @@ from .drift import refuse_drift
 from .errors import GuardError, MigrationError, NotReadyError, command
 from .guard.snapshots import Snapshot, own_losses
 from .guard.stage import require_guard
+from .migration_lock import MigrationLock
 from .outcome import Outcome
 from .owners import Owner
 from .processes import Completed, at_once
-from .records import NO_RECORD, Record, record, recorded
+from .records import NO_RECORD, Record, at_work, record, recorded
 from .terminal import counted
 from .trial import Trial, loses_rows
 from .waves import Worked, refuse_losses_of_all, seen_by, waves
@@ -61,54 +62,65 @@ def migrate(boot: Boot) -> Outcome:
     """Run every owner's tool under a lock; each must leave exactly its own tables and touch no other's."""
     with boot.database() as target:
         require_guard(boot, target)
-    boot.build([owner.settings.service for owner in boot.owners])
-    told: dict[str, Outcome] = {}
-    with boot.locked(target) as waited_for:
-        boot.runtime.stop_one_offs()
-        rehearsals: dict[str, Catalog] = {}
-        for wave in waves(boot.owners):
-            made = at_once(boot.processes, wave, lambda owner: owner.rehearse(target))
-            rehearsals |= zip((owner.name for owner in wave), made, strict=True)
-        refuse_shared_names([(owner, rehearsals[owner.name]) for owner in boot.owners])
-        now = Now(target)
-        for owner in boot.owners:
-            if owner.migrator.creates_at_start:
-                refuse_drift(owner.name, rehearsals[owner.name], now.own_part(owner, rehearsals[owner.name]))
-        for wave in waves(boot.owners):
-            told |= _migrate_wave(boot, wave, rehearsals, now, waited_for)
-            if not all(told[owner.name].was_skipped for owner in wave):
-                now = Now(target)
-    if not told:
+        boot.build([owner.settings.service for owner in boot.owners])
+        with boot.locked(target) as lock:
+            done = _migrate_all(boot, target, lock)
+    if not done:
         return Outcome.skipped("no owners in invoke.yaml")
-    text = "; ".join(told[owner.name].text for owner in boot.owners)
-    return Outcome(text, was_skipped=all(outcome.was_skipped for outcome in told.values()))
+    text = "; ".join(done[owner.name].text for owner in boot.owners)
+    return Outcome(text, was_skipped=all(outcome.was_skipped for outcome in done.values()))
+
+
+def _migrate_all(boot: Boot, target: Target, lock: MigrationLock) -> Mapping[str, Outcome]:
+    """What became of each owner, by name."""
+    boot.runtime.stop_one_offs()
+    rehearsals: dict[str, Catalog] = {}
+    for wave in waves(boot.owners):
+        lock.require()
+        made = at_once(boot.processes, wave, lambda owner: owner.rehearse(target))
+        rehearsals |= zip((owner.name for owner in wave), made, strict=True)
+    refuse_shared_names([(owner, rehearsals[owner.name]) for owner in boot.owners])
+    now = Now(target)
+    for owner in boot.owners:
+        if owner.migrator.creates_at_start:
+            refuse_drift(owner.name, rehearsals[owner.name], now.own_part(owner, rehearsals[owner.name]))
+    done: dict[str, Outcome] = {}
+    for wave in waves(boot.owners):
+        done |= _migrate_wave(boot, wave, rehearsals, now, lock)
+        if not all(done[owner.name].was_skipped for owner in wave):
+            now = Now(target)
+    return done
 
 
 def _migrate_wave(
-    boot: Boot, wave: Sequence[Owner], rehearsals: Mapping[str, Catalog], now: Now, waited_for: str
+    boot: Boot, wave: Sequence[Owner], rehearsals: Mapping[str, Catalog], now: Now, lock: MigrationLock
 ) -> Mapping[str, Outcome]:
     """What became of each owner, by name. Those of the wave whose tools are to be run are run at the same time."""
-    told: dict[str, Outcome] = {}
+    outcomes: dict[str, Outcome] = {}
     to_do: list[_Migration] = []
-    with now.stack.kept():
-        records = recorded(now.stack, "migration")
-        there = {owner.name: now.own_part(owner, rehearsals[owner.name]) for owner in wave}
+    records = recorded(now.stack, "migration")
+    there = {owner.name: now.own_part(owner, rehearsals[owner.name]) for owner in wave}
     for owner in wave:
         expected = rehearsals[owner.name]
         complete = not catalog.differences(expected, there[owner.name])
         last = records.get(owner.name, NO_RECORD)
-        why = _why_not(boot, owner, last, complete=complete, waited_for=waited_for)
+        why = _why_not(boot, owner, last, complete=complete, waited_for=lock.waited_for)
         if why:
-            told[owner.name] = Outcome.skipped(f"{owner.name} {why}")
+            outcomes[owner.name] = Outcome.skipped(f"{owner.name} {why}")
         else:
             to_do.append(_Migration(owner, expected, owner.fingerprint(), _UNKNOWN if complete else _INCOMPLETE))
+    if not to_do:
+        return outcomes
     owners = [migration.owner for migration in to_do]
-    before = seen_by(owners, now.stack)
+    before = seen_by(owners, now.stack, boot.logins)
     # One after another: a clone can only be made of a database that nobody is connected to.
     migrations = [_with_command(boot, migration, before[migration.owner.name], now.stack) for migration in to_do]
-    done = at_once(boot.processes, migrations, lambda migration: _run(boot, migration))
+    lock.require()
+    with at_work(now.stack, [owner.place.role for owner in owners]):
+        done = at_once(boot.processes, migrations, lambda migration: _run(boot, migration))
+    lock.require()
     # When no tool is at work any more: the catalog stands still.
-    after = seen_by(owners, now.stack)
+    after = seen_by(owners, now.stack, boot.logins, before)
     worked = [
         _worked(migration, completed, before, after) for migration, completed in zip(migrations, done, strict=True)
     ]
@@ -117,9 +129,10 @@ def _migrate_wave(
         name = migration.owner.name
         with boot.timeline.span(f"verify {name}", "verify") as span:
             span.text = _verified(boot, migration, completed, its)
-        told[name] = Outcome.done(span.text)
+        outcomes[name] = Outcome.done(span.text)
+        lock.require()
         record(now.stack, "migration", name, migration.fingerprint)
-    return told
+    return outcomes
 
 
 def _worked(
@@ -176,10 +189,13 @@ def _with_command(boot: Boot, migration: _Migration, before: Snapshot, stack: Ta
     """The owner's command, tried on a clone first where rows of its own are at stake; there is no other force."""
     owner, expected = migration.owner, migration.expected
     plain = replace(migration, argv=owner.settings.migrate)
-    if not any(before.own_rows.values()) or not catalog.differences(expected, before.own.only(expected.relations())):
+    # Rows that are not known are at stake, too.
+    if all(count == 0 for count in before.own_rows.values()) or not catalog.differences(
+        expected, before.own.only(expected.relations())
+    ):
         return plain
     with boot.timeline.span(f"try {owner.name}", "owner", cause="rows of its own are at stake"):
-        tried = Trial.run(owner, owner.target(stack))
+        tried = Trial.run(owner, stack)
     losses = own_losses(tried.before, tried.after)
     if not losses:
         return plain

@@ -9,15 +9,20 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from psycopg import sql
+
 from . import catalog, sources
 from .catalog import Catalog
-from .database import Target, scratch_database
-from .errors import GuardError, LogTail, MigrationError, SettingsError
-from .guard.roles import grant_repairs
+from .database import Target
+from .errors import LogTail, MigrationError, SettingsError
+from .guard.roles import Repair, apply, grant_repairs
+from .guard.snapshots import Seen, Snapshot
+from .guard.untouched import untouched
 from .migrators import BY_NAME, Migrator
 from .places import Place
 from .pointing import as_written, connects_as, pointed_at, variables_of
 from .processes import Completed
+from .scratch import scratch_database
 from .settings import OwnerSettings
 from .sources import digest
 from .terminal import counted
@@ -163,13 +168,12 @@ class Owner:
             command = " ".join(self.settings.migrate)
             self._boot.console.note(f"{self.name}: whether `{command}` knows every model is not looked at")
         target, fingerprint = self.target(stack), self.fingerprint()  # what is edited meanwhile may not be in it
-        before = _read(target)
-        with self.scratch(target, self.name) as scratch:
+        with self.watched(stack), self.scratch(target, self.name) as scratch:
             for other in self._before():
                 other.run(other.settings.migrate, scratch)
             done = self.run(self.settings.migrate, scratch)
-            made = _read(scratch).of(self.place.role)
-        self._require_blindness(before, _read(target))
+            with scratch.connect() as connection:
+                made = catalog.read(connection).of(self.place.role)
         claim = self.migrator.claim(done)
         if not claim.succeeded or done.code or not made.tables():
             raise MigrationError(
@@ -235,33 +239,46 @@ class Owner:
             with self._boot.timeline.span("clone the database" if clone else "make a database", "database"):
                 scratch = held.enter_context(scratch_database(target, purpose, clone=clone))
             try:
-                self._prepare(scratch)
+                self._prepare(scratch, alone=not clone)
                 yield scratch
             finally:
                 with self._boot.timeline.span("drop the database", "database"):
                     held.close()
 
-    def _prepare(self, scratch: Target) -> None:
-        """The schemas, rights and search paths of the stack's own database, which no copy of it has."""
+    def _prepare(self, scratch: Target, *, alone: bool) -> None:
+        """The schemas, rights and search paths of the stack's own database, which no copy of it has.
+
+        `alone`: nobody may connect but this owner and those that must have migrated first.
+        """
         places = self._boot.places.values()
         here = [place for place in places if place.database == self.place.database]
+        at_work = {self.place.role, *(owner.place.role for owner in self._before())}
         with scratch.connect() as connection:
-            for repair in grant_repairs(connection, here, places):
-                connection.execute(repair.statement)
+            repairs = grant_repairs(connection, here, places)
+            if outside := [sql.Identifier(place.role) for place in here if alone and place.role not in at_work]:
+                keep_out = sql.SQL("revoke all on database {} from {}")
+                names = sql.Identifier(scratch.name), sql.SQL(", ").join(outside)
+                repairs.append(Repair("", keep_out.format(*names)))
+            apply(connection, repairs)
 
-    def _require_blindness(self, before: Catalog, after: Catalog) -> None:
-        """A rehearsal that changed the stack's own database did not go where it was sent."""
-        lost = [line for line in catalog.differences(before, after) if line.startswith("-")]
-        if lost:
-            variables = ", ".join(variables_of(self.settings))
-            raise GuardError(
-                f"{self.name}: {self.migrator.name} does not use {variables}: its rehearsal changed"
-                " the stack's database",
-                expected="changes in an empty scratch database only",
-                seen=f"{len(lost)} things lost",
-                details=catalog.shortened(lost),
-                hint=f"point the tool at {variables}, or set `owners.{self.name}.{self._says_variables()}`",
-            )
+    def look(self, target: Target) -> Snapshot:
+        """What of this database is its own and what is not."""
+        return Seen.look(target, self._boot.logins).of(self.place.role)
+
+    @contextlib.contextmanager
+    def watched(self, stack: Target) -> Iterator[None]:
+        """Raises GuardError where its tool, sent to a scratch database, changed something of the stack instead."""
+        places = self._boot.places.values()
+        databases = dict.fromkeys([stack.name, *(place.database for place in places)])
+        variables = ", ".join(variables_of(self.settings))
+        with untouched(
+            [replace(stack, name=name) for name in databases],
+            self.place.role,
+            [place.role for place in places],
+            f"{self.name}: {self.migrator.name}",
+            f"point the tool at {variables}, or set `owners.{self.name}.{self._says_variables()}`",
+        ):
+            yield
 
     def _kept(self) -> dict[str, Any]:
         """The cache; empty where there is none that can be read."""
@@ -281,8 +298,3 @@ class Owner:
 def rehearsal_file(state_folder: Path, owner: str) -> Path:
     """What its tool made when it was last rehearsed."""
     return state_folder / "rehearsals" / f"{digest([owner])[:12]}.json"
-
-
-def _read(target: Target) -> Catalog:
-    with target.connect() as connection:
-        return catalog.read(connection)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from urllib.parse import quote
 
-from .database import Target, user_and_database, with_database, with_user
+from .database import Target
 from .places import Place
 from .settings import OwnerSettings
+from .urls import user_and_database, with_database, with_user
 
 
 def variables_of(settings: OwnerSettings) -> Sequence[str]:

@@ -1,14 +1,18 @@
-"""What was done to the stack's database, kept in it: an empty one starts from nothing."""
+"""What was done to the stack's database, and what is under way, kept in it: an empty one starts from nothing."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+import psycopg
 from psycopg import sql
 
-from .database import Target, me
+from .database import Connection, Target, me
+from .errors import NotReadyError, command
+from .own_schema import refuse_foreign_objects
 
 # One row an owner: what its seed or its schema was made of when it was last run to a good end, and who ran it.
 _MAKE = """
@@ -23,6 +27,22 @@ _WRITE = """
     insert into bootorder.{} (owner, fingerprint, by) values (%s, %s, %s)
     on conflict (owner) do update set fingerprint = excluded.fingerprint, by = excluded.by, at = now()
 """
+# One row for each role whose tool is at work, from before its start until after its end.
+_MAKE_WORK = """
+    create schema if not exists bootorder;
+    create table if not exists bootorder.work
+        (role text primary key, by text not null, since timestamptz not null default clock_timestamp())
+"""
+_BEGIN_WORK = """
+    insert into bootorder.work (role, by) select unnest(%s::text[]), %s
+    on conflict (role) do update set by = excluded.by, since = excluded.since
+"""
+_LEFT = """
+    select w.role, w.by, a.pid
+    from bootorder.work w left join pg_stat_activity a on a.usename = w.role and a.backend_start >= w.since
+    order by 1
+"""
+_ENDING_MILLISECONDS = 5000
 
 Kind = Literal["seed", "migration"]
 
@@ -41,7 +61,7 @@ NO_RECORD = Record("", "")
 def recorded(target: Target, kind: Kind) -> Mapping[str, Record]:
     """The last good run of each owner, by name."""
     with target.connect() as connection:
-        if connection.execute("select to_regclass(%s)", [f"bootorder.{kind}"]).fetchone() == (None,):
+        if not _is_there(connection, kind):
             return {}
         rows = connection.execute(sql.SQL(_READ).format(sql.Identifier(kind))).fetchall()
     return {str(owner): Record(str(fingerprint), str(by or "")) for owner, fingerprint, by in rows}
@@ -51,5 +71,62 @@ def record(target: Target, kind: Kind, owner: str, fingerprint: str) -> None:
     """Note a good run."""
     name = sql.Identifier(kind)
     with target.connect(autocommit=False) as connection:
+        refuse_foreign_objects(connection)
         connection.execute(sql.SQL(_MAKE).format(name, name))
         connection.execute(sql.SQL(_WRITE).format(name), [owner, fingerprint, me()])
+
+
+@contextlib.contextmanager
+def at_work(target: Target, roles: list[str]) -> Iterator[None]:
+    """Note that the tools of these roles are at work, until the block is left; whoever is killed leaves the note."""
+    if not roles:
+        yield
+        return
+    with target.connect(autocommit=False) as connection:
+        refuse_foreign_objects(connection)
+        connection.execute(_MAKE_WORK)
+        connection.execute(_BEGIN_WORK, [roles, me()])
+    try:
+        yield
+    finally:
+        # A database that is gone keeps the note: the next start ends what is left.
+        with contextlib.suppress(psycopg.Error, NotReadyError), target.open() as connection:
+            connection.execute("delete from bootorder.work where role = any (%s) and by = %s", [roles, me()])
+
+
+def end_left_sessions(target: Target) -> list[str]:
+    """End the sessions of tools that an earlier start left at work. For who holds the migration lock.
+
+    Returns what was ended, for people. An app of the same role that has connected since connects again.
+    """
+    with target.connect() as connection:
+        if not _is_there(connection, "work"):
+            return []
+        left = connection.execute(_LEFT).fetchall()
+        if not left:
+            return []
+        ended: dict[tuple[str, str], int] = {}
+        for role, by, process in left:
+            if process is None:
+                continue
+            query = "select pg_terminate_backend(%s, %s)"
+            if connection.execute(query, [process, _ENDING_MILLISECONDS]).fetchone() != (True,):
+                raise _still_at_work(role, by, process)
+            ended[role, by] = ended.get((role, by), 0) + 1
+        connection.execute("delete from bootorder.work")
+    return [f"ended {count} database sessions of {role} that {by} left at work" for (role, by), count in ended.items()]
+
+
+def _is_there(connection: Connection, table: str) -> bool:
+    """Whether there is such a table of ours."""
+    refuse_foreign_objects(connection)
+    return connection.execute("select to_regclass(%s)", [f"bootorder.{table}"]).fetchone() != (None,)
+
+
+def _still_at_work(role: str, by: str, process: int) -> NotReadyError:
+    return NotReadyError(
+        f"a tool of {role} that {by} left is still at work in the database",
+        expected=f"its session to end within {_ENDING_MILLISECONDS / 1000:g} s when it is told to",
+        seen=f"server process {process} goes on",
+        hint=f"wait until it has ended, or start the database anew: {command('stop db-up wait-db')}",
+    )

@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from . import catalog
 from .boot import Boot
 from .database import Target
 from .errors import LogTail, MigrationError, command
 from .guard.stage import require_guard
 from .migrate import require_tables
+from .migration_lock import MigrationLock
 from .outcome import Outcome
 from .owners import Owner
 from .processes import Completed, at_once
-from .records import NO_RECORD, Record, record, recorded
+from .records import NO_RECORD, Record, at_work, record, recorded
+from .rows import Counts, Logins, Table, count_rows, row_versions
 from .waves import Worked, refuse_losses_of_all, seen_by, waves
 
 
@@ -24,8 +25,8 @@ class _Seeding:
 
     owner: Owner
     fingerprint: str
-    tables: Sequence[tuple[str, str]]
-    rows: int
+    tables: Sequence[Table]
+    counts: Counts
     versions: int
 
 
@@ -34,29 +35,33 @@ def seed(boot: Boot) -> Outcome:
     with_seed = [owner for owner in boot.owners if owner.settings.seed]
     if not with_seed:
         return Outcome.skipped("no owner has a seed")
+    outcomes: dict[str, Outcome] = {}
     with boot.database() as target:
         require_guard(boot, target)
-    boot.build([owner.settings.service for owner in with_seed])
-    require_tables(with_seed, target)
-    told: dict[str, Outcome] = {}
-    with boot.locked(target):
-        for wave in waves(with_seed):
-            told |= _seed_wave(boot, wave, target)
-    text = "; ".join(told[owner.name].text for owner in with_seed)
-    return Outcome(text, was_skipped=all(outcome.was_skipped for outcome in told.values()))
+        boot.build([owner.settings.service for owner in with_seed])
+        require_tables(with_seed, target)
+        with boot.locked(target) as lock:
+            for wave in waves(with_seed):
+                outcomes |= _seed_wave(boot, wave, target, lock)
+    text = "; ".join(outcomes[owner.name].text for owner in with_seed)
+    return Outcome(text, was_skipped=all(outcome.was_skipped for outcome in outcomes.values()))
 
 
-def _seed_wave(boot: Boot, wave: Sequence[Owner], target: Target) -> Mapping[str, Outcome]:
+def _seed_wave(boot: Boot, wave: Sequence[Owner], target: Target, lock: MigrationLock) -> Mapping[str, Outcome]:
     """What became of each owner, by name. The seeds that are to be run are run at the same time."""
-    with target.kept():
-        records = recorded(target, "seed")
-        looked = {owner.name: _look(owner, target, records.get(owner.name, NO_RECORD)) for owner in wave}
-    told = {name: Outcome.skipped(f"{name} already seeded") for name, seeding in looked.items() if seeding is None}
+    logins, records = boot.logins, recorded(target, "seed")
+    looked = {owner.name: _look(owner, target, logins, records.get(owner.name, NO_RECORD)) for owner in wave}
+    outcomes = {name: Outcome.skipped(f"{name} already seeded") for name, seeding in looked.items() if seeding is None}
     to_do = [seeding for seeding in looked.values() if seeding]
+    if not to_do:
+        return outcomes
     owners = [seeding.owner for seeding in to_do]
-    before = seen_by(owners, target)
-    done = at_once(boot.processes, to_do, lambda seeding: _run(boot, seeding))
-    after = seen_by(owners, target)
+    before = seen_by(owners, target, logins)
+    lock.require()
+    with at_work(target, [owner.place.role for owner in owners]):
+        done = at_once(boot.processes, to_do, lambda seeding: _run(boot, seeding))
+    lock.require()
+    after = seen_by(owners, target, logins, before)
     worked = [
         Worked(
             *(seeding.owner, f"{seeding.owner.name}: its seed"),
@@ -67,19 +72,20 @@ def _seed_wave(boot: Boot, wave: Sequence[Owner], target: Target) -> Mapping[str
     ]
     refuse_losses_of_all(worked)
     for seeding, completed, its in zip(to_do, done, worked, strict=True):
-        told[seeding.owner.name] = _verified(seeding, completed, target, its.log)
+        outcomes[seeding.owner.name] = _verified(seeding, completed, target, logins, its.log)
+        lock.require()
         record(target, "seed", seeding.owner.name, seeding.fingerprint)
-    return told
+    return outcomes
 
 
-def _look(owner: Owner, stack: Target, last: Record) -> _Seeding | None:
-    """Nothing where it was seeded with what its seed is now."""
+def _look(owner: Owner, stack: Target, logins: Logins, last: Record) -> _Seeding | None:
+    """None where it was seeded with what its seed is now."""
     fingerprint, tables = owner.seed_fingerprint(), owner.rehearse(stack).tables()
-    rows, versions = _rows(owner.target(stack), tables)
+    counts = count_rows(owner.target(stack), tables, logins)
     # A record beside empty tables is of rows that somebody removed: seed again.
-    if rows and fingerprint and last.fingerprint == fingerprint:
+    if _has_rows(counts) and fingerprint and last.fingerprint == fingerprint:
         return None
-    return _Seeding(owner, fingerprint, tables, rows, versions)
+    return _Seeding(owner, fingerprint, tables, counts, _versions(owner, stack, counts, logins))
 
 
 def _run(boot: Boot, seeding: _Seeding) -> Completed:
@@ -87,26 +93,34 @@ def _run(boot: Boot, seeding: _Seeding) -> Completed:
         return seeding.owner.run(seeding.owner.settings.seed)
 
 
-def _verified(seeding: _Seeding, done: Completed, stack: Target, log: LogTail) -> Outcome:
+def _verified(seeding: _Seeding, done: Completed, stack: Target, logins: Logins, log: LogTail) -> Outcome:
     """What it came to, as the rows say. Raises MigrationError for what lacks."""
     owner = seeding.owner
-    rows, versions = _rows(owner.target(stack), seeding.tables)
-    if done.code or not rows:
+    counts = count_rows(owner.target(stack), seeding.tables, logins)
+    if done.code or not _has_rows(counts):
         raise MigrationError(
             f"{owner.name}: its seed failed",
             expected="exit code 0 and rows in its tables",
-            seen=f"exit code {done.code}, {rows} rows",
+            seen=f"exit code {done.code}, {_total(counts)} rows",
             log=log,
             hint=done.hint(f"correct what the seed says, then run it again: {command('seed')}"),
         )
-    if versions == seeding.versions:
+    if _versions(owner, stack, counts, logins) == seeding.versions:
         return Outcome.skipped(f"{owner.name} had nothing to do")
-    return Outcome.done(
-        f"{owner.name} {rows - seeding.rows:+d} rows" if rows != seeding.rows else f"{owner.name} rows updated"
-    )
+    more = _total(counts) - _total(seeding.counts)
+    return Outcome.done(f"{owner.name} {more:+d} rows" if more else f"{owner.name} rows updated")
 
 
-def _rows(target: Target, tables: Sequence[tuple[str, str]]) -> tuple[int, int]:
-    """How many rows the tables hold, and their versions."""
-    with target.connect() as connection:
-        return sum(catalog.count_rows(connection, tables).values()), catalog.row_versions(connection, tables)
+def _has_rows(counts: Counts) -> bool:
+    """A table whose rows are not known may have some."""
+    return any(count != 0 for count in counts.values())
+
+
+def _total(counts: Counts) -> int:
+    return sum(count or 0 for count in counts.values())
+
+
+def _versions(owner: Owner, stack: Target, counts: Counts, logins: Logins) -> int:
+    """Of the tables that have rows and can be read."""
+    filled = [table for table, count in counts.items() if count]
+    return row_versions(owner.target(stack), owner.place.role, filled, logins)

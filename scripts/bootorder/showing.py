@@ -62,20 +62,20 @@ def print_plan(console: Console, stages: Sequence[Stage], beside_them: Sequence[
         console.table(["beside them", "from", "to", "does", "because"], rows)
 
 
-def show_url(boot: Boot, owner: str) -> None:
+def show_url(boot: Boot, owner: str, *, as_superuser: bool) -> None:
     """A connection URL on stdout, with its password."""
     from .access import url
 
     with looking(boot):
-        boot.console.answering().say(url(boot, owner))
+        boot.console.answering().say(url(boot, owner, as_superuser=as_superuser))
 
 
-def open_shell(boot: Boot, owner: str, statement: str) -> int:
+def open_shell(boot: Boot, owner: str, statement: str, *, as_superuser: bool) -> int:
     """psql on this terminal. Returns its exit code."""
     from .access import shell
 
     with looking(boot):
-        return shell(boot, owner, statement)
+        return shell(boot, owner, statement, as_superuser=as_superuser)
 
 
 def show_tables(boot: Boot, *, as_json: bool) -> None:

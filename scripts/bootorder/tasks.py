@@ -25,7 +25,10 @@ VERBOSE = {"verbose": "show what the tools print while they work"}
 WITH = {"with_": "an optional service to start too, e.g. pgadmin (may be given several times)"}
 LAYOUT = {"layout": "where owners keep their tables: shared, schemas or databases (default: the setting, else shared)"}
 ACCEPT = {"accept_data_loss": "migrate even where an owner's own rows are lost, which is said row by row"}
-AS = {"as_": "the owner to be (default: the tasks' own role, a superuser)"}
+AS = {
+    "as_": "the owner to be (default: the only one)",
+    "as_superuser": "be the tasks' own role, which may do everything to every owner's tables",
+}
 JSON = {"json": "print one JSON object on stdout"}
 
 
@@ -215,21 +218,23 @@ def tables(c: Context, layout: str = "", runtime: str = "", json: bool = False) 
 
 
 @task(help=AS | LAYOUT | RUNTIME)
-def url(c: Context, as_: str = "", layout: str = "", runtime: str = "") -> None:
+def url(c: Context, as_: str = "", as_superuser: bool = False, layout: str = "", runtime: str = "") -> None:
     """Print a connection URL with its password, for a tool that is run by hand."""
     from .showing import show_url
 
     with opened(c, runtime, layout=layout) as boot:
-        show_url(boot, as_)
+        show_url(boot, as_, as_superuser=as_superuser)
 
 
 @task(help={"command": "one statement instead of a shell"} | AS | LAYOUT | RUNTIME)
-def psql(c: Context, as_: str = "", command: str = "", layout: str = "", runtime: str = "") -> None:
-    """Open psql on the database, as an owner or as the tasks do."""
+def psql(
+    c: Context, as_: str = "", as_superuser: bool = False, command: str = "", layout: str = "", runtime: str = ""
+) -> None:
+    """Open psql on the database as an owner."""
     from .showing import open_shell
 
     with opened(c, runtime, layout=layout) as boot:
-        code = open_shell(boot, as_, command)
+        code = open_shell(boot, as_, command, as_superuser=as_superuser)
     if code:
         raise Exit(code=code)
 

@@ -26,11 +26,12 @@ class Trial:
     done: Completed
 
     @classmethod
-    def run(cls, owner: Owner, target: Target) -> Trial:
-        with owner.scratch(target, f"trial of {owner.name}", clone=True) as clone:
-            before = Snapshot.take(clone, owner.place.role)
-            done = owner.run(owner.migrator.forced(owner.settings.migrate), clone)
-            return cls(before, Snapshot.take(clone, owner.place.role), done)
+    def run(cls, owner: Owner, stack: Target) -> Trial:
+        with owner.scratch(owner.target(stack), f"trial of {owner.name}", clone=True) as clone:
+            before = owner.look(clone)
+            with owner.watched(stack):
+                done = owner.run(owner.migrator.forced(owner.settings.migrate), clone)
+            return cls(before, owner.look(clone), done)
 
 
 def loses_rows(owner: str, losses: Sequence[str]) -> MigrationError:
@@ -59,15 +60,19 @@ def changes(boot: Boot, *, build: bool = True) -> Sequence[Mapping[str, Any]]:
         boot.build(services)
     elif missing := [name for name in services if not boot.runtime.is_built(name)]:
         raise NotReadyError(f"{', '.join(missing)} not built yet", hint=f"build it first: {command('migrate --plan')}")
-    with boot.locked(stack):
-        return [_change(owner, stack) for owner in boot.owners]
+    with boot.locked(stack) as lock:
+        found = []
+        for owner in boot.owners:
+            lock.require()
+            found.append(_change(owner, stack))
+        return found
 
 
 def _change(owner: Owner, stack: Target) -> Mapping[str, Any]:
     change: dict[str, Any] = {"owner": owner.name, "changes": [], "losses": [], "foreign_losses": [], "problems": []}
     try:
         expected = owner.rehearse(stack)
-        tried = Trial.run(owner, owner.target(stack))
+        tried = Trial.run(owner, stack)
     except MigrationError as error:  # its models, or the tool on an empty database
         return {**change, "problems": [error.message, *error.details], "said": ""}
     claim = owner.migrator.claim(tried.done)

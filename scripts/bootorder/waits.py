@@ -27,6 +27,9 @@ _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 def wait_db(boot: Boot) -> Outcome:
     """Wait for a real query over TCP on the stack's database."""
     name = boot.settings.database.service
+    service = boot.database_service()
+    if not service.running:
+        raise _not_running(boot, service, "db-up")
     target = boot.target()
 
     with boot.runtime.watched(boot.clock.sleep) as watched:

@@ -10,6 +10,7 @@ from .database import Target
 from .errors import GuardError, LogTail
 from .guard.snapshots import Seen, Snapshot, own_losses, refuse_losses
 from .owners import Owner
+from .rows import Logins
 
 
 def waves(owners: Sequence[Owner]) -> Sequence[Sequence[Owner]]:
@@ -34,11 +35,17 @@ def _share_a_schema(one: Owner, other: Owner) -> bool:
     return (one.place.database, one.place.schema) == (other.place.database, other.place.schema)
 
 
-def seen_by(owners: Sequence[Owner], stack: Target) -> Mapping[str, Snapshot]:
-    """What each is to leave alone while they are all at work, by name. Looks at each database once."""
+def seen_by(
+    owners: Sequence[Owner], stack: Target, logins: Logins, before: Mapping[str, Snapshot] | None = None
+) -> Mapping[str, Snapshot]:
+    """What each is to leave alone while they are all at work, by name. Looks at each database once.
+
+    `before`: what was seen before they were.
+    """
     roles = [owner.place.role for owner in owners]
     targets = {owner.place.database: owner.target(stack) for owner in owners}
-    seen = {name: Seen.look(target) for name, target in targets.items()}
+    since = {owner.place.database: before[owner.name].at for owner in owners} if before else {}
+    seen = {name: Seen.look(target, logins, since.get(name)) for name, target in targets.items()}
     return {owner.name: seen[owner.place.database].of(owner.place.role, roles) for owner in owners}
 
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
-from scripts.bootorder.guard.snapshots import Snapshot, foreign_losses
+from scripts.bootorder.database import Target
+from scripts.bootorder.guard.snapshots import Seen, Snapshot, foreign_losses
+from scripts.bootorder.rows import Logins
 from tests.contract.guarded import Guarded, guarded
 from tests.postgres import throwaway
 
@@ -36,10 +39,15 @@ def measure(folder: Path, _rounds: int, figures: Figures) -> None:
             assert stack.guard().was_skipped
             wanted = 30 if tables == _MADE_AT_ONCE else None
             figures.add_single(f"guard of {tables:,} tables, nothing to do", _best(stack.guard), "ms", wanted)
-            before = Snapshot.take(stack.target, stack.role("sso"))
-            look = _best(lambda before=before: foreign_losses(before, Snapshot.take(stack.target, stack.role("sso"))))  # type: ignore[misc]
+            logins, role = stack.boot().logins, stack.role("sso")
+            before = Seen.look(stack.target, logins).of(role)
+            look = _best(partial(_compare, before, stack.target, logins, role))
             figures.add_single(f"snapshot of {tables:,} tables, and comparison", look, "ms", limit)
             figures.add_single(f"event triggers, a command among {tables:,} tables", _triggers(stack), "ms", 1)
+
+
+def _compare(before: Snapshot, target: Target, logins: Logins, role: str) -> None:
+    foreign_losses(before, Seen.look(target, logins).of(role))
 
 
 def _make_tables(stack: Guarded, start: int, end: int) -> None:

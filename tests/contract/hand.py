@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import psycopg
+from psycopg import sql
 
 from scripts.bootorder.database import Target
 
@@ -18,3 +21,11 @@ def by_hand(target: Target, *, autocommit: bool = True) -> psycopg.Connection[tu
         options="-c client_min_messages=warning",
         autocommit=autocommit,
     )
+
+
+def rows_by_hand(
+    connection: psycopg.Connection[tuple[object, ...]], tables: Iterable[tuple[str, str]]
+) -> dict[tuple[str, str], int]:
+    """How many rows each has, as whoever is connected."""
+    query = sql.SQL("select count(*) from {}")
+    return {table: connection.execute(query.format(sql.Identifier(*table))).fetchall()[0][0] for table in tables}  # type: ignore[misc]

@@ -13,7 +13,6 @@ from urllib.parse import quote
 import psycopg
 from psycopg import sql
 
-from scripts.bootorder import catalog
 from scripts.bootorder.boot import Boot
 from scripts.bootorder.console import Console
 from scripts.bootorder.database import Target
@@ -23,7 +22,7 @@ from scripts.bootorder.probes import SystemClock
 from scripts.bootorder.processes import Completed, SystemProcesses
 from scripts.bootorder.runtimes.base import Address, Service, Watched
 from scripts.bootorder.settings import parse
-from tests.contract.hand import by_hand
+from tests.contract.hand import by_hand, rows_by_hand
 
 Connection = psycopg.Connection[tuple[object, ...]]
 
@@ -232,7 +231,7 @@ class Workbench:
 
     def count(self, table: str) -> int:
         with by_hand(self.target) as connection:
-            return catalog.count_rows(connection, [("public", table)])["public", table]
+            return rows_by_hand(connection, [("public", table)])["public", table]
 
     def scratches(self) -> list[str]:
         return [name for (name,) in self.query("select datname from pg_database where datname ~ 'scratch'")]

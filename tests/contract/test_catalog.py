@@ -432,43 +432,15 @@ def test_a_foreign_key_belongs_to_the_table_that_has_it(connection: Connection) 
     assert not [key for key in seen.only([("public", "user")]).objects if "fkey" in key.name]
 
 
-def test_rows_are_counted_exactly(connection: Connection) -> None:
-    run(
-        connection,
-        'create schema "S p"; create table "S p"."T""1" (id int); create table "select" (id int); create table e ();'
-        ' insert into "S p"."T""1" select generate_series(1, 1234); insert into "select" values (1)',
-    )
-    tables = catalog.read(connection).tables()
-
-    assert catalog.count_rows(connection, tables) == {
-        ("S p", 'T"1'): 1234,
-        ("public", "e"): 0,
-        ("public", "select"): 1,
-    }
-    assert catalog.count_rows(connection, []) == {}
-
-
-def test_rows_of_partitions_are_counted(connection: Connection) -> None:
-    run(connection, EVERYTHING)
-    run(connection, "insert into event values (1, '2026-05-01'), (2, '2026-06-01')")
-
-    rows = catalog.count_rows(connection, catalog.read(connection).tables())
-
-    assert (rows["public", "event"], rows["public", "event_2026"]) == (2, 2)
-
-
-def test_a_thousand_tables_are_read_and_counted(connection: Connection) -> None:
+def test_a_thousand_tables_are_read(connection: Connection) -> None:
     statements = [f"create table t{n} (id int generated always as identity primary key, x text)" for n in range(1000)]
     random.Random(1).shuffle(statements)  # noqa: S311  # any order
     run(connection, ";".join(statements))
-    run(connection, "insert into t500 (x) values ('x')")
 
     seen = catalog.read(connection)
-    rows = catalog.count_rows(connection, seen.tables())
 
     assert len(seen.tables()) == 1000
     assert len(seen.objects) == 6000  # a table, whose it is, two columns, a key, a sequence each
-    assert (sum(rows.values()), rows["public", "t500"]) == (1, 1)
 
 
 def test_what_an_extension_brought_is_nobodys(connection: Connection) -> None:
@@ -482,30 +454,3 @@ def test_what_an_extension_brought_is_nobodys(connection: Connection) -> None:
     connection.execute(sql.SQL("create extension {}").format(sql.Identifier(str(available[0]))))
 
     assert catalog.differences(before, catalog.read(connection)) == []
-
-
-@pytest.mark.parametrize(
-    ("change", "is_seen"),
-    [
-        ("select 1", False),
-        ("insert into u values (3, 'c')", True),
-        ("update u set label = 'x' where id = 1", True),
-        ("update u set label = label where id = 9", False),
-        ("delete from u where id = 1", True),
-        ("insert into p values (1)", True),
-    ],
-)
-def test_row_versions_change_with_the_rows(database: Target, change: str, is_seen: bool) -> None:
-    with by_hand(database) as connection:
-        run(connection, "create table u (id int, label text); insert into u values (1, 'a'), (2, 'b')")
-        run(connection, "create table p (id int) partition by list (id)")
-        run(connection, "create table p_1 partition of p for values in (1)")
-        tables = [("public", "u"), ("public", "p")]
-        before = catalog.row_versions(connection, tables)
-        run(connection, change)
-
-        assert (catalog.row_versions(connection, tables) != before) == is_seen
-
-
-def test_row_versions_of_no_tables_are_nothing(connection: Connection) -> None:
-    assert catalog.row_versions(connection, []) == 0

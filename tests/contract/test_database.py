@@ -23,10 +23,13 @@ import pytest
 from psycopg import sql
 
 from scripts.bootorder import catalog
-from scripts.bootorder.database import Target, me, migration_lock, scratch_database, with_database
+from scripts.bootorder.database import Target, me
 from scripts.bootorder.errors import LockedError, NotReadyError
+from scripts.bootorder.migration_lock import MigrationLock, migration_lock
 from scripts.bootorder.probes import Failed, NotYet, Ready
-from tests.contract.hand import by_hand
+from scripts.bootorder.scratch import drop_left_over, scratch_database
+from scripts.bootorder.urls import with_database
+from tests.contract.hand import by_hand, rows_by_hand
 from tests.stack import ROOT, free_ports
 
 from .tiny import LIMIT
@@ -189,7 +192,9 @@ def test_a_variable_of_the_caller_does_not_leak_into_a_connection(
 # -- the lock ---------------------------------------------------------------------------------------------------------
 
 
-def locked(target: Target, wait: float = 0.2, say: Callable[[str], None] = print) -> AbstractContextManager[str]:
+def locked(
+    target: Target, wait: float = 0.2, say: Callable[[str], None] = print
+) -> AbstractContextManager[MigrationLock]:
     return migration_lock(target, wait, say)
 
 
@@ -213,16 +218,16 @@ def test_the_lock_is_free_again_afterwards(database: Target) -> None:
         pass
     with contextlib.suppress(RuntimeError), locked(database):
         raise RuntimeError
-    with locked(database) as waited_for:
-        assert waited_for == ""
+    with locked(database) as lock:
+        assert lock.waited_for == ""
 
 
 def test_who_waits_gets_the_lock_when_it_is_freed_and_is_told_whose_it_was(database: Target) -> None:
     waiting = threading.Event()
 
     def wait() -> str:
-        with locked(database, LIMIT, lambda _: waiting.set()) as waited_for:
-            return waited_for
+        with locked(database, LIMIT, lambda _: waiting.set()) as lock:
+            return lock.waited_for
 
     with ThreadPoolExecutor() as pool:
         with locked(database):
@@ -237,12 +242,12 @@ def test_ten_at_once_come_one_at_a_time(database: Target) -> None:
     most: list[int] = []
 
     def run(number: int) -> str:
-        with locked(database, LIMIT) as waited_for:
+        with locked(database, LIMIT) as lock:
             inside.append(number)
             most.append(len(inside))
             time.sleep(0.02)
             inside.remove(number)
-            return waited_for
+            return lock.waited_for
 
     with ThreadPoolExecutor(10) as pool:
         told = list(pool.map(run, range(10)))
@@ -267,7 +272,8 @@ def test_a_database_can_be_cloned_by_who_holds_its_lock(database: Target) -> Non
 
 _HOLD = """
 import sys, time
-from scripts.bootorder.database import Target, migration_lock
+from scripts.bootorder.database import Target
+from scripts.bootorder.migration_lock import migration_lock
 
 host, port, name, user, password = sys.stdin.read().split("\\0")
 with migration_lock(Target(host, int(port), name, user, password), 1, print):
@@ -347,22 +353,32 @@ def test_a_scratch_database_is_gone_though_somebody_is_connected(database: Targe
         lingering.close()
 
 
-def test_what_a_killed_run_left_behind_is_replaced(database: Target) -> None:
-    with scratch_database(database, "sso") as scratch:
-        left = scratch
-    with by_hand(database) as connection:
-        connection.execute(sql.SQL("create database {}").format(sql.Identifier(left.name)))
-    with by_hand(left) as connection:
-        connection.execute("create table left_behind ()")
-    lingering = by_hand(left)
-    try:
-        with scratch_database(database, "sso") as scratch, by_hand(scratch) as connection:
-            assert scratch.name == left.name
-            assert catalog.read(connection).objects == {}
-    finally:
+def test_what_a_killed_run_left_behind_is_dropped_by_who_holds_the_lock(database: Target, odd_database: Target) -> None:
+    with scratch_database(database, "sso") as left, scratch_database(odd_database, "sso") as others:
+        lingering = by_hand(left)
+        with locked(database) as lock:
+            drop_left_over(lock.session, database)
         lingering.close()
 
-    assert left.name not in names(database)
+        assert left.name not in names(database)
+        assert others.name in names(database)
+
+
+def test_who_has_lost_the_lock_does_not_drop_what_the_next_one_has_made(database: Target) -> None:
+    with scratch_database(database, "sso") as second:
+        with scratch_database(database, "sso"):
+            pass
+        assert second.name in names(database)
+
+
+def test_nobody_but_the_tasks_may_connect_to_a_new_scratch_database(server: Target, database: Target) -> None:
+    with by_hand(server) as connection, scratch_database(database, "sso") as scratch:
+        connection.execute("create role stranger login password 'x'")
+        try:
+            with pytest.raises(psycopg.OperationalError, match="permission denied for database"):
+                by_hand(scratch.as_role("stranger", "x"))
+        finally:
+            connection.execute("drop role stranger")
 
 
 def test_a_clone_has_all_rows_and_what_is_done_to_it_stays_in_it(odd_database: Target) -> None:
@@ -370,11 +386,11 @@ def test_a_clone_has_all_rows_and_what_is_done_to_it_stays_in_it(odd_database: T
         connection.execute("create table kept (id int); insert into kept select generate_series(1, 42)")
 
     with scratch_database(odd_database, "trial", clone=True) as clone, by_hand(clone) as connection:
-        assert catalog.count_rows(connection, [("public", "kept")]) == {("public", "kept"): 42}
+        assert rows_by_hand(connection, [("public", "kept")]) == {("public", "kept"): 42}
         connection.execute("drop table kept")
 
     with by_hand(odd_database) as connection:
-        assert catalog.count_rows(connection, [("public", "kept")]) == {("public", "kept"): 42}
+        assert rows_by_hand(connection, [("public", "kept")]) == {("public", "kept"): 42}
     assert clone.name not in names(odd_database)
 
 

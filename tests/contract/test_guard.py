@@ -23,7 +23,7 @@ from scripts.bootorder.access import tables
 from scripts.bootorder.database import Target
 from scripts.bootorder.errors import GuardError, MigrationError, NotReadyError, SettingsError
 from scripts.bootorder.guard.layout import move
-from scripts.bootorder.guard.snapshots import Snapshot, foreign_losses
+from scripts.bootorder.guard.snapshots import Seen, foreign_losses
 from scripts.bootorder.guard.stage import assign, guard
 from scripts.bootorder.migrate import migrate
 from scripts.bootorder.probes import SystemClock, wait_for
@@ -1348,9 +1348,9 @@ def test_ten_thousand_tables_are_guarded_and_seen(stack: Guarded) -> None:
     assert "tables and views guarded: 10000" in stack.talk.getvalue()
     assert stack.guard().was_skipped
     assert stack.query("select count(*) from many_9999", by="api") == [(0,)]
-    before = Snapshot.take(stack.target, role)
+    before = Seen.look(stack.target, stack.boot().logins).of(role)
     assert len(before.own.tables()) == 10_000
-    assert foreign_losses(before, Snapshot.take(stack.target, role)) == []
+    assert foreign_losses(before, Seen.look(stack.target, stack.boot().logins).of(role)) == []
     # by database, as one transaction could not
     with by_hand(replace(stack.target, name="postgres")) as connection:
         connection.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(stack.target.name)))

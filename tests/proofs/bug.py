@@ -22,7 +22,7 @@ from scripts.bootorder.boot import Boot
 from scripts.bootorder.console import Console
 from scripts.bootorder.database import Target
 from scripts.bootorder.errors import GuardError, LogTail
-from scripts.bootorder.guard.snapshots import Snapshot, foreign_losses, refuse_losses
+from scripts.bootorder.guard.snapshots import Seen, Snapshot, foreign_losses, refuse_losses
 from scripts.bootorder.opening import open_boot
 from scripts.bootorder.processes import Completed
 from tests.stack import EmbeddedStack
@@ -82,7 +82,7 @@ class Sample:
 
     def seen(self) -> Snapshot:
         """The database that has the API's tables, as the stage looks at it before and after the SSO's tool."""
-        return Snapshot.take(self.database_of("api"), "sso")
+        return Seen.look(self.database_of("api"), self.boot.logins).of("sso")
 
 
 @pytest.fixture(scope="module")

@@ -25,8 +25,9 @@ from scripts.bootorder import catalog
 from scripts.bootorder.boot import Boot
 from scripts.bootorder.catalog import Catalog, Key
 from scripts.bootorder.console import Console
-from scripts.bootorder.database import Target, migration_lock
+from scripts.bootorder.database import BlockedError, Target
 from scripts.bootorder.errors import BootError, LogTail
+from scripts.bootorder.migration_lock import MigrationLock, migration_lock
 from scripts.bootorder.processes import Completed
 from scripts.bootorder.runtimes.base import Address, Polled, Service, Watched
 from scripts.bootorder.settings import Settings, parse, unknown
@@ -197,7 +198,7 @@ class FakeServer:
         return self.databases["taskflow"]
 
     def install(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(Target, "open", lambda target, autocommit=True: self.connect(target))
+        monkeypatch.setattr(Target, "open", lambda target, autocommit=True, limit=0: self.connect(target))
 
     def connect(self, target: Target) -> FakeConnection:
         where = f'connection failed: connection to server at "{target.host}", port {target.port} failed: '
@@ -227,6 +228,10 @@ class FakeConnection:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        yield
+
     def close(self) -> None:
         self.closed = True
         self._server.locks = {key: holder for key, holder in self._server.locks.items() if holder is not self}
@@ -240,16 +245,32 @@ class FakeConnection:
                 return FakeCursor(rows)
         raise AssertionError(f"the fake server does not know: {text}")
 
-    def _of_the_server(self, text: str, values: Any) -> list[tuple[Any, ...]] | None:
-        if "advisory" in text or "lock_timeout" in text:
+    def _of_the_server(self, text: str, values: Any) -> list[tuple[Any, ...]] | None:  # noqa: PLR0911
+        if "advisory" in text or "'lock_timeout'" in text:
             return self._of_the_lock(text, values[0])
+        if text.startswith("revoke all on database") or "bootorder.work" in text:
+            return []
         answers: Mapping[str, list[tuple[Any, ...]]] = {
-            "select 1": [(1,)],
-            "select pg_backend_pid()": [(31,)],
+            "select pg_backend_pid(), current_setting('search_path')": [(31, "pg_catalog,pg_temp")],
+            "select pg_is_in_recovery()": [(False,)],
+            "select clock_timestamp()": [("now",)],
+            "select to_regproc('bootorder.allow')": [(None,)],
             "select datname::text from pg_database": [(name,) for name in self._server.databases],
         }
-        if "from pg_extension" in text:
+        nothing = (
+            "from pg_extension",
+            "as tie",
+            "pg_sequence_last_value",
+            "'role ' || rolname",
+            "pg_stat_get",
+            "nspowner from",
+        )
+        if any(words in text for words in (*nothing, "bootorder.foreign_cast", "bootorder.curtailed")):
             return []
+        if "starts_with(datname" in text and "select datname" in text:
+            return [(name,) for name in self._server.databases if name.startswith(values[0])]
+        if "backend_start >" in text:
+            return [(False,)]
         if "from pg_stat_activity" in text:
             return [(role,) for role in self._server.connected]
         if "select exists (select from pg_database" in text:
@@ -276,6 +297,8 @@ class FakeConnection:
 
     def _of_the_lock(self, text: str, key: str) -> list[tuple[Any, ...]]:
         locks = self._server.locks
+        if "pg_backend_pid" in text:
+            return [(locks.get(key) is self,)]
         if "pg_locks" in text:
             return [("bootorder on host, process 4711", "2026-11-22 17:00:00", 31)]
         if "pg_try_advisory_lock" in text:
@@ -283,7 +306,7 @@ class FakeConnection:
         if "pg_advisory_unlock" in text and locks.get(key) is self:
             del locks[key]
         if "pg_advisory_lock" in text:
-            raise psycopg.errors.LockNotAvailable("canceling statement due to lock timeout")
+            raise BlockedError("the database waited for a lock", hint="run this again")
         return []
 
     def _of_the_guard(self, text: str, values: Any) -> list[tuple[Any, ...]] | None:
@@ -303,6 +326,8 @@ class FakeConnection:
 
     def _of_records(self, text: str, values: Any) -> list[tuple[Any, ...]] | None:
         records = self._database.records
+        if text == "select to_regclass(%s)" and values[0] == "bootorder.work":
+            return [(None,)]
         if text == "select to_regclass(%s)":
             return [(values[0] if values[0].removeprefix("bootorder.") in records else None,)]
         found = re.search(r'bootorder\."(\w+)"', text)
@@ -321,7 +346,9 @@ class FakeConnection:
     def _of_the_catalog(self, text: str, values: Any) -> list[tuple[Any, ...]] | None:
         held = self._database
         if "unnest(%s::text[], %s::text[])" in text:
-            return list(zip(*values, strict=True))
+            return [
+                (schema, name, held.owners.get(name, ""), True, False) for schema, name in zip(*values, strict=True)
+            ]
         if "from pg_class c join pg_namespace n" in text and "r.rolname = %s" in text:
             return list(catalog.Catalog(held.catalog()).of(values[0]).tables())
         if text == catalog.QUERY:
@@ -333,7 +360,9 @@ class FakeConnection:
         return [(int(position), held.rows[name]) for position, name in parts] or None
 
 
-def locked(name: str = TARGET.name, say: Callable[[str], None] = lambda _: None) -> AbstractContextManager[str]:
+def locked(
+    name: str = TARGET.name, say: Callable[[str], None] = lambda _: None
+) -> AbstractContextManager[MigrationLock]:
     """The lock as a run of the tasks has it."""
     return migration_lock(replace(TARGET, name=name), 5, say)
 

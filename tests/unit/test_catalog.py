@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scripts.bootorder import catalog
-from scripts.bootorder.catalog import Catalog, Key, count_rows, differences
+from scripts.bootorder.catalog import Catalog, Key, differences
 
 from .fakes import FakeConnection, FakeServer, catalog_of, owned_by, table
 
@@ -183,38 +183,6 @@ def test_the_catalog_is_read_as_it_stands() -> None:
     server, connected = connection()
 
     assert catalog.read(connected).objects == owned_by("sso", server.main.objects)
-
-
-def test_rows_are_counted_table_by_table() -> None:
-    server, connected = connection()
-    server.main.rows["user"] = 3
-
-    counts = count_rows(connected, [("public", "task"), ("public", "user")])
-
-    assert counts == {("public", "task"): 0, ("public", "user"): 3}
-
-
-def test_counting_the_rows_of_no_table_asks_nothing() -> None:
-    assert count_rows(None, []) == {}  # type: ignore[arg-type]
-
-
-ODD = 'x"; drop table y; --'
-
-
-def test_table_names_are_quoted_when_their_rows_are_counted() -> None:
-    class Listening:
-        said = ""
-
-        def execute(self, query: Any, values: Any = None) -> list[tuple[Any, Any]]:
-            if values:  # which tables have any rows
-                return [("public", ODD)]
-            self.said = query.as_string(None)
-            return [(0, 0)]
-
-    listening = Listening()
-    count_rows(listening, [("public", ODD)])  # type: ignore[arg-type]
-
-    assert '"public"."x""; drop table y; --"' in listening.said
 
 
 def test_keys_of_the_same_object_are_equal_and_of_another_schema_are_not() -> None:

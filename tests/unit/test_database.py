@@ -13,16 +13,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scripts.bootorder.database import (
-    Target,
-    migration_lock,
-    scratch_database,
-    user_and_database,
-    with_database,
-    with_user,
-)
+from scripts.bootorder.database import Session, Target
 from scripts.bootorder.errors import LockedError, SettingsError
+from scripts.bootorder.migration_lock import migration_lock
 from scripts.bootorder.probes import Failed, Look, NotYet, Ready
+from scripts.bootorder.scratch import drop_left_over, scratch_database
+from scripts.bootorder.urls import user_and_database, with_database, with_user
 
 from .fakes import PASSWORD, TARGET, FakeConnection, FakeServer, locked
 
@@ -70,7 +66,6 @@ def _failed(look: Look) -> Failed:
     [
         'FATAL:  password authentication failed for user "taskflow"',
         "fe_sendauth: no password supplied",
-        'FATAL:  no pg_hba.conf entry for host "172.18.0.1", user "taskflow", database "taskflow", no encryption',
     ],
 )
 def test_a_refused_password_fails_for_good(server: FakeServer, words: str) -> None:
@@ -107,7 +102,7 @@ def test_the_password_shows_nowhere(server: FakeServer) -> None:
 
 def test_a_connection_leads_to_the_target_and_gives_up_within_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
     said: dict[str, Any] = {}
-    monkeypatch.setattr(psycopg, "connect", lambda **options: said.update(options))
+    monkeypatch.setattr(Session, "connect", lambda **options: said.update(options) or SimpleNamespace())
 
     TARGET.connect()
 
@@ -131,12 +126,13 @@ def test_no_pg_variable_of_the_caller_reaches_a_connection_and_none_is_lost(
         monkeypatch.setenv(name, value)
     seen: list[str] = []
 
-    def connect(**_: object) -> None:
+    def connect(**_: object) -> SimpleNamespace:
         seen.extend(name for name in os.environ if name.startswith("PG"))
         if end:
             raise end
+        return SimpleNamespace()
 
-    monkeypatch.setattr(psycopg, "connect", connect)
+    monkeypatch.setattr(Session, "connect", connect)
 
     with contextlib.suppress(psycopg.OperationalError):
         TARGET.connect()
@@ -224,8 +220,8 @@ def test_who_is_waited_for_is_said_before_waiting(server: FakeServer) -> None:
 
 
 def test_who_waits_for_nobody_is_told_so(server: FakeServer) -> None:
-    with locked() as waited_for:
-        assert waited_for == ""
+    with locked() as lock:
+        assert lock.waited_for == ""
 
 
 def test_a_lock_through_a_pooler_is_refused(server: FakeServer, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -235,7 +231,8 @@ def test_a_lock_through_a_pooler_is_refused(server: FakeServer, monkeypatch: pyt
     with pytest.raises(SettingsError, match="pooler") as caught, locked():
         pass
 
-    assert "127.0.0.1:6432 says server process 99, the server 31" in caught.value.seen
+    assert "127.0.0.1:6432" in caught.value.message
+    assert "server process 99 at first and 31 later" in caught.value.seen
 
 
 @pytest.mark.parametrize("end", [None, KeyboardInterrupt])
@@ -277,13 +274,15 @@ def test_a_scratch_database_is_gone_also_after_a_failure(server: FakeServer) -> 
     assert list(server.databases) == ["taskflow"]
 
 
-def test_what_a_killed_run_left_behind_is_replaced(server: FakeServer) -> None:
+def test_what_a_killed_run_left_behind_is_dropped_by_the_next_holder_of_the_lock(server: FakeServer) -> None:
     with scratch_database(TARGET, "sso") as scratch:
         name = scratch.name
-    server.databases[name] = type(server.main)(rows={"left": 1})
+    server.databases |= {name: type(server.main)(), f"{name}x": type(server.main)(), "other": type(server.main)()}
 
-    with scratch_database(TARGET, "sso"):
-        assert server.databases[name].rows == {}
+    with locked() as lock:
+        drop_left_over(lock.session, TARGET)
+
+    assert list(server.databases) == ["taskflow", "other"]
 
 
 @given(st.text(max_size=100), st.text(max_size=100))

@@ -3,6 +3,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
@@ -10,6 +11,7 @@ from scripts.bootorder.boot import Boot
 from scripts.bootorder.catalog import Catalog, Key
 from scripts.bootorder.errors import GuardError, LockedError, LogTail, MigrationError, NotReadyError
 from scripts.bootorder.migrate import migrate, require_tables, verify_created_at_start
+from scripts.bootorder.migration_lock import MigrationLock
 from scripts.bootorder.outcome import Outcome
 from scripts.bootorder.processes import Completed
 from scripts.bootorder.trial import changes
@@ -23,6 +25,7 @@ from .fakes import (
     TARGET,
     USER,
     WORKER,
+    FakeCursor,
     FakeDatabase,
     FakeStack,
     Tool,
@@ -193,12 +196,17 @@ def test_quick_builds_only_what_was_never_built(stack: FakeStack) -> None:
 # -- what others did already -------------------------------------------------------------------------------------------
 
 
+def held(waited_for: str) -> MigrationLock:
+    """The lock, which is never lost."""
+    return MigrationLock(SimpleNamespace(execute=lambda *_: FakeCursor([(True,)])), "", waited_for)  # type: ignore[arg-type]
+
+
 def test_who_waited_for_another_run_does_not_repeat_what_it_did(
     stack: FakeStack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     migrate(stack.boot())
     stack.runtime.ran.clear()
-    monkeypatch.setattr(Boot, "locked", lambda boot, target: contextlib.nullcontext("somebody"))
+    monkeypatch.setattr(Boot, "locked", lambda boot, target: contextlib.nullcontext(held("somebody")))
 
     outcome = migrate(stack.boot())
 
@@ -277,7 +285,7 @@ def test_who_asks_for_the_migration_gets_it(stack: FakeStack) -> None:
 def test_who_waited_for_a_run_that_failed_migrates(stack: FakeStack, monkeypatch: pytest.MonkeyPatch) -> None:
     migrate(stack.boot())
     stack.database.drop("session")
-    monkeypatch.setattr(Boot, "locked", lambda boot, target: contextlib.nullcontext("somebody"))
+    monkeypatch.setattr(Boot, "locked", lambda boot, target: contextlib.nullcontext(held("somebody")))
 
     assert migrate(stack.boot()).text.startswith("sso migrated, 2 tables verified")
 
@@ -285,7 +293,7 @@ def test_who_waited_for_a_run_that_failed_migrates(stack: FakeStack, monkeypatch
 def test_who_waited_for_a_run_of_older_sources_migrates(stack: FakeStack, monkeypatch: pytest.MonkeyPatch) -> None:
     migrate(stack.boot())
     stack.runtime.images["sso-setup"] = "sha256:new"
-    monkeypatch.setattr(Boot, "locked", lambda boot, target: contextlib.nullcontext("somebody"))
+    monkeypatch.setattr(Boot, "locked", lambda boot, target: contextlib.nullcontext(held("somebody")))
 
     assert migrate(stack.boot()).text.startswith("sso unchanged, 2 tables verified")
 

@@ -176,7 +176,7 @@ def test_every_table_of_another_that_is_gone_is_named_with_its_rows(
         for (schema, name), count in old.foreign_rows.items()
         if (schema, name) in gone
     )
-    fewer = {table for table in now.foreign_rows if now.foreign_rows[table] < old.foreign_rows.get(table, 0)}
+    fewer = {table for table in now.foreign_rows if (now.foreign_rows[table] or 0) < (old.foreign_rows.get(table) or 0)}
     assert len([line for line in lines if line.endswith(" now")]) == len(fewer)
     unchanged = all(now.foreign.objects.get(key) == text for key, text in old.foreign.objects.items())
     assert (lines == []) == (unchanged and not fewer)
@@ -192,6 +192,6 @@ def test_of_one_s_own_exactly_what_held_rows_can_be_lost(
     full = {table for table, count in old.own_rows.items() if count}
     columns = {key for key in old.own.objects if key.kind == "column" and (key.schema, key.relation) in full}
 
-    kept = all(table in now.own_rows and now.own_rows[table] >= old.own_rows[table] for table in full)
+    kept = all(table in now.own_rows and (now.own_rows[table] or 0) >= (old.own_rows[table] or 0) for table in full)
 
     assert (own_losses(old, now) == []) == (kept and columns <= now.own.objects.keys())

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from scripts.bootorder import env_file
 from scripts.bootorder.access import sized
 from scripts.bootorder.boot import Boot
-from scripts.bootorder.database import Target, user_and_database, with_database
+from scripts.bootorder.database import Target
 from scripts.bootorder.errors import LogTail, SettingsError
 from scripts.bootorder.guard.roles import opens
 from scripts.bootorder.migrators import BY_NAME
@@ -29,6 +29,7 @@ from scripts.bootorder.runtimes.embedded.table import _LABEL, ProcessTable
 from scripts.bootorder.settings import parse
 from scripts.bootorder.stages import Stage, run_plan
 from scripts.bootorder.terminal import plain
+from scripts.bootorder.urls import user_and_database, with_database
 
 from .fakes import FakeProcesses, FakeStack
 from .odd import is_a_refusal, odd_characters, odd_text, possible_names

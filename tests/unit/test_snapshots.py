@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from scripts.bootorder.catalog import Catalog, Key
 from scripts.bootorder.errors import GuardError, LogTail
-from scripts.bootorder.guard.snapshots import Snapshot, foreign_losses, own_losses, refuse_losses
+from scripts.bootorder.guard.snapshots import Sequence, Snapshot, foreign_losses, own_losses, refuse_losses
 
 from .fakes import owned_by, table
 
@@ -22,7 +22,7 @@ def foreign(objects: Mapping[Key, str], rows: Mapping[str, int] | None = None, b
     """What others have."""
     counts = {("public", key.name): 0 for key in objects if key.kind == "table"}
     counts |= {("public", name): count for name, count in (rows or {}).items()}
-    return Snapshot(Catalog({}), Catalog(objects), {}, counts, frozenset(busy))
+    return Snapshot(Catalog({}), Catalog(objects), {}, counts, busy=frozenset(busy))
 
 
 def own(objects: Mapping[Key, str], **rows: int) -> Snapshot:
@@ -151,3 +151,43 @@ def test_an_index_that_is_gone_loses_no_rows() -> None:
     indexed = USER | {Key("index", "public", "user", "user_email"): "create index"}
 
     assert own_losses(own(indexed, user=3), own(USER, user=3)) == []
+
+
+# -- sequences ---------------------------------------------------------------------------------------------------------
+
+
+def _counting(value: int | None, *, busy: Collection[str] = ()) -> Snapshot:
+    sequences = {("public", "task_id_seq"): Sequence("api", value)}
+    return Snapshot(Catalog({}), Catalog({}), {}, {}, {}, sequences, frozenset(busy))
+
+
+@pytest.mark.parametrize(("now", "said"), [(3, "is at 3"), (None, "is at its start")])
+def test_a_sequence_of_another_that_was_set_back_is_a_loss(now: int | None, said: str) -> None:
+    assert foreign_losses(_counting(7), _counting(now)) == [f"- sequence public.task_id_seq: was at 7, {said}"]
+
+
+def test_a_sequence_that_went_on_is_no_loss_nor_is_one_of_an_owner_that_is_connected() -> None:
+    assert foreign_losses(_counting(7), _counting(7)) == []
+    assert foreign_losses(_counting(7), _counting(8)) == []
+    assert foreign_losses(_counting(None), _counting(None)) == []
+    assert foreign_losses(_counting(7), _counting(3, busy=["api"])) == []
+
+
+# -- rows that are not known ------------------------------------------------------------------------------------------
+
+
+def test_rows_that_are_not_known_are_no_loss_while_their_table_is_there() -> None:
+    key = ("public", "worker")
+    known = Snapshot(Catalog({}), Catalog(WORKER), {}, {key: 3})
+    unknown = Snapshot(Catalog({}), Catalog(WORKER), {}, {key: None})
+
+    assert foreign_losses(known, unknown) == foreign_losses(unknown, known) == []
+    assert foreign_losses(unknown, Snapshot(Catalog({}), Catalog({}), {}, {})) == [
+        "- public.worker (rows not known) was dropped"
+    ]
+
+
+def test_a_dropped_table_of_its_own_whose_rows_are_not_known_would_be_lost() -> None:
+    before = Snapshot(Catalog(USER), Catalog({}), {("public", "user"): None}, {})
+
+    assert own_losses(before, own({})) == ["- public.user (rows not known) would be lost"]

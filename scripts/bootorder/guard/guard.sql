@@ -54,7 +54,7 @@ $$;
 -- The functions that look at a command are STABLE: their queries see the catalog as it was before the command, so that
 -- what was dropped still has an owner, and what was renamed its name. (VOLATILE ones see it as it is afterwards.)
 create or replace function bootorder.owner_before(class oid, object oid) returns oid
-language plpgsql stable as $$
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 begin
     case class
         when 'pg_class'::regclass then return (select relowner from pg_class where oid = object);
@@ -106,6 +106,112 @@ begin atomic
         when 'pg_rewrite'::regclass then (select ev_class from pg_rewrite where oid = object)
     end;
 end;
+
+create or replace function bootorder.depended_before(class oid, object oid, on_class oid, on_object oid, how "char")
+returns boolean language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+begin
+    return exists (select from pg_depend d
+                   where (d.classid, d.objid, d.refclassid, d.refobjid, d.deptype)
+                         = (class, object, on_class, on_object, how));
+end
+$$;
+
+create or replace function bootorder.inherited_before(child oid, parent oid) returns boolean
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+begin
+    return exists (select from pg_inherits i where (i.inhrelid, i.inhparent) = (child, parent));
+end
+$$;
+
+create or replace function bootorder.base_type(type oid) returns oid
+language plpgsql volatile set search_path = pg_catalog, pg_temp as $$
+declare
+    base oid := (select typbasetype from pg_type where oid = type);
+begin
+    return case when base = 0 then type else bootorder.base_type(base) end;
+end
+$$;
+
+-- Foreign keys from one owner's table to another's that compare two types of which one is an owner's: a cast that its
+-- owner makes then runs as the other, who checks the key.
+create or replace view bootorder.foreign_cast as
+    select distinct k.oid, k.conrelid, k.confrelid,
+           format('foreign key %s of %s compares %s with %s of %s', quote_ident(k.conname), k.conrelid::regclass,
+                  format_type(a.atttypid, null), format_type(b.atttypid, null), k.confrelid::regclass) as what
+    from pg_constraint k
+    join pg_class child on child.oid = k.conrelid
+    join pg_class parent on parent.oid = k.confrelid and parent.relowner <> child.relowner
+    cross join lateral unnest(k.conkey, k.confkey) as pair (child_column, parent_column)
+    join pg_attribute a on (a.attrelid, a.attnum) = (k.conrelid, pair.child_column)
+    join pg_attribute b on (b.attrelid, b.attnum) = (k.confrelid, pair.parent_column)
+    join pg_type t on t.oid in (bootorder.base_type(a.atttypid), bootorder.base_type(b.atttypid))
+    join pg_roles r on r.oid = t.typowner and not r.rolsuper
+    where k.contype = 'f' and a.atttypid <> b.atttypid
+      and bootorder.base_type(a.atttypid) <> bootorder.base_type(b.atttypid);
+grant select on bootorder.foreign_cast to public;
+
+-- What an owner has, and has not all rights on: somebody has revoked its own.
+create or replace view bootorder.curtailed as
+    select c.oid as id, format('%s of %s', c.oid::regclass, c.relowner::regrole) as what
+    from pg_class c join bootorder.owner o on o.role = c.relowner
+    where c.relacl is not null and c.relkind in ('r', 'p', 'v', 'm', 'f', 'S') and c.relpersistence <> 't'
+      and exists (select from aclexplode(acldefault(case c.relkind when 'S' then 's' else 'r' end::"char", c.relowner)) d
+                  -- one that came with PostgreSQL 17 is in no older list
+                  where d.grantee = c.relowner and d.privilege_type <> 'MAINTAIN'
+                    and not exists (select from aclexplode(c.relacl) a
+                                    where (a.grantee, a.privilege_type) = (c.relowner, d.privilege_type)))
+    union all
+    select n.oid, format('schema %s of %s', quote_ident(n.nspname), n.nspowner::regrole)
+    from pg_namespace n join bootorder.owner o on o.role = n.nspowner
+    where n.nspacl is not null
+      and (select count(*) from aclexplode(n.nspacl) a where a.grantee = n.nspowner) < 2;
+grant select on bootorder.curtailed to public;
+
+create or replace function bootorder.curtailed_before() returns oid[]
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+begin
+    return array(select id from bootorder.curtailed);
+end
+$$;
+
+-- What a command has bound to another owner's things, or taken from them, that is no change of these themselves.
+create or replace function bootorder.new_ties(tag text, others oid[]) returns text[]
+language plpgsql volatile set search_path = pg_catalog, pg_temp as $$
+declare
+    changed oid[];
+    before oid[];
+begin
+    if tag = 'REVOKE' and (select rolsuper from pg_roles where rolname = current_user) then
+        before := bootorder.curtailed_before();
+        return (select array_agg(format('rights of %s on its own: %s', c.relowner::regrole, t.what) order by t.what)
+                from bootorder.curtailed t join pg_class c on c.oid = t.id and c.relowner = any (others)
+                where t.id <> all (before));
+    elsif tag = 'ALTER EXTENSION' then
+        return (select array_agg(format('%s as a part of the extension %s',
+                                        pg_describe_object(d.classid, d.objid, 0), c.object_identity))
+                from pg_event_trigger_ddl_commands() c
+                join pg_depend d on (d.refclassid, d.refobjid, d.deptype) = (c.classid, c.objid, 'e')
+                where bootorder.owner_before(d.classid, d.objid) = any (others)
+                  and not bootorder.depended_before(d.classid, d.objid, c.classid, c.objid, 'e'));
+    elsif tag not in ('ALTER TABLE', 'CREATE TABLE', 'ALTER FOREIGN TABLE', 'CREATE FOREIGN TABLE') then
+        return null;
+    end if;
+    changed := array(select objid from pg_event_trigger_ddl_commands() where classid = 'pg_class'::regclass);
+    return (select array_agg(what)
+            from (select format('%s as a part of %s', i.inhrelid::regclass, i.inhparent::regclass) as what
+                  from pg_inherits i
+                  join pg_class child on child.oid = i.inhrelid
+                  join pg_class parent on parent.oid = i.inhparent
+                  where (i.inhrelid = any (changed) or i.inhparent = any (changed))
+                    and child.relowner <> parent.relowner
+                    and (child.relowner = any (others) or parent.relowner = any (others))
+                    and not bootorder.inherited_before(i.inhrelid, i.inhparent)
+                  union all
+                  select f.what || ', of which one is an owner''s: a cast could run as the other'
+                  from bootorder.foreign_cast f
+                  where f.conrelid = any (changed) or f.confrelid = any (changed)) as tie);
+end
+$$;
 
 -- Nothing where there is nothing that would be changed.
 create or replace function bootorder.refuse(command text, things text[]) returns void
@@ -201,6 +307,7 @@ begin
            or c.classid = 'pg_namespace'::regclass
               and exists (select from pg_class t where t.relnamespace = c.objid and t.relowner = any (others)));
     perform bootorder.refuse(tg_tag, things);
+    perform bootorder.refuse(tg_tag, bootorder.new_ties(tg_tag, others));
 end
 $$;
 

@@ -12,6 +12,7 @@ from ..boot import Boot
 from ..database import Connection, Target
 from ..errors import GuardError, NotReadyError, SettingsError, command
 from ..outcome import Outcome
+from ..own_schema import refuse_foreign_objects
 from ..places import Place, places
 from ..settings import LayoutName, layout_name
 from .roles import apply, grant_repairs, require_superuser
@@ -157,7 +158,8 @@ def move(boot: Boot, wanted: str) -> Outcome:
     new = places(boot.settings, to)
     with target.connect() as connection, contextlib.ExitStack() as held:
         require_superuser(connection)
-        held.enter_context(boot.locked(target))
+        lock = held.enter_context(boot.locked(target))
+        refuse_foreign_objects(connection)
         _require_silence(connection, new.values())
         homes = _homes(connection)  # before they are set anew
         apply(connection, trigger_repairs(connection, [place.role for place in new.values()]))
@@ -173,6 +175,7 @@ def move(boot: Boot, wanted: str) -> Outcome:
                 )
                 for owner, place in new.items()
             }
+            lock.require()
     if not any(moved.values()):
         return Outcome.skipped(f"every owner's tables are where the layout {to} has them")
     told = ", ".join(f"{count} things of {owner} to {new[owner].schema}" for owner, count in moved.items() if count)

@@ -16,6 +16,7 @@ from psycopg import sql
 
 from ..database import Connection
 from ..errors import GuardError, SettingsError
+from ..own_schema import refuse_foreign_objects
 from ..places import Place
 
 _DRIFT = Path(__file__).with_name("drift.sql").read_text(encoding="utf-8")
@@ -74,10 +75,12 @@ def apply(connection: Connection, repairs: Sequence[Repair]) -> list[str]:
     """Run them, all or none. Returns what is so now, for people."""
     if repairs:
         with connection.transaction():
+            refuse_foreign_objects(connection)
             if connection.execute("select to_regproc('bootorder.allow')").fetchone() != (None,):
                 connection.execute("select bootorder.allow()")
             for repair in repairs:
                 connection.execute(repair.statement)
+            refuse_foreign_objects(connection)  # also what was made meanwhile
     return [repair.what for repair in repairs if repair.what]
 
 

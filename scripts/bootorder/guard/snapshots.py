@@ -2,37 +2,62 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from .. import catalog
 from ..catalog import Catalog
-from ..database import Target
+from ..database import Target, me
 from ..errors import GuardError, LogTail
+from ..rows import Counts, Logins, Table, Writes, count_rows, wait_for_sessions, writes
+from ..terminal import counted
 
-Table = tuple[str, str]
-
-# Of this database only: who is connected to another one changes nothing here.
+# Of this database only: who is connected to another one changes nothing here. Not the tasks' own looks as an owner.
 _BUSY = """
-    select distinct usename::text from pg_stat_activity where datname = current_database() and usename is not null
+    select distinct usename::text from pg_stat_activity
+    where datname = current_database() and usename is not null and application_name <> %s
 """
+_SEQUENCES = """
+    select n.nspname::text, c.relname::text, pg_get_userbyid(c.relowner)::text, pg_sequence_last_value(c.oid)
+    from pg_class c join pg_namespace n on n.oid = c.relnamespace join pg_sequence s on s.seqrelid = c.oid
+    where n.nspname !~ '^pg_' and n.nspname not in ('information_schema', 'bootorder') and not s.seqcycle
+"""
+
+
+class Sequence(NamedTuple):
+    """Its owner's role, and its last value; None before its first."""
+
+    role: str
+    value: int | None
+
+
+Sequences = Mapping[Table, Sequence]
 
 
 @dataclass(frozen=True)
 class Seen:
-    """A database as it was: its catalog, how many rows each table had, and which roles were connected."""
+    """A database as it was: its catalog, rows and sequences, and which roles were connected."""
 
     catalog: Catalog
-    rows: Mapping[Table, int]
+    rows: Counts
+    writes: Mapping[Table, Writes]
+    sequences: Sequences
     busy: frozenset[str]
+    at: object = None  # the server's time
 
     @classmethod
-    def look(cls, target: Target) -> Seen:
-        with target.connect() as connection:
+    def look(cls, target: Target, logins: Logins, since: object = None) -> Seen:
+        """`since`: the time of a look before; what was begun since then is over, or goes on as an app does."""
+        with target.kept(), target.connect() as connection:
+            if since:
+                wait_for_sessions(connection, [target.name], since)
+            [(at,)] = connection.execute("select clock_timestamp()").fetchall()
             seen = catalog.read(connection)
-            rows = catalog.count_rows(connection, seen.tables())
-            busy = connection.execute(_BUSY)
-            return cls(seen, rows, frozenset(str(role) for (role,) in busy))
+            busy = frozenset(str(role) for (role,) in connection.execute(_BUSY, [me()]))
+            sequences = {(schema, name): Sequence(*its) for schema, name, *its in connection.execute(_SEQUENCES)}
+            rows = count_rows(target, seen.tables(), logins)
+            return cls(seen, rows, writes(connection), sequences, busy, at)
 
     def of(self, role: str, beside: Collection[str] = ()) -> Snapshot:
         """One owner's view. `beside`: roles whose tools are at work at the same time; theirs is not looked at."""
@@ -45,7 +70,10 @@ class Seen:
             foreign,
             {table: count for table, count in self.rows.items() if table in mine},
             {table: count for table, count in self.rows.items() if table in others},
+            {table: its for table, its in self.writes.items() if table in others},
+            {name: its for name, its in self.sequences.items() if its.role not in {role, *beside}},
             self.busy,
+            self.at,
         )
 
 
@@ -58,13 +86,12 @@ class Snapshot:
 
     own: Catalog
     foreign: Catalog
-    own_rows: Mapping[Table, int]
-    foreign_rows: Mapping[Table, int]
+    own_rows: Counts
+    foreign_rows: Counts
+    foreign_writes: Mapping[Table, Writes] = field(default_factory=dict)
+    foreign_sequences: Sequences = field(default_factory=dict)
     busy: frozenset[str] = frozenset()
-
-    @classmethod
-    def take(cls, target: Target, role: str) -> Snapshot:
-        return Seen.look(target).of(role)
+    at: object = None
 
 
 def refuse_losses(who: str, before: Snapshot, after: Snapshot, log: LogTail) -> None:
@@ -82,10 +109,11 @@ def refuse_losses(who: str, before: Snapshot, after: Snapshot, log: LogTail) -> 
 
 
 def foreign_losses(before: Snapshot, after: Snapshot) -> list[str]:
-    """What of the others is gone, changed, or has fewer rows. New things are no loss.
+    """What of the others is gone, changed, has fewer rows, or counts from an earlier number. New things are no loss.
 
-    Rows of an owner whose app is connected are not compared: the app may delete its own.
+    Rows and sequences of an owner whose app is connected are not compared: the app may delete its own.
     """
+    busy = before.busy | after.busy
     lines = []
     for key, text in sorted(before.foreign.objects.items()):
         now, table = after.foreign.objects.get(key), (key.schema, key.relation)
@@ -100,9 +128,30 @@ def foreign_losses(before: Snapshot, after: Snapshot) -> list[str]:
     owners = {(key.schema, key.relation): role for key, role in before.foreign.objects.items() if key.kind == "owner"}
     for table, count in sorted(before.foreign_rows.items()):
         left = after.foreign_rows.get(table, count)
-        if left < count and owners.get(table, "") not in before.busy | after.busy:
+        if _is_less(left, count) and owners.get(table, "") not in busy:
             lines.append(f"- {'.'.join(table)}: {count} rows before, {left} now")
-    return lines
+        if count is None and owners.get(table, "") not in busy:
+            lines += _deleted(table, before.foreign_writes.get(table), after.foreign_writes.get(table))
+    return [*lines, *_set_back(before.foreign_sequences, after.foreign_sequences, busy)]
+
+
+def _set_back(before: Sequences, after: Sequences, busy: Collection[str]) -> Iterator[str]:
+    """A line for each sequence that would give again what it gave before."""
+    for name, (role, value) in sorted(before.items()):
+        now = after.get(name)
+        if value is not None and now and (now.value is None or now.value < value) and role not in busy:
+            yield f"- sequence {'.'.join(name)}: was at {value}, is at {now.value or 'its start'}"
+
+
+def _deleted(table: Table, before: Writes | None, after: Writes | None) -> list[str]:
+    """A line where rows of a table were deleted that cannot be counted, as the server's statistics say."""
+    if before is None or after is None:
+        return []
+    if after.file != before.file:
+        return [f"- {'.'.join(table)}: its rows were removed, or written anew"]
+    if after.deleted > before.deleted:
+        return [f"- {'.'.join(table)}: {counted(after.deleted - before.deleted, 'row')} deleted"]
+    return []
 
 
 def own_losses(before: Snapshot, after: Snapshot) -> list[str]:
@@ -111,17 +160,22 @@ def own_losses(before: Snapshot, after: Snapshot) -> list[str]:
     for key in sorted(before.own.objects):
         table = (key.schema, key.relation)
         count = before.own_rows.get(table, 0)
-        if not count or key.kind not in {"table", "column"} or key in after.own.objects:
+        if count == 0 or key.kind not in {"table", "column"} or key in after.own.objects:
             continue
         if key.kind == "table":
             lines.append(f"- {'.'.join(table)} ({_rows(count)}) would be lost")
         elif table in after.own_rows:
             lines.append(f"- {'.'.join(table)}.{key.name} (in {_rows(count)}) would be lost")
     for table, count in sorted(before.own_rows.items()):
-        if table in after.own_rows and after.own_rows[table] < count:
-            lines.append(f"- {'.'.join(table)}: {_rows(count - after.own_rows[table])} of {count} would be lost")
+        left = after.own_rows.get(table, count)
+        if count is not None and left is not None and left < count:
+            lines.append(f"- {'.'.join(table)}: {_rows(count - left)} of {count} would be lost")
     return lines
 
 
-def _rows(count: int) -> str:
-    return f"{count} row{'' if count == 1 else 's'}"
+def _is_less(now: int | None, before: int | None) -> bool:
+    return now is not None and before is not None and now < before
+
+
+def _rows(count: int | None) -> str:
+    return "rows not known" if count is None else counted(count, "row")

@@ -14,11 +14,13 @@ from ..boot import Boot
 from ..database import Connection, Target, refuse_pooler
 from ..env_file import secret
 from ..errors import BuildError, GuardError, MigrationError, NotReadyError, command
+from ..migration_lock import MigrationLock
 from ..outcome import Outcome
 from ..places import Place
 from . import strays
 from .layout import refuse_another_layout
 from .roles import Repair, apply, former_owners, grant_repairs, require_superuser, role_repairs
+from .sequences import sequences_behind
 from .triggers import cover, is_installed, trigger_repairs, uncovered
 
 _TOLD = 4  # things done that fit into a line
@@ -38,6 +40,7 @@ def guard(boot: Boot) -> Outcome:
         if told:
             _note_former_owners(boot, connection)
         _refuse_strays(boot, target, connection)
+        _look_at_accidents(boot, target, connection)
     if told:
         return Outcome.done(_summary(boot, told))
     return Outcome.skipped(f"roles and triggers of {', '.join(boot.places)} are in place")
@@ -52,14 +55,15 @@ def _summary(boot: Boot, told: Sequence[str]) -> str:
 
 def _settle(boot: Boot, target: Target, connection: Connection) -> list[str]:
     """Bring everything into place. Returns what was done, for people."""
-    if not _pass(boot, target, connection, repair=False):
+    if not _pass(boot, target, connection, None):
         return []
-    with boot.locked(target):
-        return _pass(boot, target, connection, repair=True)
+    with boot.locked(target) as lock:
+        return _pass(boot, target, connection, lock)
 
 
-def _pass(boot: Boot, target: Target, connection: Connection, *, repair: bool) -> list[str]:
-    """Look at everything in the order in which it is made. Without `repair` the first finding ends it."""
+def _pass(boot: Boot, target: Target, connection: Connection, lock: MigrationLock | None) -> list[str]:
+    """Look at everything in the order in which it is made; without the lock only until the first finding."""
+    repair = lock is not None
     places = list(boot.places.values())
     passwords = {place.owner: secret(boot.env_path, place.password) for place in places}
     told = _run(connection, role_repairs(connection, places, passwords), repair=repair)
@@ -68,6 +72,8 @@ def _pass(boot: Boot, target: Target, connection: Connection, *, repair: bool) -
     for name, here in by_database(places).items():
         if told and not repair:
             break
+        if lock:
+            lock.require()
         with _connected(target, name, connection) as its:
             # The triggers first: those that were tampered with may refuse what follows.
             told += _run(its, trigger_repairs(its, [place.role for place in places]), repair=repair)
@@ -135,6 +141,29 @@ def _exists(target: Target, name: str) -> bool:
     return row == (True,)
 
 
+def _look_at_accidents(boot: Boot, target: Target, connection: Connection) -> None:
+    """Raises GuardError for a foreign key whose cast could run as another owner; notes what a superuser took away."""
+    for name in by_database(list(boot.places.values())):
+        with _connected(target, name, connection) as its:
+            casts = [what for (what,) in its.execute("select what from bootorder.foreign_cast order by 1")]
+            if casts:
+                raise GuardError(
+                    "a foreign key between two owners needs a cast that is not built in",
+                    expected="columns of the same type, or of types of PostgreSQL's own: a cast could run as the other",
+                    seen=f"{casts[0]}; nothing was changed",
+                    details=catalog.shortened(casts[1:]),
+                    hint=f"give both columns the same type, or drop the key: {command('psql --as OWNER')}",
+                    goes_on=False,
+                )
+            for (what,) in its.execute("select what from bootorder.curtailed order by 1").fetchall():
+                boot.console.note(
+                    f"somebody revoked rights of an owner on its own: {what}; it can grant them to itself"
+                )
+        if not boot.quick:
+            for line in sequences_behind(replace(target, name=name), boot.logins):
+                boot.console.note(line)
+
+
 # -- what belongs to nobody -------------------------------------------------------------------------------------------
 
 
@@ -194,8 +223,9 @@ def assign(boot: Boot) -> Outcome:
         repairs = strays.assignments(proposal, boot.places)
         if not repairs:
             return Outcome.skipped(_ALL_ASSIGNED)
-        with boot.locked(target):
+        with boot.locked(target) as lock:
             for name, its_repairs in repairs.items():
+                lock.require()
                 with _connected(target, name, connection) as its:
                     for line in apply(its, its_repairs):
                         boot.console.detail(line)

@@ -9,6 +9,7 @@ from pathlib import Path
 from psycopg import sql
 
 from ..database import Connection
+from ..own_schema import refuse_foreign_objects
 from .roles import Repair
 
 _GUARD = Path(__file__).with_name("guard.sql").read_text(encoding="utf-8")
@@ -23,7 +24,7 @@ _THERE = """
         union all
         select concat_ws(' ', relname, relkind, relowner, relacl::text,
                          case relkind when 'v' then pg_get_viewdef(oid) end)
-        from pg_class where relnamespace = to_regnamespace('bootorder') and relname in ('owner', 'uncovered')
+        from pg_class where relnamespace = to_regnamespace('bootorder') and (relkind = 'v' or relname = 'owner')
         union all
         select concat_ws(' ', nspowner, nspacl::text) from pg_namespace where nspname = 'bootorder'
         union all
@@ -36,7 +37,8 @@ _KEEP = "do $do$ begin execute format('comment on schema bootorder is %L', {} ||
 
 
 def is_installed(connection: Connection) -> bool:
-    """This version of it, switched on, and as it was installed."""
+    """This version of it, switched on, as it was installed. Raises GuardError where somebody else made some of it."""
+    refuse_foreign_objects(connection)
     return connection.execute(sql.SQL(_LOOK).format(sql.Literal(_MARK), sql.SQL(_THERE))).fetchone() == (True,)
 
 

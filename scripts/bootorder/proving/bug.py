@@ -16,7 +16,7 @@ from psycopg import sql
 from ..catalog import shortened
 from ..database import Target
 from ..errors import BootError
-from ..guard.snapshots import Seen, foreign_losses
+from ..guard.snapshots import foreign_losses
 from ..migrators.base import Claim
 from ..owners import Owner
 from .pictures import losses, summary
@@ -71,9 +71,9 @@ def without_the_guard(owner: Owner, target: Target) -> Came:
     """What its tool takes of the others where nothing stops it."""
     with owner.scratch(target, f"accident of {owner.name}", clone=True) as clone:
         take_out_the_guard(clone, owner.place.schema)
-        before = Seen.look(clone).of(owner.place.role)
+        before = owner.look(clone)
         done = owner.run(owner.migrator.forced(owner.settings.migrate), clone, as_its_user=True)
-        return Came(foreign_losses(before, Seen.look(clone).of(owner.place.role)), owner.migrator.claim(done))
+        return Came(foreign_losses(before, owner.look(clone)), owner.migrator.claim(done))
 
 
 def take_out_the_guard(clone: Target, schema: str) -> None:

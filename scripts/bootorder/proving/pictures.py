@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import replace
 
-import psycopg
 from psycopg import sql
 
 from .. import catalog
 from ..boot import Boot
+from ..database import Connection, Session, Target
 from ..terminal import counted
 
 State = frozenset[str]
+AsRole = Callable[[str], AbstractContextManager[Connection] | None]
 ROW = "row of "
 ONCE = "made only once: "
 
@@ -35,8 +37,11 @@ _OIDS = """
 _ROWS = "select count(*), md5(t::text) from {} t group by 2"
 
 
-def lines(connection: psycopg.Connection[tuple[object, ...]], database: str = "") -> Iterator[str]:
-    """Everything that a database holds. `database`: its name, where there are several."""
+def lines(connection: Connection, as_role: AsRole, database: str = "") -> Iterator[str]:
+    """Everything that a database holds. `database`: its name, where there are several.
+
+    Rows are read as the role that owns them; None of `as_role` says that they cannot be.
+    """
     inside = f"{database}." if database else ""
     made = catalog.read(connection)
     for key, text in made.objects.items():
@@ -46,12 +51,17 @@ def lines(connection: psycopg.Connection[tuple[object, ...]], database: str = ""
         if connection.execute("select to_regclass(%s)", [f"bootorder.{name}"]).fetchone() != (None,):
             query = sql.SQL(_RECORDS).format(sql.Literal(name), sql.Identifier(name))
             yield from (str(line) for (line,) in connection.execute(query))
-    for table in made.tables():
-        for times, md5 in connection.execute(sql.SQL(_ROWS).format(sql.Identifier(*table))):
-            yield f"{ROW}{inside}{'.'.join(table)} {times}x{md5}"
+    roles = {(key.schema, key.relation): role for key, role in made.objects.items() if key.kind == "owner"}
+    for role in sorted({roles[table] for table in made.tables()}):
+        if not (reader := as_role(role)):
+            continue
+        with reader as its:
+            for table in (table for table in made.tables() if roles[table] == role):
+                for times, md5 in its.execute(sql.SQL(_ROWS).format(sql.Identifier(*table))):
+                    yield f"{ROW}{inside}{'.'.join(table)} {times}x{md5}"
 
 
-def _identities(connection: psycopg.Connection[tuple[object, ...]], database: str) -> Iterator[str]:
+def _identities(connection: Connection, database: str) -> Iterator[str]:
     """What tells a server and a table from those that were made anew in their place, also where both are empty."""
     for (server,) in connection.execute("select system_identifier from pg_control_system()"):
         yield f"{ONCE}the server's data ({server})"
@@ -61,14 +71,20 @@ def _identities(connection: psycopg.Connection[tuple[object, ...]], database: st
 
 def of_databases(boot: Boot) -> State:
     """What the databases of a stack hold that runs; of those that were made by now."""
-    target = boot.target()
-    with target.connect() as connection:
-        found = {*lines(connection), *_identities(connection, target.name)}
+    stack, logins = boot.target(), boot.logins
+    found: set[str] = set()
+    with stack.connect() as connection:
         there = {name for (name,) in connection.execute("select datname::text from pg_database")}
-    for name in dict.fromkeys(place.database for place in boot.places.values()):
-        if name in there - {target.name}:
-            with replace(target, name=name).connect() as connection:
-                found |= {*lines(connection, name), *_identities(connection, name)}
+    for name in dict.fromkeys([stack.name, *(place.database for place in boot.places.values())]):
+        if name not in there:
+            continue
+        target = replace(stack, name=name)
+
+        def as_role(role: str, target: Target = target) -> Session | None:
+            return target.as_role(role, logins[role]).open() if role in logins else None
+
+        with target.connect() as connection:
+            found |= {*lines(connection, as_role, "" if name == stack.name else name), *_identities(connection, name)}
     return frozenset(found)
 
 
