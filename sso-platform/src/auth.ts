@@ -76,6 +76,9 @@ function createAuth(env: Env) {
         grantTypes: ["authorization_code"],
         accessTokenExpiresIn: 3600,
         enforcePerClientResources: true,
+        // Without these everyone with an account may register clients, with redirect addresses of their choice, and APIs.
+        clientPrivileges: () => false,
+        resourcePrivileges: () => false,
         storeClientSecret: { hash: async (secret) => hashClientSecret(secret) },
         customAccessTokenClaims: ({ user }) => (user ? { email: user.email, name: user.name } : {}),
       }),

@@ -211,6 +211,16 @@ test("no address but the registered one is followed", async () => {
   }
 });
 
+test("nobody can register an application, whose addresses a sign-out would follow", async () => {
+  const { cookie } = await signUp();
+  const wish = { redirect_uris: ["https://evil.example/"], post_logout_redirect_uris: ["https://evil.example/"], enable_end_session: true };
+  const api = { identifier: "https://evil.example/", name: "evil" };
+  for (const path of ["/oauth2/create-client", "/oauth2/register", "/admin/oauth2/create-client", "/admin/oauth2/resources"]) {
+    assert.ok([401, 403, 404].includes((await send(path, { ...wish, ...api }, cookie)).status), path);
+  }
+  for (const table of ["oauth_client", "oauth_resource"]) assert.equal((await getPool().query(`select from ${table}`)).rowCount, 1);
+});
+
 test("a sign-out that the database refuses is not said to have worked, and takes no cookie away", async (t) => {
   t.mock.method(console, "error", () => {});
   const { cookie } = await signUp();
