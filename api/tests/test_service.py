@@ -119,3 +119,16 @@ def test_the_health_checks_stay_out_of_the_log(api: Api, anyone: httpx.Client) -
     anyone.get("/tasks")
     assert '"GET /tasks HTTP/1.1" 401' in api.log()
     assert "/health" not in api.log()
+
+
+def test_a_failed_statement_is_logged_without_what_people_typed(empty_database: Database, sso: Sso) -> None:
+    with running(empty_database.url, sso) as api:
+        with httpx.Client(base_url=api.wait().base_url, headers=sso.headers()) as client:
+            new_task(client)
+            empty_database.run("ALTER TABLE task RENAME COLUMN title TO elsewhere")
+            answer = client.post("/tasks", json={"title": "the code of the safe"})
+        assert (answer.status_code, answer.json()) == (500, {"detail": "internal error"})
+        api.terminate()  # the traceback is written after the answer
+        assert "UndefinedColumn" in api.log()
+        assert "the code of the safe" not in api.log()
+        assert sso.token().split(".")[0] not in api.log()

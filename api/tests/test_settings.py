@@ -34,6 +34,8 @@ def test_all_that_is_missing_or_empty_is_named_at_once() -> None:
         ("DATABASE_URL", "pa$sword"),
         ("DATABASE_URL", "mysql://api:pa$sword@db/taskflow"),
         ("SSO_URL", "http://localhost:3001/"),
+        ("SSO_URL", "postgresql://api:pa$sword@db:5432/taskflow"),
+        ("API_URL", "http://api:pa$sword@localhost:8000"),
         ("SSO_INTERNAL_URL", "sso:3001"),
         ("API_URL", "localhost:8000"),
         ("PORT", "0"),

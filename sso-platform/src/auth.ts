@@ -1,11 +1,13 @@
 import { createHash } from "node:crypto";
 
 import { oauthProvider } from "@better-auth/oauth-provider";
+import { createAuthMiddleware } from "better-auth/api";
 import { betterAuth } from "better-auth/minimal";
 import { jwt } from "better-auth/plugins/jwt";
 
 import { createAdapter } from "./db/adapter.ts";
 import { minPasswordLength, readEnv, type Env } from "./env.ts";
+import { endSessionOfBrowser } from "./sessions.ts";
 
 /** What the dashboard is registered as. */
 export const webClientId = "taskflow-web";
@@ -37,7 +39,19 @@ function createAuth(env: Env) {
         "/sign-up/*": { window: 60, max: 20 },
         "/oauth2/authorize": { window: 60, max: 120 },
         "/oauth2/token": { window: 60, max: 300 },
+        // The dashboard asks with every page whether the session has ended; it shows its client secret.
+        "/oauth2/introspect": false,
       },
+    },
+    hooks: {
+      // better-auth's own sign-out says that it worked when the database did not answer. This one comes before it, and throws.
+      before: createAuthMiddleware(async (ctx) => {
+        if (ctx.path === "/sign-out") await endSessionOfBrowser(ctx);
+      }),
+    },
+    databaseHooks: {
+      // A new sign-in takes the cookie's place in this browser. The old session would live on, for whoever has a copy of it.
+      session: { create: { before: async (_, ctx) => (ctx ? endSessionOfBrowser(ctx) : undefined) } },
     },
     advanced: {
       // Browsers share cookies between the ports of localhost: a name of our own keeps them apart from other services'.
@@ -62,6 +76,9 @@ function createAuth(env: Env) {
         grantTypes: ["authorization_code"],
         accessTokenExpiresIn: 3600,
         enforcePerClientResources: true,
+        // Without these everyone with an account may register clients, with redirect addresses of their choice, and APIs.
+        clientPrivileges: () => false,
+        resourcePrivileges: () => false,
         storeClientSecret: { hash: async (secret) => hashClientSecret(secret) },
         customAccessTokenClaims: ({ user }) => (user ? { email: user.email, name: user.name } : {}),
       }),

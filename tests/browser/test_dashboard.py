@@ -6,7 +6,7 @@ import re
 import secrets
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 
 from tests.stack import Stack
 
@@ -79,10 +79,55 @@ def test_the_demo_user_signs_in_with_the_password_of_env(stack: Stack, page: Pag
     expect(page.get_by_role("heading", name="Tasks", exact=True)).to_be_visible()
 
 
-def test_sign_out_ends_both_sessions(stack: Stack, page: Page, email: str) -> None:
+def test_a_restart_of_the_dashboard_asks_for_no_password(stack: Stack, page: Page, email: str) -> None:
     sign_in(page, stack, email, PASSWORD)
+    expect(page.get_by_role("heading", name="Tasks", exact=True)).to_be_visible()
+    forgotten = "a-session-that-the-dashboard-has-forgotten"  # as all are after a restart
+    page.context.add_cookies([{"name": "taskflow_web_session", "value": forgotten, "url": stack.url("web")}])
+
+    page.goto(stack.url("web", "/workers"))
+    expect(page.get_by_role("heading", name="Workers", exact=True)).to_be_visible()
+
+
+def test_sign_out_ends_both_sessions(stack: Stack, page: Page, browser: Browser, email: str) -> None:
+    other = browser.new_context().new_page()
+    sign_in(other, stack, "demo@example.com", stack.secret("DEMO_PASSWORD"))
+    sign_in(page, stack, email, PASSWORD)
+    expect(page.get_by_role("heading", name="Tasks", exact=True)).to_be_visible()
+    thief = browser.new_context(storage_state=page.context.storage_state()).new_page()
+    half = browser.new_context(storage_state=page.context.storage_state())
+    half.clear_cookies(name=re.compile("taskflow-sso.*"))
+    thief.goto(stack.url("web", "/audit"))
+    expect(thief.get_by_role("heading", name="Audit", exact=True)).to_be_visible()  # the copy is good
+
     page.get_by_role("button", name="Sign out").click()
+    expect(page.get_by_role("status")).to_have_text("You are signed out.")
+    assert not [cookie for cookie in page.context.cookies() if "session" in cookie.get("name", "")]
     expect(page.get_by_role("button", name="Sign in")).to_be_visible()
 
     page.get_by_role("button", name="Sign in").click()  # the SSO asks again: it has forgotten, too
+    expect(page.get_by_label("Password")).to_be_visible()
+
+    for path in ("/workers", "/audit", "/?show=done", "/"):
+        for context in (thief.context, half):
+            copy = context.new_page()
+            copy.goto(stack.url("web", path))
+            expect(copy.get_by_role("button", name="Sign in", exact=True)).to_be_visible()
+            copy.close()
+    thief.goto(stack.url("sso"))
+    expect(thief.get_by_text("You are not signed in.")).to_be_visible()
+    other.reload()  # somebody else's session goes on
+    expect(other.get_by_role("heading", name="Tasks", exact=True)).to_be_visible()
+    for context in (thief.context, half, other.context):
+        context.close()
+
+
+def test_sign_out_at_the_sso_ends_the_dashboards_session(stack: Stack, page: Page, email: str) -> None:
+    sign_in(page, stack, email, PASSWORD)
+    expect(page.get_by_role("heading", name="Tasks", exact=True)).to_be_visible()
+    page.goto(stack.url("sso"))
+    page.get_by_role("button", name="Sign out").click()
+    expect(page.get_by_role("heading", name="You are signed out")).to_be_visible()
+
+    page.goto(stack.url("web", "/workers"))
     expect(page.get_by_label("Password")).to_be_visible()

@@ -1,44 +1,25 @@
 /** The server without its socket: what holds for every request, then the routes. */
 import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
-import { Hono, type Context } from 'hono'
+import { Hono } from 'hono'
 import { bodyLimit } from 'hono/body-limit'
 import { csrf } from 'hono/csrf'
 import { HTTPException } from 'hono/http-exception'
 import { secureHeaders } from 'hono/secure-headers'
-import { ApiUnavailable, NotFound, TokenRefused, type Api, type Worker } from './api.ts'
+import { ApiUnavailable, NotFound, TokenRefused } from './api.ts'
 import { dashboardRoutes, filledForm } from './dashboard.ts'
-import { layout, type Frame, type Html } from './pages/layout.ts'
+import type { App, Kit, PageStatus, RequestContext } from './kit.ts'
+import { layout } from './pages/layout.ts'
 import { problemPage, type Problem } from './pages/problem.ts'
-import { createCookies, now, sameToken, type Cookies, type Session } from './session.ts'
+import { createCookies, now, sameToken } from './session.ts'
 import type { Settings } from './settings.ts'
-import { createSignIn, SignInRefused, SsoUnavailable, type SignIn } from './sign-in.ts'
+import { createSignIn, SignInRefused, SsoUnavailable } from './sign-in.ts'
 import { signInRoutes } from './sign-in-routes.ts'
-
-/** What a request carries from one handler to the next. */
-export interface Variables {
-  session: Session | undefined
-  /** Only behind `signedIn` (dashboard.ts). */
-  api: Api
-  me: Worker
-}
-export type App = Hono<{ Variables: Variables }>
-export type RequestContext = Context<{ Variables: Variables }>
-
-/** What the routes share. */
-export interface Kit {
-  readonly settings: Settings
-  readonly cookies: Cookies
-  readonly signIn: SignIn
-  page(c: RequestContext, frame: Omit<Frame, 'stylesheet' | 'visitor'>, content: Html, status?: PageStatus): Response | Promise<Response>
-}
-type PageStatus = 200 | 400 | 403 | 404 | 413 | 422 | 500 | 502 | 503
 
 const read = (name: string) => readFileSync(new URL(`static/${name}`, import.meta.url))
 
-export function createApp(settings: Settings): App {
+export function createApp(settings: Settings, cookies = createCookies(settings)): App {
   const app: App = new Hono()
-  const cookies = createCookies(settings)
   const style = read('style.css')
   const icon = read('icon.svg')
   // The address changes with the content, so browsers may keep it for good.
@@ -88,7 +69,7 @@ export function createApp(settings: Settings): App {
   app.get('/icon.svg', (c) => c.body(icon, 200, { 'Content-Type': 'image/svg+xml', 'Cache-Control': 'public, max-age=3600' }))
 
   app.use(async (c, next) => {
-    c.set('session', await cookies.readSession(c))
+    c.set('session', cookies.readSession(c))
     await next()
   })
 
@@ -126,7 +107,7 @@ export function createApp(settings: Settings): App {
         const returnTo = c.req.method === 'GET' ? c.req.path : '/'
         return c.redirect(`${settings.webUrl}/auth/sign-in?${new URLSearchParams({ return_to: returnTo, retry: '' })}`, 303)
       }
-      console.error('the API refuses an access token the SSO has just issued: compare their issuer, audience and keys')
+      console.error('an access token the SSO has just issued is refused: compare the issuer, audience and keys of SSO and API')
       return problem(c, 502, {
         heading: 'The API does not accept your sign-in',
         text: 'The sign-on worked, but the API refuses what it issued. If signing in again does not help, tell whoever runs this.',

@@ -1,7 +1,7 @@
 /** The pages for people who are signed in. */
 import { createMiddleware } from 'hono/factory'
-import { createApi, InputRefused, NotFound, type Api, type NewTask, type TaskChange } from './api.ts'
-import type { App, Kit, RequestContext, Variables } from './app.ts'
+import { createApi, InputRefused, NotFound, TokenRefused, type Api, type NewTask, type TaskChange } from './api.ts'
+import type { App, Kit, RequestContext, Variables } from './kit.ts'
 import { auditPage } from './pages/audit.ts'
 import type { Message } from './pages/layout.ts'
 import { asFilter, LONGEST, tasksPage, type TaskForm, type TaskFormErrors } from './pages/tasks.ts'
@@ -23,7 +23,7 @@ const FLASHES: Readonly<Record<string, Message>> = {
   'expired': { tone: 'bad', text: 'Your sign-in had ended, so nothing was changed. You are signed in again: please repeat it.' },
 }
 
-export function dashboardRoutes(app: App, { settings, cookies, page }: Kit): void {
+export function dashboardRoutes(app: App, { settings, cookies, signIn, page }: Kit): void {
   const flash = (c: RequestContext): Message | undefined => {
     const name = cookies.takeFlash(c)
     return name !== undefined && Object.hasOwn(FLASHES, name) ? FLASHES[name] : undefined
@@ -42,9 +42,11 @@ export function dashboardRoutes(app: App, { settings, cookies, page }: Kit): voi
       return signInAgain(c, '/')
     }
     const api = createApi(settings.apiInternalUrl, session.accessToken)
-    c.set('api', api)
     // First of all, because it makes a newcomer a worker before the list of workers is asked for.
-    c.set('me', await api.me())
+    const me = await api.me()
+    if (!(await signIn.isActive(session))) throw new TokenRefused('the SSO has ended its session')
+    c.set('api', api)
+    c.set('me', me)
     await next()
     return
   })
@@ -59,6 +61,7 @@ export function dashboardRoutes(app: App, { settings, cookies, page }: Kit): voi
 
   app.get('/', async (c, next) => {
     if (c.var.session) return next()
+    if (cookies.takeLostSession(c)) return signInAgain(c, c.req.path + new URL(c.req.url).search)
     return page(c, { title: 'Welcome', message: flash(c) }, welcomePage(settings.webUrl))
   })
 

@@ -1,6 +1,6 @@
 /**
- * What the browser keeps for us: three cookies, all HttpOnly, two of them encrypted (JWE, A256GCM).
- * Nothing is stored on this side, so a restart signs nobody out and any number of copies can serve.
+ * What the browser keeps for us: three cookies, all HttpOnly. The session's is a random key to what this process keeps, so that
+ * a copy of it is worth nothing once the session has ended. That of a sign-in under way is encrypted (JWE, A256GCM).
  */
 import { hkdfSync, randomBytes, timingSafeEqual } from 'node:crypto'
 import type { Context } from 'hono'
@@ -40,6 +40,10 @@ const MINUTE = 60
 const DAY = 24 * 60 * MINUTE
 /** Browsers drop a cookie above 4096 bytes without a word, its name and attributes included. */
 const COOKIE_LIMIT = 3900
+/** The session outlives its access token: then we still know that someone was here, and sign them in again. */
+const SESSION_AGE = 7 * DAY
+/** More sessions than this are not kept: the oldest goes, and its holder is signed in again through the SSO. */
+const MOST_SESSIONS = 10_000
 
 export const now = (): number => Math.floor(Date.now() / 1000)
 
@@ -59,6 +63,7 @@ export function isExpired(session: Session): boolean {
 export type Cookies = ReturnType<typeof createCookies>
 
 export function createCookies(settings: Settings) {
+  const sessions = new Map<string, { readonly session: Session; readonly ends: number }>()
   const key = new Uint8Array(hkdfSync('sha256', settings.sessionSecret, '', 'taskflow web cookies', 32))
   const attributes = {
     path: '/',
@@ -95,10 +100,32 @@ export function createCookies(settings: Settings) {
   }
 
   return {
-    /** The session outlives its access token: then we still know that someone was here, and sign them in again. */
-    saveSession: (c: Context, session: Session) => seal(c, SESSION, session, 7 * DAY),
-    readSession: (c: Context) => unseal<Session>(c, SESSION),
-    endSession: (c: Context) => void deleteCookie(c, SESSION, attributes),
+    /** Takes the place of the session that this browser had before, if any. */
+    saveSession(c: Context, session: Session): void {
+      sessions.delete(getCookie(c, SESSION) ?? '')
+      // A Map keeps its order: the first is the oldest.
+      for (const [id, { ends }] of sessions) {
+        if (ends > now() && sessions.size < MOST_SESSIONS) break
+        sessions.delete(id)
+      }
+      const id = randomBytes(32).toString('base64url')
+      sessions.set(id, { session, ends: now() + SESSION_AGE })
+      setCookie(c, SESSION, id, { ...attributes, maxAge: SESSION_AGE })
+    },
+    readSession(c: Context): Session | undefined {
+      const kept = sessions.get(getCookie(c, SESSION) ?? '')
+      return kept && kept.ends > now() ? kept.session : undefined
+    },
+    endSession(c: Context): void {
+      sessions.delete(getCookie(c, SESSION) ?? '')
+      deleteCookie(c, SESSION, attributes)
+    },
+    /** True when the browser comes with a session that is not known here, as after a restart. Takes the cookie away. */
+    takeLostSession(c: Context): boolean {
+      const lost = getCookie(c, SESSION) !== undefined && !this.readSession(c)
+      if (lost) deleteCookie(c, SESSION, attributes)
+      return lost
+    },
 
     savePendingSignIn: (c: Context, pending: PendingSignIn) => seal(c, SIGN_IN, pending, 10 * MINUTE),
     /** Can be taken once. */

@@ -34,7 +34,9 @@ export function readSettings(env: Environment): Settings {
   }
   const checkedUrl = (name: string, value: string): string => {
     const url = URL.parse(value)
-    if (value !== '' && !/^https?:$/.test(url?.protocol ?? '')) wrong.push(`${name} is not an http(s) URL: ${value}`)
+    // Not repeated: it is a password in a wrong place, as of a DATABASE_URL that got into this variable. Browsers would see it, too.
+    if (value.includes('@')) wrong.push(`${name} has a user or password in it, expected http(s)://HOST[:PORT]`)
+    else if (value !== '' && !/^https?:$/.test(url?.protocol ?? '')) wrong.push(`${name} is not an http(s) URL: ${value}`)
     return value.replace(/\/+$/, '')
   }
   const requiredUrl = (name: string) => checkedUrl(name, required(name))
@@ -71,7 +73,7 @@ export function readSettings(env: Environment): Settings {
 
   // The pages live at the root of their origin.
   const web = URL.parse(webUrl)
-  if (web && web.pathname !== '/') wrong.push(`WEB_URL has a path: ${webUrl}`)
+  if (web && web.pathname !== '/' && !webUrl.includes('@')) wrong.push(`WEB_URL has a path: ${webUrl}`)
 
   if (missing.length > 0) wrong.unshift(`missing environment variable${missing.length > 1 ? 's' : ''} ${missing.join(', ')}`)
   if (wrong.length > 0) throw new SettingsError(wrong.join('; '))

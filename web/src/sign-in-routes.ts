@@ -1,6 +1,6 @@
 import { isExpired } from './session.ts'
 import { SignInRefused } from './sign-in.ts'
-import type { App, Kit, RequestContext } from './app.ts'
+import type { App, Kit, RequestContext } from './kit.ts'
 
 export function signInRoutes(app: App, { settings, cookies, signIn }: Kit): void {
   const begin = async (c: RequestContext, newAccount: boolean) => {
@@ -23,17 +23,18 @@ export function signInRoutes(app: App, { settings, cookies, signIn }: Kit): void
       if (c.var.session && !isExpired(c.var.session)) return c.redirect('/', 303)
       throw new SignInRefused('no sign-in is under way in this browser')
     }
-    await cookies.saveSession(c, await signIn.finish(new URL(c.req.url).search, pending))
+    cookies.saveSession(c, await signIn.finish(new URL(c.req.url).search, pending))
     c.header('Cache-Control', 'no-store')
     return c.redirect(settings.webUrl + pending.returnTo, 303)
   })
 
-  app.post('/auth/sign-out', (c) => {
+  app.post('/auth/sign-out', async (c) => {
     const { session } = c.var
-    if (!session) return c.redirect('/', 303)
+    // First of all, and whatever the SSO says: from here on no copy of the cookie opens anything.
     cookies.endSession(c)
-    cookies.saveFlash(c, 'signed-out')
-    return c.redirect(signIn.signOutUrl(session).href, 303)
+    if (session && (await signIn.endSession(session))) cookies.saveFlash(c, 'signed-out')
+    // The SSO takes its own cookie away. Where it has not ended the session, it asks whether it should.
+    return c.redirect(signIn.signOutUrl().href, 303)
   })
 }
 

@@ -18,12 +18,17 @@ export class SsoUnavailable extends Error {}
 /** The SSO's answer to the browser does not belong to a sign-in that this browser began, or says no. */
 export class SignInRefused extends Error {}
 
+/** Milliseconds before a silent SSO counts as unreachable. */
+const PATIENCE = 10_000
+
 export type SignIn = ReturnType<typeof createSignIn>
 
 export function createSignIn(settings: Settings) {
   const browserSees = `${settings.ssoUrl}/api/auth`
   const serverSees = `${settings.ssoInternalUrl}/api/auth`
   const callback = `${settings.webUrl}/auth/callback`
+  // Registered with its slash, and compared character by character.
+  const afterSignOut = `${settings.webUrl}/`
 
   // Written down instead of discovered: the browser and this server reach the SSO by different names,
   // and the dashboard can then start before the SSO does.
@@ -33,6 +38,7 @@ export function createSignIn(settings: Settings) {
       authorization_endpoint: `${browserSees}/oauth2/authorize`,
       end_session_endpoint: `${browserSees}/oauth2/end-session`,
       token_endpoint: `${serverSees}/oauth2/token`,
+      introspection_endpoint: `${serverSees}/oauth2/introspect`,
       // RFC 9207: every answer must name its issuer.
       authorization_response_iss_parameter_supported: true,
     },
@@ -40,7 +46,7 @@ export function createSignIn(settings: Settings) {
     { id_token_signed_response_alg: 'EdDSA' },
     oauth.ClientSecretBasic(settings.clientSecret),
   )
-  config.timeout = 10
+  config.timeout = PATIENCE / 1000
   // Inside a container network, and on a developer's machine, there is no TLS.
   if (serverSees.startsWith('http:') || browserSees.startsWith('http:')) oauth.allowInsecureRequests(config)
 
@@ -94,14 +100,39 @@ export function createSignIn(settings: Settings) {
       }
     },
 
-    /** Where to send the browser to end its session at the SSO; it comes back to the start page. */
-    signOutUrl(session: Session): URL {
-      return oauth.buildEndSessionUrl(config, {
-        id_token_hint: session.idToken,
-        // Registered with its slash, and compared character by character.
-        post_logout_redirect_uri: `${settings.webUrl}/`,
-      })
+    /** False once the person has signed out at the SSO, in whatever browser or application it began. */
+    async isActive(session: Session): Promise<boolean> {
+      try {
+        return (await oauth.tokenIntrospection(config, session.accessToken, { token_type_hint: 'access_token' })).active
+      } catch (error) {
+        if (error instanceof oauth.ResponseBodyError) throw new SsoUnavailable(`introspection: ${error.error}`, { cause: error })
+        throw new SsoUnavailable(reason(error), { cause: error })
+      }
     },
+
+    /**
+     * Ends the session at the SSO, and says whether that worked. Asked from here and not through the browser: it is done
+     * before the person is told so, and the ID token gets into no address, history or log.
+     */
+    async endSession(session: Session): Promise<boolean> {
+      try {
+        const response = await fetch(`${serverSees}/oauth2/end-session`, {
+          method: 'POST',
+          body: new URLSearchParams({ id_token_hint: session.idToken, post_logout_redirect_uri: afterSignOut }),
+          redirect: 'manual',
+          signal: AbortSignal.timeout(PATIENCE),
+        })
+        // It sends on to us when all is ended, and elsewhere when somebody would have to be asked first.
+        if (response.headers.get('location') === afterSignOut) return true
+        console.error(`the SSO did not end a session: ${response.status}`)
+      } catch (error) {
+        console.error(`the SSO did not end a session: ${reason(error)}`)
+      }
+      return false
+    },
+
+    /** Where to send the browser after that; it comes back to the start page. */
+    signOutUrl: (): URL => oauth.buildEndSessionUrl(config, { post_logout_redirect_uri: afterSignOut }),
   }
 }
 

@@ -1,5 +1,5 @@
 /** As much of a browser as the tests need: a cookie jar, and forms that are sent as a page of ours would send them. */
-import type { App } from '../src/app.ts'
+import type { App } from '../src/kit.ts'
 
 export class Browser {
   readonly cookies = new Map<string, string>()
@@ -9,6 +9,13 @@ export class Browser {
   constructor(app: App, webUrl: string) {
     this.#app = app
     this.#webUrl = webUrl
+  }
+
+  /** Another browser with a copy of every cookie of this one, as a thief or a backup has it. */
+  copied(app = this.#app): Browser {
+    const copy = new Browser(app, this.#webUrl)
+    for (const [name, value] of this.cookies) copy.cookies.set(name, value)
+    return copy
   }
 
   async get(path: string): Promise<Response> {

@@ -3,7 +3,7 @@ import { createHash, randomUUID } from 'node:crypto'
 import type { Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { serve } from '@hono/node-server'
-import { Hono } from 'hono'
+import { Hono, type Context } from 'hono'
 import { exportJWK, generateKeyPair, jwtVerify, SignJWT } from 'jose'
 import type { AuditEntry, Project, Task, Worker } from '../src/api.ts'
 
@@ -35,10 +35,19 @@ export type FakeSso = Awaited<ReturnType<typeof fakeSso>>
 export async function fakeSso(webUrl: string, apiUrl: string) {
   const { publicKey, privateKey } = await generateKeyPair('EdDSA')
   const codes = new Map<string, URLSearchParams>()
-  const seen = { authorize: [] as URLSearchParams[], endSession: [] as URLSearchParams[], tokenRequests: 0 }
+  /** The sessions that have ended, by their `sid`. */
+  const ended = new Set<unknown>()
+  const seen = { authorize: [] as URLSearchParams[], endSession: [] as URLSearchParams[], tokenRequests: 0, sid: '' }
   /** What the tests change: how it answers from now on. */
-  const mood = { issuer: '', stale: false, deny: '', expiresIn: 3600 }
+  const mood = { issuer: '', stale: false, deny: '', expiresIn: 3600, down: false }
   const app = new Hono()
+  app.use(async (c, next) => (mood.down ? c.text('a traceback with a secret in it', 500) : next()))
+
+  // RFC 6749 section 2.3.1: both halves are form-encoded before they are joined.
+  const isClient = (c: Context): boolean => {
+    const basic = Buffer.from(c.req.header('authorization')?.slice('Basic '.length) ?? '', 'base64').toString()
+    return basic.split(':').map((half) => new URLSearchParams(`x=${half}`).get('x')).join(':') === `taskflow-web:${CLIENT_SECRET}`
+  }
 
   const sign = (claims: object, audience: string) =>
     new SignJWT({ ...claims })
@@ -69,10 +78,7 @@ export async function fakeSso(webUrl: string, apiUrl: string) {
   app.post('/api/auth/oauth2/token', async (c) => {
     seen.tokenRequests += 1
     const form = new URLSearchParams(await c.req.text())
-    // RFC 6749 section 2.3.1: both halves are form-encoded before they are joined.
-    const basic = Buffer.from(c.req.header('authorization')?.slice('Basic '.length) ?? '', 'base64').toString()
-    const credentials = basic.split(':').map((half) => new URLSearchParams(`x=${half}`).get('x'))
-    if (credentials.join(':') !== `taskflow-web:${CLIENT_SECRET}`) return c.json({ error: 'invalid_client' }, 401)
+    if (!isClient(c)) return c.json({ error: 'invalid_client' }, 401)
     const asked = codes.get(form.get('code') ?? '')
     codes.delete(form.get('code') ?? '')
     const challenge = createHash('sha256').update(form.get('code_verifier') ?? '').digest('base64url')
@@ -80,24 +86,36 @@ export async function fakeSso(webUrl: string, apiUrl: string) {
       return c.json({ error: 'invalid_grant' }, 400)
     }
     if (form.get('resource') !== apiUrl) return c.json({ error: 'invalid_target' }, 400)
+    seen.sid = randomUUID()
     return c.json({
       token_type: 'Bearer',
       expires_in: mood.expiresIn,
-      access_token: await sign({ name: ADA.name, email: ADA.email }, apiUrl),
-      id_token: await sign({ nonce: mood.stale ? 'stale' : asked.get('nonce'), sid: 'sso-session' }, 'taskflow-web'),
+      access_token: await sign({ name: ADA.name, email: ADA.email, sid: seen.sid }, apiUrl),
+      id_token: await sign({ nonce: mood.stale ? 'stale' : asked.get('nonce'), sid: seen.sid }, 'taskflow-web'),
     })
   })
 
-  app.get('/api/auth/oauth2/end-session', (c) => {
-    const query = new URL(c.req.url).searchParams
-    seen.endSession.push(query)
-    return query.get('post_logout_redirect_uri') === `${webUrl}/` ? c.redirect(`${webUrl}/`) : c.text('unregistered', 400)
+  const sidOf = async (token: string | null): Promise<unknown> => (await jwtVerify(token ?? '', publicKey, { currentDate: new Date(0) })).payload['sid']
+
+  app.post('/api/auth/oauth2/introspect', async (c) => {
+    if (!isClient(c)) return c.json({ error: 'invalid_client' }, 401)
+    const sid = await sidOf(new URLSearchParams(await c.req.text()).get('token')).catch(() => undefined)
+    return c.json({ active: sid !== undefined && !ended.has(sid) })
+  })
+
+  app.on(['GET', 'POST'], '/api/auth/oauth2/end-session', async (c) => {
+    const request = c.req.method === 'GET' ? new URL(c.req.url).searchParams : new URLSearchParams(await c.req.text())
+    seen.endSession.push(request)
+    const hint = request.get('id_token_hint')
+    const sid = hint === null ? '' : await sidOf(hint).catch(() => undefined)
+    ended.add(sid)
+    return c.redirect(sid !== undefined && request.get('post_logout_redirect_uri') === `${webUrl}/` ? `${webUrl}/` : `${here.url}/sign-out`, 303)
   })
 
   app.get('/api/auth/jwks', async (c) => c.json({ keys: [{ ...(await exportJWK(publicKey)), kid: 'one', alg: 'EdDSA' }] }))
 
   const here = await listen(app)
-  return { ...here, seen, mood, publicKey }
+  return { ...here, seen, mood, ended, publicKey }
 }
 
 export type FakeApi = Awaited<ReturnType<typeof fakeApi>>

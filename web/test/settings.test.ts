@@ -39,3 +39,13 @@ for (const [name, value, message] of [
     assert.throws(() => readSettings({ ...COMPLETE, [name]: value }), { message })
   })
 }
+
+for (const value of ['postgresql://api:hunter2@db:5432/taskflow', 'http://user:hunter2@localhost:3000/app']) {
+  for (const name of ['WEB_URL', 'SSO_URL', 'API_INTERNAL_URL']) {
+    test(`${name}=${value} is refused without its password`, () => {
+      assert.throws(() => readSettings({ ...COMPLETE, [name]: value }), {
+        message: `${name} has a user or password in it, expected http(s)://HOST[:PORT]`,
+      })
+    })
+  }
+}

@@ -1,7 +1,8 @@
 /** A dashboard between a fake SSO and a fake API, for one test file. */
 import { after, before, beforeEach } from 'node:test'
-import { createApp, type App } from '../src/app.ts'
-import { createCookies, now, type Session } from '../src/session.ts'
+import { createApp } from '../src/app.ts'
+import type { App } from '../src/kit.ts'
+import { createCookies, now, type Cookies, type Session } from '../src/session.ts'
 import type { Settings } from '../src/settings.ts'
 import { Hono } from 'hono'
 import { Browser } from './browser.ts'
@@ -21,6 +22,7 @@ export interface Stack {
 
 export function useStack(): Stack {
   const stack = {} as Stack
+  let cookies: Cookies
 
   before(async () => {
     console.log = () => {}
@@ -39,19 +41,19 @@ export function useStack(): Stack {
       clientSecret: CLIENT_SECRET,
       sessionSecret: 'a session secret that is long enough',
     }
-    stack.app = createApp(stack.settings)
+    cookies = createCookies(stack.settings)
+    stack.app = createApp(stack.settings, cookies)
   })
 
   beforeEach(() => {
-    Object.assign(stack.sso.mood, { issuer: '', stale: false, deny: '', expiresIn: 3600 })
+    Object.assign(stack.sso.mood, { issuer: '', stale: false, deny: '', expiresIn: 3600, down: false })
     Object.assign(stack.api.mood, { trust: stack.sso, audience: stack.api.url, status: 0, delay: 0 })
     for (const rows of [stack.api.workers, stack.api.projects, stack.api.tasks, stack.api.audit]) rows.length = 0
     stack.browser = new Browser(stack.app, WEB_URL)
     stack.pretend = async (change) => {
       const session: Session = { accessToken: 'x', idToken: 'x', csrf: 'known', expiresAt: now() + 3600, signedInAt: now(), retry: false, ...change }
-      const cookies = createCookies(stack.settings)
-      const maker = new Hono().get('/', async (c) => {
-        await cookies.saveSession(c, session)
+      const maker = new Hono().get('/', (c) => {
+        cookies.saveSession(c, session)
         return c.text('')
       })
       const [line] = (await maker.request('/')).headers.getSetCookie()

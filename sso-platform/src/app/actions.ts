@@ -32,7 +32,9 @@ export async function signUp(_: FormState, form: FormData): Promise<FormState> {
 }
 
 export async function signOut(): Promise<void> {
-  await storeCookies(await post("/sign-out", {}));
+  const response = await post("/sign-out", {});
+  if (!response.ok) throw new Error(`signing out: ${response.status}`);
+  await storeCookies(response);
   redirect("/sign-out");
 }
 
