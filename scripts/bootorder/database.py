@@ -194,6 +194,10 @@ class Target:
         """The server as the tasks' own role, in a database that is always there."""
         return replace(self._administrator or self, name="postgres")
 
+    def in_database(self, name: str) -> Target:
+        """Another database of the same server, as the same role."""
+        return replace(self, name=name)
+
     def as_role(self, role: str, password: str) -> Target:
         """The same database as somebody else."""
         return replace(self, user=role, password=password, _administrator=self._administrator or self)

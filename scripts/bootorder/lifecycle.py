@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from .boot import Boot
+from .guard.names import keep_names
 from .guard.stage import require_guard
 from .migrate import require_tables
 from .outcome import Outcome
@@ -64,8 +65,11 @@ def apps_up(boot: Boot) -> Outcome:
     first = [owner for owner in boot.owners if not owner.migrator.creates_at_start]
     with boot.database() as target:
         require_guard(boot, target)
-    boot.build([*names, *(owner.settings.service for owner in first)])
-    require_tables(first, target)
+        boot.build([*names, *(owner.settings.service for owner in first)])
+        require_tables(first, target)
+        if len(first) < len(boot.owners):  # the others' tools are at work when their apps start
+            made = {owner.name: owner.rehearsal(target) for owner in boot.owners}
+            keep_names(target, list(boot.places.values()), made)
     _note_superusers(boot)
     return start(boot, names)
 

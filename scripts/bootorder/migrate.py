@@ -11,6 +11,7 @@ from .catalog import Catalog
 from .database import Target
 from .drift import refuse_drift
 from .errors import GuardError, MigrationError, NotReadyError, command
+from .guard.names import keep_names
 from .guard.snapshots import Snapshot, own_losses
 from .guard.stage import require_guard
 from .migration_lock import MigrationLock
@@ -112,6 +113,7 @@ def _migrate_wave(
     if not to_do:
         return outcomes
     owners = [migration.owner for migration in to_do]
+    keep_names(now.stack, list(boot.places.values()), rehearsals)
     before = seen_by(owners, now.stack, boot.logins)
     # One after another: a clone can only be made of a database that nobody is connected to.
     migrations = [_with_command(boot, migration, before[migration.owner.name], now.stack) for migration in to_do]

@@ -264,6 +264,7 @@ class FakeConnection:
             "'role ' || rolname",
             "pg_stat_get",
             "nspowner from",
+            "bootorder.reserved",
         )
         if any(words in text for words in (*nothing, "bootorder.foreign_cast", "bootorder.curtailed")):
             return []

@@ -20,7 +20,15 @@ WORLD = {"probes", "processes", "database", "catalog", "ports", "env_file", "loc
 WORLD |= {"migration_lock", "own_schema", "rows", "scratch"}
 WORLD |= {"runtimes", "migrators"}
 DATA = {"places", "pointing", "records", "drift"}
-GUARD = {"guard.roles", "guard.triggers", "guard.strays", "guard.snapshots", "guard.sequences", "guard.untouched"}
+GUARD = {
+    "guard.roles",
+    "guard.triggers",
+    "guard.strays",
+    "guard.snapshots",
+    "guard.sequences",
+    "guard.untouched",
+    "guard.names",
+}
 STACK = {"boot", "owners"}
 WORK = {
     "jobs",

@@ -21,6 +21,10 @@ grant usage on schema bootorder to public;
 create table if not exists bootorder.owner (role oid primary key);
 grant select on bootorder.owner to public;
 
+-- The names that each owner's tool makes, in the places where its session looks for them; filled before it is run.
+create table if not exists bootorder.reserved (role oid, name text, primary key (name, role));
+grant select on bootorder.reserved to public;
+
 create or replace function bootorder.allow() returns text
 language sql volatile set search_path = pg_catalog, pg_temp
 begin atomic
@@ -213,6 +217,59 @@ begin
 end
 $$;
 
+-- What an owner makes in a schema that others look into, too, and that their own statements would reach in place of what
+-- they mean, so that its code runs as them: an operator; a function of a name of PostgreSQL's or of another's that fits
+-- some arguments better; a table, view or type of a name that another's tool makes.
+create or replace function bootorder.decoys(tag text, others oid[]) returns text[]
+language plpgsql volatile set search_path = pg_catalog, pg_temp as $$
+declare
+    me oid := quote_ident(current_user)::regrole;
+begin
+    if others = '{}' or (select rolsuper from pg_roles where oid = me) then
+        return null;
+    end if;
+    return (
+        with made as (
+            select distinct c.classid, c.objid, c.object_type, c.object_identity
+            from pg_event_trigger_ddl_commands() c
+            where c.command_tag not in ('COMMENT', 'GRANT', 'REVOKE', 'SECURITY LABEL')
+        ),
+        named as (
+            select m.*, t.relname::text as name, t.relnamespace as home
+            from made m join pg_class t on m.classid = 'pg_class'::regclass and t.oid = m.objid and t.relkind <> 'i'
+            union all
+            select m.*, t.typname::text, t.typnamespace
+            from made m join pg_type t on m.classid = 'pg_type'::regclass and t.oid = m.objid
+            union all
+            select m.*, p.proname::text, p.pronamespace
+            from made m join pg_proc p on m.classid = 'pg_proc'::regclass and p.oid = m.objid
+        ),
+        decoy as (
+            select format('operator %s, which fits types better than PostgreSQL''s', m.object_identity) as what,
+                   o.oprnamespace as home
+            from made m join pg_operator o on m.classid = 'pg_operator'::regclass and o.oid = m.objid
+            union all
+            select format('function %s, which fits some arguments better than %s', m.object_identity,
+                          other.oid::regprocedure), p.pronamespace
+            from made m
+            join pg_proc p on m.classid = 'pg_proc'::regclass and p.oid = m.objid and p.pronargs > 0
+            join pg_proc other on other.proname = p.proname and other.proargtypes <> p.proargtypes
+                               and p.pronargs >= other.pronargs - other.pronargdefaults
+                               and (other.provariadic <> 0 or p.pronargs - p.pronargdefaults <= other.pronargs)
+                               and (other.pronamespace = 'pg_catalog'::regnamespace or other.proowner = any (others))
+            union all
+            select format('%s %s, of a name that the tool of %s makes', n.object_type, n.object_identity,
+                          r.role::regrole), n.home
+            from named n
+            join bootorder.reserved r on r.name = n.name and r.role = any (others)
+            where not exists (select from bootorder.reserved mine where (mine.name, mine.role) = (n.name, me))
+        )
+        select array_agg(distinct d.what)
+        from decoy d join pg_namespace s on s.oid = d.home and s.nspowner <> me and s.nspname !~ '^pg_'
+    );
+end
+$$;
+
 -- Nothing where there is nothing that would be changed.
 create or replace function bootorder.refuse(command text, things text[]) returns void
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
@@ -308,6 +365,13 @@ begin
               and exists (select from pg_class t where t.relnamespace = c.objid and t.relowner = any (others)));
     perform bootorder.refuse(tg_tag, things);
     perform bootorder.refuse(tg_tag, bootorder.new_ties(tg_tag, others));
+    things := bootorder.decoys(tg_tag, others);
+    if things is not null then
+        raise insufficient_privilege using
+            message = format('bootorder refused %s: the statements of other owners would reach it', tg_tag),
+            detail = array_to_string(things[:20], e'\n'),
+            hint = 'Give it another name, or keep the owners apart: the layout schemas or databases.';
+    end if;
 end
 $$;
 
