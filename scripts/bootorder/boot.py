@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from . import env_file
+from . import env_file, state_files
 from .console import Console
 from .database import Target, migration_lock
 from .errors import BootError, NotReadyError, SettingsError, command
@@ -210,15 +210,12 @@ class Boot:
         """Remember what was stopped on purpose: its exit code looks like a crash."""
         services = self.runtime.services(names)
         stopped = {name: services[name].instance for name in names if name in services}
-        self.state_folder.mkdir(exist_ok=True)
-        self._stopped_path.write_text(json.dumps(stopped), encoding="utf-8")
+        state_files.make_folder(self.state_folder)
+        state_files.write(self._stopped_path, json.dumps(stopped))
 
     def was_stopped(self, service: Service) -> bool:
         """Whether this instance of it was, and not one that was started since."""
-        try:
-            stopped = json.loads(self._stopped_path.read_text(encoding="utf-8"))
-        except (FileNotFoundError, json.JSONDecodeError):
-            return False
+        stopped = state_files.read(self._stopped_path, lambda data: dict(data.items()), self.console.note) or {}
         return bool(service.instance) and stopped.get(service.name) == service.instance
 
     @property

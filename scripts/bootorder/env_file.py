@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from . import state_files
 from .errors import SettingsError
 
 if TYPE_CHECKING:
@@ -121,7 +122,7 @@ def complete(path: Path, names: Sequence[str], lock: Path) -> list[str]:
     if not _missing(path, names) and (path.exists() or not template_of(path)):
         return []
     try:
-        lock.parent.mkdir(exist_ok=True)
+        state_files.make_folder(lock.parent)
         # Two tasks at once on a fresh checkout must not make two passwords.
         with FileLock(lock):
             missing = _missing(path, names)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import math
-import os
-import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,6 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
+from .. import state_files
 from ..errors import BootError
 from ..outcome import Outcome
 from ..probes import Clock, SystemClock
@@ -158,15 +157,8 @@ class Recording:
         return {span.id: span for span in self.spans}
 
     def save(self, path: Path) -> None:
-        """Replace the file at once: who reads it meanwhile reads the old one or the new one."""
-        descriptor, fresh = tempfile.mkstemp(dir=path.parent, prefix=path.name)  # made with 0600
-        try:
-            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                json.dump(asdict(self), file)
-            Path(fresh).replace(path)
-        except BaseException:
-            Path(fresh).unlink()
-            raise
+        """Write the file that `load` reads. Raises OSError."""
+        state_files.write(path, json.dumps(asdict(self)))
 
     @classmethod
     def load(cls, path: Path) -> Recording:

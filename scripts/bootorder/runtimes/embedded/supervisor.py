@@ -104,7 +104,8 @@ def _note(order: dict[str, Any], code: int | None) -> None:
     fresh = order["record"] + ".new"
     # A full disk must not end the process that is kept; what is running is then known by its label only.
     with contextlib.suppress(OSError):
-        with open(fresh, "w", encoding="utf-8") as file:  # noqa: PTH123
+        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             json.dump(record, file)
         os.replace(fresh, order["record"])  # noqa: PTH105
 
