@@ -52,13 +52,13 @@ def write(path: Path, content: str | bytes, mode: int = 0o600) -> None:
 
 
 def read(path: Path, made_of: Callable[[Any], Kept], note: Callable[[str], None]) -> Kept | None:
-    """What `made_of` makes of the JSON in the file; None where there is none.
+    """What `made_of` makes of the JSON in the file; None where there is none that this user can read.
 
     A file that is spoilt is set aside with a note. `made_of` refuses it with what its wrong types raise by themselves.
     """
     try:
         return made_of(json.loads(path.read_bytes()))
-    except FileNotFoundError:
+    except (FileNotFoundError, PermissionError):  # of another user: whoever writes it next hears of that
         return None
     except _SPOILT:
         aside = path.with_name(f"{path.name}.spoilt")
