@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -18,6 +18,7 @@ from .owners import Owner
 from .places import Place, places
 from .probes import Clock, Failed, NotYet
 from .processes import Processes
+from .redaction import SECRETS
 from .runtimes.base import Runtime, Service
 from .settings import AppSettings, LayoutName, Settings, unknown
 from .timeline.spans import Timeline
@@ -118,6 +119,25 @@ class Boot:
         for name in self.asked_for:
             if name not in declared:
                 raise unknown("service to start --with", name, self.runtime.optional() or declared)
+
+    def learn_secrets(self) -> None:
+        """Let nothing be printed of what .env or the environment say. Names that are no secrets are learnt, too."""
+        database = self.settings.database
+        names = {database.name, database.user, database.service, *database.beside, *self.settings.owners}
+        names |= {*self.settings.apps, *self.settings.processes}
+        for place in self.places.values():
+            names |= {place.role, place.schema, place.database}
+        given = {name: os.environ[name] for name in self.secrets if name in os.environ}
+        SECRETS.learn(given, required=self.secrets, names=names)
+        with suppress(BootError):  # a .env that cannot be read is refused where it is needed
+            env_file.read(self.env_path)
+
+    def learn_declared(self) -> None:
+        """The same of what the runtime says, which is asked a moment later."""
+        database = self.settings.database
+        SECRETS.learn(names=self.runtime.declared())
+        if name := database.service_password:
+            SECRETS.learn({name: self._password()}, required=[name])
 
     def lost_password(self) -> SettingsError | None:
         """That there are data, and .env does not have their password: a new one would not open them."""

@@ -69,7 +69,7 @@ def show_url(boot: Boot, owner: str) -> None:
     from .access import url
 
     with looking(boot):
-        boot.console.answering().say(url(boot, owner))
+        boot.console.answering().reveal(url(boot, owner))
 
 
 def open_shell(boot: Boot, owner: str, statement: str) -> int:

@@ -17,6 +17,7 @@ from .. import state_files
 from ..errors import BootError
 from ..outcome import Outcome
 from ..probes import Clock, SystemClock
+from ..redaction import SECRETS
 
 Kind = Literal["stage", "job", "check", "owner", "verify", "tool", "build", "start", "stop", "wait", "database"]
 # In these our own code runs, the others within them aside: a child process, a wait, the making of a whole database.
@@ -157,8 +158,8 @@ class Recording:
         return {span.id: span for span in self.spans}
 
     def save(self, path: Path) -> None:
-        """Write the file that `load` reads. Raises OSError."""
-        state_files.write(path, json.dumps(asdict(self)))
+        """Write the file that `load` reads, without secrets. Raises OSError."""
+        state_files.write(path, json.dumps(SECRETS.redacted(asdict(self))))
 
     @classmethod
     def load(cls, path: Path) -> Recording:

@@ -82,7 +82,7 @@ def _let_go() -> None:
 
 
 def _keep(order: dict[str, Any], process: subprocess.Popen[bytes]) -> None:
-    pump = threading.Thread(target=_pump, args=(process.stdout, _Log(order["log"])), daemon=True)
+    pump = threading.Thread(target=_pump, args=(process.stdout, _Log(order["log"]), order["hidden"]), daemon=True)
     pump.start()
     code = process.wait()
     # As in a container: with its first process ends all that it started.
@@ -110,17 +110,27 @@ def _note(order: dict[str, Any], code: int | None) -> None:
         os.replace(fresh, order["record"])  # noqa: PTH105
 
 
-def _pump(stream: IO[bytes], log: _Log) -> None:
+def _pump(stream: IO[bytes], log: _Log, hidden: list[str]) -> None:
+    """Write what comes. `hidden`: what is not to stand in the file, the longest first."""
+    secrets = [text.encode(errors="surrogatepass") for text in hidden]
+    kept = max(map(len, secrets), default=1) - 1  # so many bytes at the end may be the begin of one
+
+    def without_secrets(text: bytes) -> bytes:
+        for secret in secrets:
+            text = text.replace(secret, b"***")
+        return text
+
     rest = b""
     while chunk := os.read(stream.fileno(), _CHUNK):
         whole, newline, rest = (rest + chunk).rpartition(b"\n")
         if newline:
-            log.write(whole.split(b"\n"))
+            log.write(without_secrets(whole).split(b"\n"))
         if len(rest) > _CHUNK:
-            log.write([rest])
-            rest = b""
+            rest = without_secrets(rest)
+            log.write([rest[: len(rest) - kept]])
+            rest = rest[len(rest) - kept :]
     if rest:
-        log.write([rest])
+        log.write([without_secrets(rest)])
 
 
 class _Log:

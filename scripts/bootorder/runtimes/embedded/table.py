@@ -28,6 +28,7 @@ import psutil
 
 from ... import state_files
 from ...errors import MachineError, command
+from ...redaction import SECRETS
 
 LABEL = "BOOTORDER_PROCESS"
 
@@ -206,6 +207,7 @@ class ProcessTable:
             "made_of": order.made_of,
             "record": str(self._record(service)),
             "log": str(self.log(service)),
+            "hidden": SECRETS.redactor.long_texts,
         }
         supervisor = subprocess.Popen(
             [sys.executable, "-I", "-S", str(_SUPERVISOR), label],
