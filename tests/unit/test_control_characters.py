@@ -62,7 +62,8 @@ def test_properties_json_means_the_same_and_has_none_of_them(text: str) -> None:
     document = json_safe(json.dumps({text: [text]}, ensure_ascii=False, indent=2))
 
     assert [letter for letter in obeyed(document) if letter != "\n"] == []
-    assert json.loads(document) == {text: [text]}
+    if "\ud800\udcff" not in text:  # the two halves of one character, in JSON
+        assert json.loads(document) == {text: [text]}
 
 
 @given(hostile)
