@@ -21,11 +21,14 @@ from .terminal import plain, visible
 
 HIDDEN = "***"
 
-# Parts of a variable's name that say that its value is a secret, and last parts that say that it is none.
+# Parts of a variable's name that say that its value is a secret; last parts that say that it is none.
 _SPEAKS = re.compile(
     "APIKEY|AUTH|CREDENTIALS?|DSN|KEYS?|PASS|PASSPHRASE|PASSWD|PASSWORD|PRIVATE|PWD?|SALT|SECRETS?|TOKENS?"
 )
-_SPEAKS_NOT = re.compile("ALGORITHM|AUDIENCE|FILE|HOST|ID|ISSUER|NAME|PATH|URI|URL|USER|USERNAME")
+_SPEAKS_NOT = re.compile(
+    "ALGORITHM|AUDIENCE|DATABASE|DB|DIR|DOMAIN|EMAIL|FILE|HOST|HOSTNAME|ID|IMAGE|ISSUER|NAME|ORIGIN|PATH|REGION|TAG|TZ|URI"
+    "|URL|USER|USERNAME|VERSION"
+)
 # Shown or hidden, these tell nobody anything, and stand in ordinary sentences.
 _EVERYBODYS = re.compile(
     "admin|administrator|changeme|database|default|dev|development|docker|example|guest|local|localhost|password"
@@ -180,10 +183,10 @@ def _is_plain(name: str, value: str) -> bool:
     """Whether this is plainly no secret, unless the settings say that it is one."""
     if name.startswith("COMPOSE_") or len(value) < _SHORTEST or value.lower() in _SWITCHES:
         return True
-    speaks = _speaks_of_a_secret(name)
+    speaks, last = _speaks_of_a_secret(name), re.split(r"[^A-Z0-9]+", name.upper())[-1]
     if re.fullmatch(r"[+-]?\d+(?:\.\d+)?", value):
         return not speaks or len(value) <= _PORT_DIGITS
-    return not speaks and bool(_is_url(value) or _WORDS.fullmatch(value))
+    return not speaks and bool(_SPEAKS_NOT.fullmatch(last) or _is_url(value) or _WORDS.fullmatch(value))
 
 
 def _speaks_of_a_secret(name: str) -> bool:

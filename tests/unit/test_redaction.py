@@ -156,6 +156,8 @@ def test_a_key_of_several_lines_is_hidden_line_by_line() -> None:
         ("APP_NAME", "my-shop"),
         ("SMTP_HOST", "mail.example.org:25"),
         ("API_URL", "http://localhost:8000/api?x=1"),
+        ("WEB_IMAGE", "registry.example.org/shop/web:1.2.3"),
+        ("KEYCLOAK_CLIENT_ID", "shop-web-7"),
         ("KEYCLOAK_URL", "https://id.example.org/realms/shop7"),
         ("TOKEN_SECONDS", "3600"),
         ("SHORT_KEY", "a1"),
