@@ -41,8 +41,8 @@ def main() -> None:
         _listen(process, order["stop_signal"])
         _note(order, None)
     os.write(1, json.dumps(answer).encode())
-    _let_go()
-    if process:
+    if process:  # without one the pipe ends with this program: who reads it does not find this one running any more
+        _let_go()
         _keep(order, process)
 
 
