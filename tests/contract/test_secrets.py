@@ -20,7 +20,7 @@ import pytest
 from scripts.bootorder.redaction import forms
 from tests.stack import ROOT, free_ports
 
-from .tiny import EmbeddedTiny
+from .tiny import POSTGRES_IMAGE, PYTHON_IMAGE, EmbeddedTiny
 
 pytestmark = pytest.mark.usefixtures("postgres_programs")
 
@@ -257,3 +257,50 @@ def test_a_url_that_was_asked_for_has_its_password_and_opens_the_database(
     with psycopg.connect(done.stdout.strip()) as connection:
         assert connection.execute("select current_user").fetchone() == (user,)
     assert leaky.leaks(done.stderr) == set()
+
+
+# -- with Docker -------------------------------------------------------------------------------------------------------
+
+LITERAL = "in compose/yaml-1"
+COMPOSE_FILE = f"""\
+services:
+  db:
+    image: {POSTGRES_IMAGE}
+    environment: {{POSTGRES_USER: postgres, POSTGRES_PASSWORD: "{LITERAL}", POSTGRES_DB: shop}}
+    ports: ["127.0.0.1::5432"]
+  web:
+    image: {PYTHON_IMAGE}
+    environment: {{TOKEN: "${{TOKEN}}", DATABASE_PASSWORD: "{LITERAL}"}}
+    command: [python, -c, "import os; print('it is', os.environ['TOKEN'], os.environ['DATABASE_PASSWORD']); exit(3)"]
+"""
+
+
+@pytest.mark.usefixtures("engine")
+def test_the_literal_password_of_a_compose_file_is_hidden_in_logs_and_errors(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "scripts", tmp_path / "scripts", ignore=shutil.ignore_patterns("__pycache__"))
+    (tmp_path / "compose.yaml").write_text(COMPOSE_FILE, encoding="utf-8")
+    (tmp_path / ".env").write_text("TOKEN=tok/en 1\n", encoding="utf-8")
+    database = {"service": "db", "name": "shop", "user": "postgres", "service_password": "POSTGRES_PASSWORD"}
+    settings = {
+        "runtime": "compose",
+        "compose": ["compose.yaml"],
+        "database": database,
+        "apps": {"web": {"ends": True}},
+    }
+    (tmp_path / "invoke.yaml").write_text(json.dumps({"bootorder": settings}), encoding="utf-8")
+
+    def inv(*arguments: str) -> str:
+        argv = [sys.executable, str(tmp_path / "scripts/bootorder/__main__.py"), *arguments]
+        environment = {**os.environ, "COMPOSE_PROJECT_NAME": f"bootorder-test-{tmp_path.name.replace('_', '-')}"}
+        done = subprocess.run(argv, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+        return done.stdout + done.stderr
+
+    try:
+        said = "".join(inv(*arguments) for arguments in (["start", "--verbose"], ["logs"], ["doctor"], ["status"]))
+        url = inv("url")
+    finally:
+        inv("clean")
+
+    assert said.count("it is *** ***") >= 2, said
+    assert not [form for value in (LITERAL, "tok/en 1") for form in forms(value) if form in said]
+    assert quote(LITERAL, safe="") in url
