@@ -13,6 +13,7 @@ import pytest
 from hypothesis import settings
 
 from scripts.bootorder.proving.report import Report
+from scripts.bootorder.redaction import SECRETS
 from tests.stack import ROOT, STACKS, ComposeStack, Stack
 
 # Who runs tests in the background of a shell hands them an ignored Ctrl-C, and so to the tasks that they interrupt.
@@ -25,6 +26,14 @@ settings.register_profile(
 )
 settings.register_profile("thorough", settings.get_profile("quick"), max_examples=1000, derandomize=False)
 settings.load_profile("quick")
+
+
+@pytest.fixture(autouse=True)
+def _no_known_secrets() -> Iterator[None]:
+    """What one test wrote into an .env is no secret of the next one."""
+    SECRETS.forget()
+    yield
+    SECRETS.forget()
 
 
 @cache

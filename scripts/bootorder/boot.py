@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from . import env_file, records, scratch
+from . import env_file, records, scratch, state_files
 from .console import Console
 from .database import Target
 from .errors import BootError, NotReadyError, SettingsError, command
@@ -19,6 +19,7 @@ from .owners import Owner
 from .places import Place, places
 from .probes import Clock, Failed, NotYet
 from .processes import Processes
+from .redaction import SECRETS
 from .rows import Logins
 from .runtimes.base import Runtime, Service
 from .settings import AppSettings, LayoutName, Settings, unknown
@@ -121,6 +122,25 @@ class Boot:
             if name not in declared:
                 raise unknown("service to start --with", name, self.runtime.optional() or declared)
 
+    def learn_secrets(self) -> None:
+        """Let nothing be printed of what .env or the environment say. Names that are no secrets are learnt, too."""
+        database = self.settings.database
+        names = {database.name, database.user, database.service, *database.beside, *self.settings.owners}
+        names |= {*self.settings.apps, *self.settings.processes}
+        for place in self.places.values():
+            names |= {place.role, place.schema, place.database}
+        given = {name: os.environ[name] for name in self.secrets if name in os.environ}
+        SECRETS.learn(given, required=self.secrets, names=names)
+        with suppress(BootError):  # a .env that cannot be read is refused where it is needed
+            env_file.read(self.env_path)
+
+    def learn_declared(self) -> None:
+        """The same of what the runtime says, which is asked a moment later."""
+        database = self.settings.database
+        SECRETS.learn(names=self.runtime.declared())
+        if name := database.service_password:
+            SECRETS.learn({name: self._password()}, required=[name])
+
     def lost_password(self) -> SettingsError | None:
         """That there are data, and .env does not have their password: a new one would not open them."""
         name = self.settings.database.password
@@ -222,15 +242,12 @@ class Boot:
         """Remember what was stopped on purpose: its exit code looks like a crash."""
         services = self.runtime.services(names)
         stopped = {name: services[name].instance for name in names if name in services}
-        self.state_folder.mkdir(exist_ok=True)
-        self._stopped_path.write_text(json.dumps(stopped), encoding="utf-8")
+        state_files.make_folder(self.state_folder)
+        state_files.write(self._stopped_path, json.dumps(stopped))
 
     def was_stopped(self, service: Service) -> bool:
         """Whether this instance of it was, and not one that was started since."""
-        try:
-            stopped = json.loads(self._stopped_path.read_text(encoding="utf-8"))
-        except (FileNotFoundError, json.JSONDecodeError):
-            return False
+        stopped = state_files.read(self._stopped_path, lambda data: dict(data.items()), self.console.note) or {}
         return bool(service.instance) and stopped.get(service.name) == service.instance
 
     @property

@@ -47,6 +47,8 @@ def examine(boot: Boot) -> Iterator[Finding]:
         yield from _host_tools(boot)
         if all(need.ok for need in needs):
             settings = _settings(boot)
+            with contextlib.suppress(BootError):  # what keeps it from being asked is in the finding
+                boot.learn_declared()
             yield settings
             if settings.ok:
                 yield from _ports(boot)

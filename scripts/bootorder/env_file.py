@@ -11,7 +11,9 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from . import state_files
 from .errors import SettingsError
+from .redaction import SECRETS
 
 if TYPE_CHECKING:
     from dotenv.parser import Binding
@@ -44,12 +46,16 @@ def path_of(root: Path, compose_files: Sequence[str] = ()) -> Path:
 
 def read(path: Path) -> dict[str, str]:
     """The variables of the file, over which this process's environment wins, as Compose has it."""
-    return {name: os.environ.get(name, value) for name, value in written(path).items()}
+    variables = {name: os.environ.get(name, value) for name, value in written(path).items()}
+    SECRETS.learn(variables)
+    return variables
 
 
 def written(path: Path) -> dict[str, str]:
     """The variables as they stand in the file; none where there is no file."""
-    return {line.key: line.value or "" for line in _lines(path) if line.key is not None}
+    variables = {line.key: line.value or "" for line in _lines(path) if line.key is not None}
+    SECRETS.learn(variables)
+    return variables
 
 
 def without(path: Path, names: Collection[str]) -> str:
@@ -121,7 +127,7 @@ def complete(path: Path, names: Sequence[str], lock: Path) -> list[str]:
     if not _missing(path, names) and (path.exists() or not template_of(path)):
         return []
     try:
-        lock.parent.mkdir(exist_ok=True)
+        state_files.make_folder(lock.parent)
         # Two tasks at once on a fresh checkout must not make two passwords.
         with FileLock(lock):
             missing = _missing(path, names)
@@ -177,7 +183,9 @@ def _from_template(path: Path, made: Collection[str]) -> str:
 
 
 def _made(names: Sequence[str]) -> dict[str, str]:
-    return {name: secrets.token_hex(24) for name in names}
+    made = {name: secrets.token_hex(24) for name in names}
+    SECRETS.learn(made, required=names)  # before anybody can print one
+    return made
 
 
 def _missing(path: Path, names: Sequence[str]) -> list[str]:
@@ -200,6 +208,7 @@ def secret(path: Path, name: str) -> str:
             f"{name} has no value in {path.name}",
             hint=f"give {name} a value in {path.name}, or remove its line to have one made",
         )
+    SECRETS.learn({name: value}, required=[name])
     return value
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from .redaction import SECRETS
 from .terminal import plain
 
 
@@ -34,7 +35,8 @@ class LogTail:
 
     @classmethod
     def of(cls, source: str, text: str) -> LogTail:
-        lines = [line.rstrip() for line in plain(text).splitlines() if line.strip()]
+        # Hidden before it is cut into lines: half of a secret is nothing that could be found in it afterwards.
+        lines = [line.rstrip() for line in SECRETS.redact(plain(text)).splitlines() if line.strip()]
         return cls(source, lines[-cls.KEPT :])
 
 

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from . import state_files
 from .errors import LockedError, MachineError
 
 
@@ -18,7 +19,7 @@ def exclusive(folder: Path, doing: str) -> Iterator[None]:
     from filelock import FileLock, Timeout
 
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        state_files.make_folder(folder)
         lock = FileLock(folder / "lock")
         lock.acquire(timeout=0)
     except Timeout:
@@ -31,7 +32,7 @@ def exclusive(folder: Path, doing: str) -> Iterator[None]:
         raise _unwritable(folder, error) from None
     try:
         held = {"doing": doing, "pid": os.getpid(), "since": time.strftime("%H:%M:%S")}
-        (folder / "holder.json").write_text(json.dumps(held), encoding="utf-8")
+        state_files.write(folder / "holder.json", json.dumps(held))
     except OSError as error:
         lock.release()
         raise _unwritable(folder, error) from None
@@ -53,7 +54,7 @@ def _unwritable(folder: Path, error: OSError) -> MachineError:
 
 def _read(holder: Path) -> str:
     try:
-        held = json.loads(holder.read_text(encoding="utf-8"))
-    except (FileNotFoundError, json.JSONDecodeError):
-        return ""  # it has only just begun, and has not written its name yet
-    return f"`{held['doing']}` (pid {held['pid']}, since {held['since']})"
+        held = json.loads(holder.read_bytes())
+        return f"`{held['doing']}` (pid {held['pid']}, since {held['since']})"
+    except (OSError, ValueError, TypeError, KeyError):
+        return ""  # it has only just begun and has not written its name yet, or the file is not its own

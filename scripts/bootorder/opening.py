@@ -11,9 +11,10 @@ from . import env_file
 from .boot import STATE_FOLDER, Boot
 from .choosing import Runtimes
 from .console import Console
+from .errors import BootError
 from .probes import SystemClock
 from .processes import SystemProcesses
-from .settings import layout_name, parse
+from .settings import KEY, layout_name, parse
 
 ENDING = {"stop", "clean"}  # the stages that start nothing
 
@@ -31,6 +32,7 @@ def open_boot(
     asked_for: Sequence[str] = (),
 ) -> Boot:
     """Settings and runtime of the stack in `root`. Touches nothing."""
+    _learn_secrets(root, config)
     settings = parse(config)
     processes = SystemProcesses()
     chosen = layout_name(layout, settings)
@@ -38,7 +40,7 @@ def open_boot(
     choice = runtimes.choose(runtime)
     if choice.why:
         console.say(f"runtime: {choice.runtime.name} ({choice.why})")
-    return Boot(
+    boot = Boot(
         *(root, settings, choice.runtime, processes, console, SystemClock()),
         layout=chosen,
         quick=quick,
@@ -52,6 +54,17 @@ def open_boot(
         },
         elsewhere=lambda: runtimes.elsewhere(choice.runtime),
     )
+    boot.learn_secrets()
+    return boot
+
+
+def _learn_secrets(root: Path, config: Mapping[str, Any]) -> None:
+    """Before the settings are known to be right: what is wrong in them is shown."""
+    part = config.get(KEY)
+    files = part.get("compose") if isinstance(part, Mapping) else None
+    names = [name for name in files if isinstance(name, str)] if isinstance(files, list | tuple) else []
+    with contextlib.suppress(BootError, ValueError):  # ValueError: a path with a NUL in it
+        env_file.read(env_file.path_of(root, names))
 
 
 def prepare(boot: Boot, *, with_clean: bool = False) -> None:
@@ -68,6 +81,7 @@ def prepare(boot: Boot, *, with_clean: bool = False) -> None:
     for name in boot.secrets:
         env_file.secret(boot.env_path, name)  # refuses an empty one, before Compose does with fewer words
     boot.check()
+    boot.learn_declared()
 
 
 @contextlib.contextmanager
@@ -75,6 +89,7 @@ def looking(boot: Boot) -> Iterator[None]:
     """For what only ends or shows a stack: no file is written, and settings that it does not need may be wrong."""
     with env_file.lent(boot.env_path, boot.secrets):
         boot.check_names()
+        boot.learn_declared()
         yield
 
 

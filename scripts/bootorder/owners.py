@@ -7,11 +7,11 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from psycopg import sql
 
-from . import catalog, sources
+from . import catalog, sources, state_files
 from .catalog import Catalog
 from .database import Target
 from .errors import LogTail, MigrationError, SettingsError
@@ -143,11 +143,9 @@ class Owner:
         """What the tool makes, if it was rehearsed in this boot or since its sources last changed."""
         if self._rehearsal:
             return self._rehearsal
-        kept = self._kept()
+        kept_for, made = self._kept() or ("", None)
         fingerprint = self.fingerprint()
-        if not fingerprint or kept.get("fingerprint") != fingerprint:
-            return None
-        return Catalog.from_data(kept["catalog"])
+        return made if fingerprint and kept_for == fingerprint else None
 
     def rehearse(self, stack: Target) -> Catalog:
         """Run the tool on an empty scratch database: what it leaves there is what this owner owns.
@@ -184,9 +182,8 @@ class Owner:
                 hint=done.hint(self.migrator.hint),
             )
         self._rehearsal = made
-        self._cache().parent.mkdir(parents=True, exist_ok=True)
-        kept = {"fingerprint": fingerprint, "catalog": made.as_data()}
-        self._cache().write_text(json.dumps(kept), encoding="utf-8")
+        state_files.make_folder(self._cache().parent)
+        state_files.write(self._cache(), json.dumps({"fingerprint": fingerprint, "catalog": made.as_data()}))
         return made
 
     def tables(self, stack: Target) -> set[tuple[str, str]]:
@@ -280,13 +277,13 @@ class Owner:
         ):
             yield
 
-    def _kept(self) -> dict[str, Any]:
-        """The cache; empty where there is none that can be read."""
-        try:
-            kept = json.loads(self._cache().read_text(encoding="utf-8"))
-        except (FileNotFoundError, json.JSONDecodeError):
-            return {}
-        return kept if isinstance(kept, dict) else {}
+    def _kept(self) -> tuple[str, Catalog] | None:
+        """The cache: a fingerprint, and what the tool made then. None where there is none that can be read."""
+        return state_files.read(
+            self._cache(),
+            lambda data: (data["fingerprint"], Catalog.from_data(data["catalog"])),
+            self._boot.console.note,
+        )
 
     def _cache(self) -> Path:
         return rehearsal_file(self._boot.state_folder, self.name)

@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import sys
+import threading
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
@@ -130,6 +131,8 @@ def translated(console: Console, *, as_json: bool = False) -> Iterator[None]:
         # `nohup` has asked to ignore a hang-up
         if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _interrupt)
+    sys.excepthook = lambda _kind, error, _trace: console.unexpected(error)
+    threading.excepthook = lambda given: console.unexpected(given.exc_value) if given.exc_value else None
     try:
         yield
     except BrokenPipeError:

@@ -18,7 +18,6 @@ from .probes import Ready
 from .showing import TIMELINE, print_plan, print_status, show_plan
 from .stages import LOOKING, Stage, jobs, named, plan, run_plan
 from .timeline.critical import told
-from .timeline.telemetry import send
 
 
 def run_guard(boot: Boot, *, assign: bool, move_to: str, dry: bool) -> None:
@@ -55,10 +54,7 @@ def run_stages(
             prepare(boot)
         until_done.enter_context(exclusive(boot.state_folder, " ".join(names)))
         look_elsewhere(boot, names)
-        try:
-            run_plan(boot, stages)
-        finally:
-            send(boot.timeline.recording(_about(boot)), " ".join(names), boot.console.note)
+        run_plan(boot, stages)
     if as_json:
         boot.console.data(_report(boot))
 
@@ -99,13 +95,12 @@ def start_stack(boot: Boot, *, with_clean: bool, until: str, as_json: bool, dry:
 
 
 def _keep_timeline(boot: Boot) -> None:
-    """For `timeline`, and for who listens; a boot that came to its end does not fail for it."""
+    """Keep the spans for `timeline`; a boot that came to its end does not fail for it."""
     recording = boot.timeline.recording(_about(boot))
     try:
         recording.save(boot.state_folder / TIMELINE)
     except OSError as error:
         boot.console.note(f"the timeline was not kept: {error}")
-    send(recording, "start", boot.console.note)
 
 
 def _about(boot: Boot) -> dict[str, str]:

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, cast, get_args
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from .errors import SettingsError, page
+from .redaction import HIDDEN, SECRETS
 
 KEY = "bootorder"
 
@@ -84,8 +85,15 @@ _PATTERNS = {
     _PATH: "should be a path that begins with `/`",
 }
 
-# What was written instead may be a whole part of the file.
-_SHORT = reprlib.Repr()
+
+class _Short(reprlib.Repr):
+    """What was written instead may be a whole part of the file. Secrets are hidden first: half of one is none."""
+
+    def repr_str(self, x: str, level: int) -> str:
+        return super().repr_str(SECRETS.redact(x), level)
+
+
+_SHORT = _Short()
 _SHORT.maxstring = _SHORT.maxother = 100
 
 
@@ -285,7 +293,14 @@ def _problem(item: Any) -> str:
         return f"`{dotted}`: {item['ctx']['error']}"
     said = _WORDS.get(item["type"]) or _PATTERNS.get(item.get("ctx", {}).get("pattern"), "")
     words = said.format(**item.get("ctx", {})) or f"{item['msg'][:1].lower()}{item['msg'][1:]}"
-    return f"`{dotted}` {words}, not {_SHORT.repr(item['input'])}"
+    return f"`{dotted}` {words}, not {_shown(path, item['input'])}"
+
+
+def _shown(path: Sequence[str], given: object) -> str:
+    """What was written instead, shortened. A password that stands where the name of its variable belongs is hidden."""
+    if isinstance(given, str) and given and "password" in path:
+        return HIDDEN
+    return _SHORT.repr(given)
 
 
 def _keys_beside(path: tuple[str, ...]) -> Iterable[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 import psycopg
 
+from . import state_files
 from .boot import Boot
 from .console import Console
 from .errors import BootError, GuardError, MachineError, MigrationError, NotReadyError, SettingsError, command
@@ -67,7 +69,7 @@ def show_url(boot: Boot, owner: str, *, as_superuser: bool) -> None:
     from .access import url
 
     with looking(boot):
-        boot.console.answering().say(url(boot, owner, as_superuser=as_superuser))
+        boot.console.answering().reveal(url(boot, owner, as_superuser=as_superuser))
 
 
 def open_shell(boot: Boot, owner: str, statement: str, *, as_superuser: bool) -> int:
@@ -262,12 +264,21 @@ def show_timeline(console: Console, folder: Path, *, wanted: str, output: str) -
     for name in formats:
         path = Path(output) if output else folder / f"timeline.{'trace.json' if name == 'trace' else name}"
         try:
-            path.write_text(_as_text(recording, name), encoding="utf-8")
+            _write(path, _as_text(recording, name), is_ours=not output)
         except OSError as error:
             raise MachineError(
                 f"cannot write {path}", seen=str(error), hint="give another path: --output PATH"
             ) from None
         console.answering().say(str(path))
+
+
+def _write(path: Path, text: str, *, is_ours: bool) -> None:
+    """For this user only. What a person names may be a device or a link, which is not replaced."""
+    if is_ours:
+        state_files.write(path, text)
+        return
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+        file.write(text)
 
 
 def _formats(wanted: str, output: str) -> Sequence[str]:

@@ -180,6 +180,7 @@ def test_settings_of_their_own_are_kept_and_the_part_to_add_is_said(target: Path
     said = copied(target)
 
     assert (target / "invoke.yaml").read_text(encoding="utf-8") == "run: {echo: true}\n"
+    assert "  bootorder:" in said.splitlines()  # line by line, to be copied from the terminal
     assert "bootorder:" in said
 
 

@@ -18,7 +18,7 @@ import pytest
 from .fakes import FakeStack, create_all, push
 
 _FOREIGN = ("CI", "NO_COLOR", "TERM", "BOOTORDER_COMMAND", "DATABASE_URL")
-_FOREIGN_PREFIXES = ("PG", "DOCKER_", "COMPOSE_", "POSTGRES_", "INVOKE_", "OTEL_")
+_FOREIGN_PREFIXES = ("PG", "DOCKER_", "COMPOSE_", "POSTGRES_", "INVOKE_")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

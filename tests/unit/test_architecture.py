@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "scripts" / "bootorder"
 
 # Lowest first; a module imports its own layer and those below, never one above.
-FOUNDATION = {"terminal", "errors", "live", "console", "settings", "outcome"}
+FOUNDATION = {"terminal", "errors", "live", "console", "settings", "outcome", "redaction", "state_files"}
 WORLD = {"probes", "processes", "database", "catalog", "ports", "env_file", "lock", "sources", "timeline", "urls"}
 WORLD |= {"migration_lock", "own_schema", "rows", "scratch"}
 WORLD |= {"runtimes", "migrators"}

@@ -47,13 +47,13 @@ def test_the_folder_is_made_where_there_is_none(tmp_path: Path) -> None:
         assert (tmp_path / "deep" / "state").is_dir()
 
 
-@pytest.mark.parametrize("text", [None, "", '{"doing": "sta'])
+@pytest.mark.parametrize("text", [None, "", '{"doing": "sta', "[]", "{}", '"x"', "\xff"])
 def test_a_holder_that_has_not_written_its_name_yet_still_refuses(tmp_path: Path, text: str | None) -> None:
     with exclusive(tmp_path, "start"):
         holder = tmp_path / "holder.json"
         holder.unlink()
         if text is not None:
-            holder.write_text(text, encoding="utf-8")
+            holder.write_text(text, encoding="latin-1")
         with pytest.raises(LockedError), exclusive(tmp_path, "clean"):
             pass
 
@@ -65,7 +65,7 @@ def test_a_full_disk_is_passed_on_in_its_own_words_and_leaves_no_lock(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(Path, "write_text", full)
+        patch.setattr(os, "fdopen", full)
         with pytest.raises(BootError) as caught, exclusive(tmp_path, "start"):
             pass
 

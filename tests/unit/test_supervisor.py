@@ -7,7 +7,7 @@ import re
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import IO, Any
@@ -204,14 +204,14 @@ class Kept:
         self.lines += lines
 
 
-def pumped(monkeypatch: pytest.MonkeyPatch, *chunks: bytes) -> list[bytes]:
+def pumped(monkeypatch: pytest.MonkeyPatch, *chunks: bytes, hidden: Sequence[str] = ()) -> list[bytes]:
     """What a process writes in these pieces, as lines."""
     left: Iterator[bytes] = iter([*filter(None, chunks), b""])
     monkeypatch.setattr(os, "read", lambda descriptor, size: next(left))
     kept = Kept()
     stream: Any = SimpleNamespace(fileno=lambda: 3)
     log: Any = kept
-    _pump(stream, log)
+    _pump(stream, log, list(hidden))
     return kept.lines
 
 
@@ -252,6 +252,17 @@ def test_a_line_without_an_end_is_not_kept_in_memory_for_ever(monkeypatch: pytes
     assert lines == [b"a" * 8 + b"b" * 8, b"c" * 8]
 
 
+@given(st.integers(1, 12), st.integers(0, 30), st.sampled_from(["", "\n"]))
+def test_no_secret_is_written_wherever_the_pieces_are_cut(size: int, before: int, end: str) -> None:
+    text = ("." * before + "s3cret-päss" + "-" * 7 + "0ther-one" + end).encode()
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(supervisor, "_CHUNK", 10)
+        chunks = [text[at : at + size] for at in range(0, len(text), size)]
+        written = b"".join(pumped(monkeypatch, *chunks, hidden=["s3cret-päss", "0ther-one"]))
+
+    assert written == b"." * before + b"***" + b"-" * 7 + b"***"
+
+
 # -- the process -------------------------------------------------------------------------------------------------------
 
 
@@ -261,9 +272,10 @@ class Machine:
     def __init__(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.told: list[tuple[int, int]] = []
         self.gone: type[OSError] | None = None
-        self.order = {
+        self.order: dict[str, Any] = {
             "record": str(root / "web.json"),
             "log": str(root / "web.log"),
+            "hidden": [],
             "token": "a label",
             "made_of": "sources 1",
         }

@@ -596,6 +596,7 @@ def test_a_supervisor_is_told_everything_by_its_pipe_and_shows_only_a_label(
         "made_of": "sources 1",
         "record": str(machine.root / "processes" / "api.json"),
         "log": str(machine.root / "logs" / "api.log"),
+        "hidden": [],
     }
     assert label.startswith(machine.table().label("api").rpartition("/")[0])
     assert (machine.root / "processes").is_dir()

@@ -12,7 +12,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scripts.bootorder import running as running_module
 from scripts.bootorder.boot import Boot
 from scripts.bootorder.errors import BootError, LockedError, MigrationError, NotReadyError
 from scripts.bootorder.lock import exclusive
@@ -423,22 +422,6 @@ def test_a_start_that_was_refused_leaves_the_timeline_of_the_boot(slow: FakeStac
         start(slow.boot())
 
     assert kept(slow) == before
-
-
-def test_starts_and_stages_of_their_own_are_sent_also_when_they_fail(
-    slow: FakeStack, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    sent: list[tuple[str, str]] = []
-    monkeypatch.setattr(
-        running_module, "send", lambda recording, command, say: sent.append((command, recording.failed or "done"))
-    )
-
-    start(slow.boot())
-    run_stages(slow.boot(), ["stop"], dry=False)
-    with pytest.raises(BootError):
-        run_stages(slow.boot(), ["wait-db"], dry=False)
-
-    assert sent == [("start", "done"), ("stop", "done"), ("wait-db", "wait-db")]
 
 
 def test_a_timeline_that_cannot_be_written_is_a_note(slow: FakeStack) -> None:

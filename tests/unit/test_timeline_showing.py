@@ -1,4 +1,4 @@
-"""A boot as a picture, as a page, as a trace, and as spans for a collector."""
+"""A boot as a picture, as a page and as a trace."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from scripts.bootorder.console import Console
 from scripts.bootorder.errors import MachineError, NotReadyError, SettingsError
 from scripts.bootorder.showing import show_timeline
-from scripts.bootorder.timeline import drawing, telemetry
+from scripts.bootorder.timeline import drawing
 from scripts.bootorder.timeline.spans import Kind, Recording, Span
 from scripts.bootorder.timeline.trace import trace
 
@@ -203,71 +203,6 @@ def test_in_any_lane_of_a_trace_events_lie_apart_or_within_each_other(made: list
         for other in events:
             if one["tid"] == other["tid"] and one["ts"] < other["ts"] < one["ts"] + one["dur"]:
                 assert other["ts"] + other["dur"] <= one["ts"] + one["dur"]
-
-
-# -- for a collector ---------------------------------------------------------------------------------------------------
-
-
-def sent(environment: dict[str, str], recording: Recording | None = None) -> tuple[dict[str, Any], list[Any]]:
-    document = json.loads(json.dumps(telemetry.document(recording or a_boot(), "start", environment)))
-    [resource] = document["resourceSpans"]
-    named = {pair["key"]: pair["value"]["stringValue"] for pair in resource["resource"]["attributes"]}
-    return named, resource["scopeSpans"][0]["spans"]
-
-
-def test_spans_are_sent_as_a_tree_with_one_root() -> None:
-    resource, spans = sent({})
-
-    root, *others = spans
-    assert (root["name"], root["parentSpanId"]) == ("start", "")
-    assert {span["traceId"] for span in spans} == {root["traceId"]}
-    assert re.fullmatch("[0-9a-f]{32}", root["traceId"])
-    assert all(re.fullmatch("[0-9a-f]{16}", span["spanId"]) for span in spans)
-    assert len({span["spanId"] for span in spans}) == len(spans) == 1 + len(a_boot().spans)
-    names = {span["spanId"]: span["name"] for span in spans}
-    assert [names[span["parentSpanId"]] for span in others] == [
-        *("start", "db-up", "start", "migrate", "rehearse sso", "rehearse sso", "rehearse sso", "migrate")
-    ]
-    assert resource["service.name"] == "bootorder"
-    assert resource["bootorder.runtime"] == "embedded"
-
-
-def test_a_span_has_its_times_by_the_wall_clock_its_attributes_and_its_status() -> None:
-    recording = a_boot(outcome="failed", text="no port")
-
-    _, (_, _, failed, *_) = sent({}, recording)
-
-    assert failed["startTimeUnixNano"] == "1795000000250000000"
-    assert failed["endTimeUnixNano"] == "1795000001150000000"
-    assert failed["status"] == {"code": 2, "message": "no port"}
-    assert {"key": "bootorder.kind", "value": {"stringValue": "start"}} in failed["attributes"]
-    assert {"key": "bootorder.critical", "value": {"boolValue": True}} in failed["attributes"]
-
-
-def test_a_trace_that_somebody_began_is_continued_and_a_name_is_taken_over() -> None:
-    trace_id, parent = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
-
-    resource, spans = sent({"TRACEPARENT": f"00-{trace_id}-{parent}-01", "OTEL_SERVICE_NAME": "my stack"})
-
-    assert {span["traceId"] for span in spans} == {trace_id}
-    assert spans[0]["parentSpanId"] == parent
-    assert resource["service.name"] == "my stack"
-
-
-@pytest.mark.parametrize("wrong", ["", "nonsense", "00-short-00f067aa0ba902b7-01"])
-def test_what_is_no_traceparent_begins_a_trace(wrong: str) -> None:
-    _, spans = sent({"TRACEPARENT": wrong})
-
-    assert spans[0]["parentSpanId"] == ""
-    assert re.fullmatch("[0-9a-f]{32}", spans[0]["traceId"])
-
-
-def test_without_an_address_nothing_is_sent() -> None:
-    said: list[str] = []
-
-    telemetry.send(a_boot(), "start", said.append)  # would connect, which no unit test may
-
-    assert said == []
 
 
 # -- the task ----------------------------------------------------------------------------------------------------------

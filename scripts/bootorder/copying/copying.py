@@ -106,7 +106,8 @@ def _say_what_now(console: Console, target: Target, planned: Sequence[Step]) -> 
         if step.kind == "theirs":
             console.say()
             console.say(f"{step.path} is your own. Add to its end:")
-            console.say("\n".join(f"  {line}" for line in step.line.splitlines()))
+            for line in step.line.splitlines():
+                console.say(f"  {line}")
     console.say()
     written = [line for step in planned if step.path == SETTINGS for line in step.content.decode().splitlines()]
     if asked := sum(line.lstrip().startswith("# ? ") for line in written):

@@ -111,22 +111,6 @@ begin atomic
     end;
 end;
 
-create or replace function bootorder.depended_before(class oid, object oid, on_class oid, on_object oid, how "char")
-returns boolean language plpgsql stable set search_path = pg_catalog, pg_temp as $$
-begin
-    return exists (select from pg_depend d
-                   where (d.classid, d.objid, d.refclassid, d.refobjid, d.deptype)
-                         = (class, object, on_class, on_object, how));
-end
-$$;
-
-create or replace function bootorder.inherited_before(child oid, parent oid) returns boolean
-language plpgsql stable set search_path = pg_catalog, pg_temp as $$
-begin
-    return exists (select from pg_inherits i where (i.inhrelid, i.inhparent) = (child, parent));
-end
-$$;
-
 create or replace function bootorder.base_type(type oid) returns oid
 language plpgsql volatile set search_path = pg_catalog, pg_temp as $$
 declare
@@ -171,32 +155,41 @@ create or replace view bootorder.curtailed as
       and (select count(*) from aclexplode(n.nspacl) a where a.grantee = n.nspowner) < 2;
 grant select on bootorder.curtailed to public;
 
-create or replace function bootorder.curtailed_before() returns oid[]
+-- What a superuser's command could add to, as it was before: rights that lack, parts of an extension, of a table.
+create or replace function bootorder.ties_before(tag text) returns text[]
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 begin
-    return array(select id from bootorder.curtailed);
+    if not (select rolsuper from pg_roles where rolname = current_user) then
+        return '{}';
+    end if;
+    return case
+        when tag = 'REVOKE' then array(select id::text from bootorder.curtailed)
+        when tag = 'ALTER EXTENSION' then
+            array(select format('%s/%s', classid, objid) from pg_depend where deptype = 'e')
+        when tag in ('ALTER TABLE', 'CREATE TABLE', 'ALTER FOREIGN TABLE', 'CREATE FOREIGN TABLE') then
+            array(select format('%s/%s', inhrelid, inhparent) from pg_inherits)
+        else '{}'
+    end;
 end
 $$;
 
 -- What a command has bound to another owner's things, or taken from them, that is no change of these themselves.
-create or replace function bootorder.new_ties(tag text, others oid[]) returns text[]
+create or replace function bootorder.new_ties(tag text, others oid[], before text[]) returns text[]
 language plpgsql volatile set search_path = pg_catalog, pg_temp as $$
 declare
     changed oid[];
-    before oid[];
 begin
     if tag = 'REVOKE' and (select rolsuper from pg_roles where rolname = current_user) then
-        before := bootorder.curtailed_before();
         return (select array_agg(format('rights of %s on its own: %s', c.relowner::regrole, t.what) order by t.what)
                 from bootorder.curtailed t join pg_class c on c.oid = t.id and c.relowner = any (others)
-                where t.id <> all (before));
+                where t.id::text <> all (before));
     elsif tag = 'ALTER EXTENSION' then
         return (select array_agg(format('%s as a part of the extension %s',
                                         pg_describe_object(d.classid, d.objid, 0), c.object_identity))
                 from pg_event_trigger_ddl_commands() c
                 join pg_depend d on (d.refclassid, d.refobjid, d.deptype) = (c.classid, c.objid, 'e')
                 where bootorder.owner_before(d.classid, d.objid) = any (others)
-                  and not bootorder.depended_before(d.classid, d.objid, c.classid, c.objid, 'e'));
+                  and format('%s/%s', d.classid, d.objid) <> all (before));
     elsif tag not in ('ALTER TABLE', 'CREATE TABLE', 'ALTER FOREIGN TABLE', 'CREATE FOREIGN TABLE') then
         return null;
     end if;
@@ -209,7 +202,7 @@ begin
                   where (i.inhrelid = any (changed) or i.inhparent = any (changed))
                     and child.relowner <> parent.relowner
                     and (child.relowner = any (others) or parent.relowner = any (others))
-                    and not bootorder.inherited_before(i.inhrelid, i.inhparent)
+                    and format('%s/%s', i.inhrelid, i.inhparent) <> all (before)
                   union all
                   select f.what || ', of which one is an owner''s: a cast could run as the other'
                   from bootorder.foreign_cast f
@@ -364,7 +357,7 @@ begin
            or c.classid = 'pg_namespace'::regclass
               and exists (select from pg_class t where t.relnamespace = c.objid and t.relowner = any (others)));
     perform bootorder.refuse(tg_tag, things);
-    perform bootorder.refuse(tg_tag, bootorder.new_ties(tg_tag, others));
+    perform bootorder.refuse(tg_tag, bootorder.new_ties(tg_tag, others, bootorder.ties_before(tg_tag)));
     things := bootorder.decoys(tg_tag, others);
     if things is not null then
         raise insufficient_privilege using

@@ -156,9 +156,7 @@ def _look_at_accidents(boot: Boot, target: Target, connection: Connection) -> No
                     goes_on=False,
                 )
             for (what,) in its.execute("select what from bootorder.curtailed order by 1").fetchall():
-                boot.console.note(
-                    f"somebody revoked rights of an owner on its own: {what}; it can grant them to itself"
-                )
+                boot.console.note(f"rights on its own were revoked from an owner: {what}; it can grant them to itself")
         if not boot.quick:
             for line in sequences_behind(replace(target, name=name), boot.logins):
                 boot.console.note(line)

@@ -260,7 +260,8 @@ def prove(stack: Stack, made: Report) -> None:
     world, say = Replayed(stack), stack.console.say
     world.come("start", aloud=True)
     used = world.key(world.come("stop", aloud=True))
-    say("\neach stage in each state that any order leads to; back to a state by `clean` and the tasks that led there")
+    say("")
+    say("each stage in each state that any order leads to; back to a state by `clean` and the tasks that led there")
     world.ways[used] = [["start"], ["stop"]]
     found = [Findings(used, "a used stack"), Findings(frozenset(), "nothing")]
     for findings in found:
@@ -269,7 +270,7 @@ def prove(stack: Stack, made: Report) -> None:
     for findings in found:
         for line in ("", *findings.told()):
             stack.console.answering().say(line)
-    if wrong := [problem for findings in found for problem in findings.wrong]:
+    if wrong := [line for findings in found for problem in findings.wrong for line in problem.splitlines()]:
         raise BootError(
             "an order of the stages does what it may not", details=wrong, hint="see what it changed, and what it said"
         )

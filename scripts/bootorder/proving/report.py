@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from .. import state_files
 from ..boot import STATE_FOLDER
 from ..console import Console
 
@@ -41,8 +42,8 @@ class Report:
         seconds = round(time.monotonic() - self.begun, 1)
         made = {"session": self.session, "ok": self.ok, "seconds": seconds, "counts": self.counts, "seed": self.seed}
         made |= {"figures": self.figures()} if self.figures else {}
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        self.path.write_text(json.dumps(made, indent=2) + "\n", encoding="utf-8")
+        state_files.make_folder(self.path.parent)
+        state_files.write(self.path, json.dumps(made, indent=2) + "\n")
         told = [f"{count} {what}" for what, count in self.counts.items()]
         told += [f"seed {self.seed}"] if self.seed is not None else []
         counts = f" ({', '.join(told)})" if told else ""

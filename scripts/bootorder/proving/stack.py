@@ -49,7 +49,8 @@ class Stack:
         """The same; raises BootError where it fails."""
         typed = f"inv {' '.join(arguments)}"
         if aloud:
-            self.console.say(f"\n{typed}")
+            self.console.say()
+            self.console.say(typed)
         done = self.inv(*arguments, aloud=aloud)
         if done.code:
             raise BootError(

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from .. import state_files
 
 # A service's environment in, the variables of it that are to be others out.
 Turned = Callable[[Mapping[str, str]], Mapping[str, str]]
@@ -25,16 +26,9 @@ class Given:
         """Make the file, which is to be read after those that `config` is of. False where it would say nothing."""
         services = self._services(config["services"])
         if services:
-            self._write(json.dumps({"services": services}, indent=2))
+            state_files.make_folder(self.path.parent)
+            state_files.write(self.path, json.dumps({"services": services}, indent=2))
         return bool(services)
-
-    def _write(self, text: str) -> None:
-        """Whole, as another task may read it now; and for this user only, as a URL may have more secrets than one."""
-        self.path.parent.mkdir(exist_ok=True)
-        new = self.path.with_name(f"{self.path.name}.{os.getpid()}")
-        with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
-            file.write(text)
-        new.replace(self.path)
 
     def _services(self, declared: Mapping[str, Any]) -> Mapping[str, Any]:
         services: dict[str, Any] = {}

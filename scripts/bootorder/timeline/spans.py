@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import math
-import os
-import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,9 +13,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
+from .. import state_files
 from ..errors import BootError
 from ..outcome import Outcome
 from ..probes import Clock, SystemClock
+from ..redaction import SECRETS
 
 Kind = Literal["stage", "job", "check", "owner", "verify", "tool", "build", "start", "stop", "wait", "database"]
 # In these our own code runs, the others within them aside: a child process, a wait, the making of a whole database.
@@ -158,15 +158,8 @@ class Recording:
         return {span.id: span for span in self.spans}
 
     def save(self, path: Path) -> None:
-        """Replace the file at once: who reads it meanwhile reads the old one or the new one."""
-        descriptor, fresh = tempfile.mkstemp(dir=path.parent, prefix=path.name)  # made with 0600
-        try:
-            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                json.dump(asdict(self), file)
-            Path(fresh).replace(path)
-        except BaseException:
-            Path(fresh).unlink()
-            raise
+        """Write the file that `load` reads, without secrets. Raises OSError."""
+        state_files.write(path, json.dumps(SECRETS.redacted(asdict(self))))
 
     @classmethod
     def load(cls, path: Path) -> Recording:

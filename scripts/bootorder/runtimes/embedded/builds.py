@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ... import sources
+from ... import sources, state_files
 from ...errors import BuildError, LogTail, MachineError
 from ...processes import Commands
 from .toolchain import last_error
@@ -69,8 +69,8 @@ class Builds:
         if step.argv:
             self._run(step, commands, environment, on_line)
         record = {"does": step.does, "made_of": made_of, "left": step.left}
-        self._records.mkdir(parents=True, exist_ok=True)
-        self._record(step).write_text(json.dumps(record), encoding="utf-8")
+        state_files.make_folder(self._records)
+        state_files.write(self._record(step), json.dumps(record))
 
     def _run(
         self, step: Step, commands: Commands, environment: Mapping[str, str], on_line: Callable[[str], None]
@@ -99,11 +99,11 @@ class Builds:
         return [path.stem for path in gone]
 
     def _read(self, step: Step) -> dict[str, Any]:
-        try:
-            record = json.loads(self._record(step).read_text(encoding="utf-8"))
-        except (FileNotFoundError, json.JSONDecodeError):
-            return {}
-        return record if isinstance(record, dict) and {"made_of", "left"} <= record.keys() else {}
+        return state_files.read(self._record(step), _record_of, self._say) or {}
 
     def _record(self, step: Step) -> Path:
         return self._records / f"{step.key}.json"
+
+
+def _record_of(data: Any) -> dict[str, Any]:
+    return {"made_of": str(data["made_of"]), "left": list(map(str, data["left"]))}

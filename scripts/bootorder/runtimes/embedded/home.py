@@ -14,6 +14,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from ... import state_files
 from .table import Account
 
 ANYWHERE = Path(Path.cwd().anchor)  # a folder that every account may enter
@@ -58,7 +59,7 @@ class Home:
             return
         if owner := self._owner:
             self._say(f"this checkout is a copy of {owner.parent.parent}: it gets a database of its own")
-        self._path.parent.mkdir(exist_ok=True)
+        state_files.make_folder(self._path.parent)
         if self._path.is_symlink():  # to another's, or to what is gone
             self._path.unlink()
         if account is None or _can_enter(account, self._path.parent):
@@ -79,8 +80,7 @@ class Home:
         """Say whose the folder is, from now on, where the checkout that has it can be copied without it."""
         note, said = self._path / _NOTE, os.fsencode(self._path)
         if self._path.is_symlink() and not (note.is_file() and note.read_bytes() == said):
-            note.write_bytes(said)
-            note.chmod(0o644)  # whatever the umask
+            state_files.write(note, said, 0o644)
 
 
 def _can_enter(account: Account, folder: Path) -> bool:

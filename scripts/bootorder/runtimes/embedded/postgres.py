@@ -20,6 +20,7 @@ from pathlib import Path
 
 from psycopg import sql
 
+from ... import state_files
 from ...errors import LogTail, MachineError, SettingsError, command
 from ...processes import Processes
 from ...settings import DatabaseSettings
@@ -174,8 +175,7 @@ class Postgres:
             self._forget_stale_pid()
         else:
             self._make(password, on_line)
-        self._hba.write_text(_HBA, encoding="utf-8")
-        self._hba.chmod(0o644)  # whatever the umask
+        state_files.write(self._hba, _HBA, 0o644)
 
     @property
     def _hba(self) -> Path:

@@ -69,6 +69,7 @@ class EmbeddedRuntime:
             self._state / "processes",
             self._state / "logs",
             lambda: {("postgres", self._postgres.data): settings.database.service},
+            say,
         )
 
     def needs(self) -> Mapping[str, Callable[[], str]]:

@@ -41,8 +41,8 @@ def main() -> None:
         _listen(process, order["stop_signal"])
         _note(order, None)
     os.write(1, json.dumps(answer).encode())
-    _let_go()
-    if process:
+    if process:  # without one the pipe ends with this program: who reads it does not find this one running any more
+        _let_go()
         _keep(order, process)
 
 
@@ -82,7 +82,7 @@ def _let_go() -> None:
 
 
 def _keep(order: dict[str, Any], process: subprocess.Popen[bytes]) -> None:
-    pump = threading.Thread(target=_pump, args=(process.stdout, _Log(order["log"])), daemon=True)
+    pump = threading.Thread(target=_pump, args=(process.stdout, _Log(order["log"]), order["hidden"]), daemon=True)
     pump.start()
     code = process.wait()
     # As in a container: with its first process ends all that it started.
@@ -104,22 +104,33 @@ def _note(order: dict[str, Any], code: int | None) -> None:
     fresh = order["record"] + ".new"
     # A full disk must not end the process that is kept; what is running is then known by its label only.
     with contextlib.suppress(OSError):
-        with open(fresh, "w", encoding="utf-8") as file:  # noqa: PTH123
+        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             json.dump(record, file)
         os.replace(fresh, order["record"])  # noqa: PTH105
 
 
-def _pump(stream: IO[bytes], log: _Log) -> None:
+def _pump(stream: IO[bytes], log: _Log, hidden: list[str]) -> None:
+    """Write what comes. `hidden`: what is not to stand in the file, the longest first."""
+    secrets = [text.encode(errors="surrogatepass") for text in hidden]
+    kept = max(map(len, secrets), default=1) - 1  # so many bytes at the end may be the begin of one
+
+    def without_secrets(text: bytes) -> bytes:
+        for secret in secrets:
+            text = text.replace(secret, b"***")
+        return text
+
     rest = b""
     while chunk := os.read(stream.fileno(), _CHUNK):
         whole, newline, rest = (rest + chunk).rpartition(b"\n")
         if newline:
-            log.write(whole.split(b"\n"))
+            log.write(without_secrets(whole).split(b"\n"))
         if len(rest) > _CHUNK:
-            log.write([rest])
-            rest = b""
+            rest = without_secrets(rest)
+            log.write([rest[: len(rest) - kept]])
+            rest = rest[len(rest) - kept :]
     if rest:
-        log.write([rest])
+        log.write([without_secrets(rest)])
 
 
 class _Log:

@@ -26,7 +26,9 @@ from urllib.parse import quote, unquote
 
 import psutil
 
+from ... import state_files
 from ...errors import MachineError, command
+from ...redaction import SECRETS
 
 LABEL = "BOOTORDER_PROCESS"
 
@@ -94,12 +96,18 @@ class ProcessTable:
     """Those of the stack in `root`. `homes`: programs by name, each with the folder it works in, and its service."""
 
     def __init__(
-        self, root: Path, records: Path, logs: Path, homes: Callable[[], Mapping[tuple[str, Path], str]]
+        self,
+        root: Path,
+        records: Path,
+        logs: Path,
+        homes: Callable[[], Mapping[tuple[str, Path], str]],
+        say: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._stack = hashlib.sha256(os.fsencode(root.resolve())).hexdigest()[:16]
         self._records = records
         self._logs = logs
         self._homes = homes
+        self._say = say
 
     def label(self, service: str, *, one_off: bool = False) -> str:
         kind = _ONE_OFF if one_off else "service"
@@ -133,12 +141,8 @@ class ProcessTable:
         return Seen("running" if running else "exited", None, instance, made_of)
 
     def _read(self, service: str) -> dict[str, Any]:
-        try:
-            record = json.loads(self._record(service).read_text(encoding="utf-8"))
-        except (FileNotFoundError, json.JSONDecodeError):
-            return {}
-        whole = isinstance(record, dict) and {"pid", "token", "made_of", "code"} <= record.keys()
-        return record if whole and record["token"].startswith(f"{self._stack}/") else {}
+        record = state_files.read(self._record(service), _record_of, self._say) or {}
+        return record if record and record["token"].startswith(f"{self._stack}/") else {}
 
     def _record(self, service: str) -> Path:
         return self._records / f"{quote(service, safe='')}.json"
@@ -185,7 +189,7 @@ class ProcessTable:
     def start(self, orders: Mapping[str, Order]) -> None:
         """Start these at the same time; returns when each was started or could not be. Raises MachineError."""
         for folder in (self._records, self._logs):
-            folder.mkdir(parents=True, exist_ok=True)
+            state_files.make_folder(folder)
         with ThreadPoolExecutor() as pool:
             for failure in list(pool.map(self._start_one, orders, orders.values())):
                 if failure:
@@ -203,6 +207,7 @@ class ProcessTable:
             "made_of": order.made_of,
             "record": str(self._record(service)),
             "log": str(self.log(service)),
+            "hidden": SECRETS.redactor.long_texts,
         }
         supervisor = subprocess.Popen(
             [sys.executable, "-I", "-S", str(_SUPERVISOR), label],
@@ -273,6 +278,17 @@ class ProcessTable:
         for path in gone:
             path.unlink()
         return [path.name for path in gone]
+
+
+def _record_of(data: Any) -> dict[str, Any]:
+    """A supervisor's record. Raises where it is none."""
+    code = data["code"]
+    return {
+        "pid": int(data["pid"]),
+        "token": str(data["token"]),
+        "made_of": str(data["made_of"]),
+        "code": None if code is None else int(code),
+    }
 
 
 def _below() -> Mapping[int, Sequence[psutil.Process]]:

@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 
+from ... import state_files
 from ...errors import LogTail, MachineError, SettingsError
 from ...processes import Commands, Completed
 from . import wheels
@@ -220,7 +221,7 @@ class Toolchain:
             expected="`python -m venv` makes one",
             hint="install what it names (Debian: python3-venv), and see that the disk has room",
         )
-        self._made_with.write_text(f"{self._made_by} {secrets.token_hex(8)}\n", encoding="utf-8")
+        state_files.write(self._made_with, f"{self._made_by} {secrets.token_hex(8)}\n")
 
 
 def _require(done: Completed, message: str, what: str, *, expected: str, hint: str) -> None:
@@ -241,7 +242,7 @@ def _programs(virtualenv: Path) -> Path:
 
 
 def _text(path: Path) -> str:
-    return path.read_text(encoding="utf-8") if path.exists() else ""
+    return path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
 
 
 @cache

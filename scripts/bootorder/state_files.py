@@ -1,0 +1,68 @@
+"""Files of `.bootorder`: for this user only, replaced as a whole, and made again where they are spoilt."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import stat
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+Kept = TypeVar("Kept")
+
+# What a file can raise that was cut short, or that something else wrote.
+_SPOILT = (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError, IsADirectoryError)
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder that no other user may look into, with those above it; close one that is open to others.
+
+    Of root's, others may pass through: PostgreSQL runs as another account there, and its data may lie below.
+    """
+    is_root = hasattr(os, "geteuid") and os.geteuid() == 0
+    mode = 0o711 if is_root else 0o700
+    missing = [one for one in (folder, *folder.parents) if not one.exists()]
+    for one in reversed(missing):
+        one.mkdir(exist_ok=True)
+        one.chmod(mode)  # whatever the umask
+    folder.mkdir(exist_ok=True)  # refuses a file of that name
+    if not folder.is_symlink() and stat.S_IMODE(folder.stat().st_mode) & ~mode & 0o777:
+        with contextlib.suppress(PermissionError):  # it belongs to somebody else
+            folder.chmod(mode)
+
+
+def write(path: Path, content: str | bytes, mode: int = 0o600) -> None:
+    """Replace the file at once: a reader finds the old one or the new one, and a full disk leaves the old one.
+
+    Raises OSError. The folder must be there.
+    """
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f"{path.name}.", suffix=".new")  # made with 0600
+    new = Path(name)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content if isinstance(content, bytes) else content.encode())
+        new.chmod(mode)
+        new.replace(path)
+    except BaseException:
+        new.unlink(missing_ok=True)
+        raise
+
+
+def read(path: Path, made_of: Callable[[Any], Kept], note: Callable[[str], None]) -> Kept | None:
+    """What `made_of` makes of the JSON in the file; None where there is none that this user can read.
+
+    A file that is spoilt is set aside with a note. `made_of` refuses it with what its wrong types raise by themselves.
+    """
+    try:
+        return made_of(json.loads(path.read_bytes()))
+    except (FileNotFoundError, PermissionError):  # of another user: whoever writes it next hears of that
+        return None
+    except _SPOILT:
+        aside = path.with_name(f"{path.name}.spoilt")
+        with contextlib.suppress(FileNotFoundError):  # another task was first
+            path.replace(aside)
+            note(f"{path.name} was cut short or is not what these tasks write: it is {aside.name} now, and made again")
+        return None
