@@ -12,6 +12,7 @@ import subprocess
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from scripts.bootorder.guard.layout import move
 from scripts.bootorder.guard.snapshots import Seen, foreign_losses
 from scripts.bootorder.guard.stage import assign, guard
 from scripts.bootorder.migrate import migrate
-from scripts.bootorder.probes import SystemClock, wait_for
+from scripts.bootorder.probes import Look, NotYet, Ready, SystemClock, wait_for
 from scripts.bootorder.processes import Completed
 from scripts.bootorder.settings import LayoutName
 from tests.conftest import unavailable
@@ -1290,6 +1291,15 @@ def test_a_role_of_somebody_else_that_is_as_it_should_be_is_used(stack: Guarded)
     assert stack.query("select 1", by="sso") == [(1,)]
 
 
+def _answers(target: Target) -> Look:
+    """Whether anything does that speaks PostgreSQL's language."""
+    try:
+        by_hand(target).close()
+    except psycopg.OperationalError as error:
+        return NotYet(str(error))
+    return Ready("it answers")
+
+
 @pytest.fixture
 def pooled(stack: Guarded, new_folder: Callable[[], Path]) -> Iterator[Guarded]:
     """The tasks reach their database through a PgBouncer that gives every transaction another session."""
@@ -1312,7 +1322,7 @@ def pooled(stack: Guarded, new_folder: Callable[[], Path]) -> Iterator[Guarded]:
     with subprocess.Popen([program, "-q", *as_nobody, str(folder / "pooler.ini")], stderr=subprocess.DEVNULL) as pooler:
         stack.target = replace(target, port=port)
         try:
-            wait_for(stack.target.look, what="pgbouncer", limit=20, clock=SystemClock(), hint="look at its log")
+            wait_for(partial(_answers, stack.target), what="pgbouncer", limit=20, clock=SystemClock(), hint="its log")
             yield stack
         finally:
             pooler.terminate()

@@ -24,6 +24,7 @@ from scripts.bootorder.migration_lock import migration_lock
 from scripts.bootorder.outcome import Outcome
 from scripts.bootorder.processes import Completed
 from scripts.bootorder.seed import seed
+from scripts.bootorder.trial import changes
 from tests.contract.hand import by_hand, rows_by_hand
 from tests.stack import free_ports
 
@@ -31,6 +32,7 @@ from .owners import (
     API,
     BOTH,
     OWNERS,
+    PASSWORD,
     SSO,
     Connection,
     Tool,
@@ -521,6 +523,89 @@ def test_a_tool_that_does_not_go_where_it_is_sent_is_found_out(bench: Workbench)
 
     assert any("public.task" in line for line in refused.value.details)
     assert len(bench.runtime.runs) == 1
+
+
+# The API's tool is another one's than the one that is watched: it has made its tables.
+KNOWN: Mapping[str, Any] = {**OWNERS, "api": {"migrator": "command", "service": "api", "migrate": "made"}}
+WAYWARD = {
+    "makes its tables there": ('create table "user" (id int)', "+ table public.user"),
+    "adds a column": ("alter table task add more int", "+ column public.task.more integer"),
+    "inserts": ("insert into worker (name) values ('x')", "rows of public.worker were changed"),
+    "updates": ("update task set title = 'x' where id = 1", "rows of public.task were changed"),
+    "deletes": ("delete from task where id = 1", "rows of public.task were changed"),
+    "truncates": ("truncate task", "rows of public.task were changed"),
+    "makes a function": ("create function f() returns int language sql as 'select 1'", "+ function public.f()"),
+    "makes a type": ("create type mood as enum ('x')", "+ enum public.mood 'x'"),
+    "grants": ("grant select on task to public", "rights on public.task was added"),
+    "makes a schema": ("create schema wayward", "rights on the schema wayward was added"),
+    "makes a role": ("create role {tag}_wayward", "role {tag}_wayward was added"),
+    "changes a role": ("alter role {sso} createdb", "role {sso} was changed"),
+    "changes a password": ("alter role {sso} password 'x'", "role {sso} was changed"),
+    "sets a role's path": ("alter role {sso} set search_path = x", "was added"),
+    "joins a role": ("grant {api} to {sso}", "member {sso} of {api} was added"),
+    "drops the guard": ("drop event trigger bootorder_drop", "the event trigger bootorder_drop was removed"),
+    "switches it off": ("alter event trigger bootorder_drop disable", "the event trigger bootorder_drop was changed"),
+}
+
+
+@pytest.mark.parametrize("what", WAYWARD)
+def test_whatever_a_rehearsal_changes_of_the_stack_is_found_out_and_named(bench: Workbench, what: str) -> None:
+    """A tool that ignores the URL it is given, and has one of a superuser of its own."""
+    names = {**bench.runtime.roles, "tag": bench.target.name}
+    quoted = {name: sql.Identifier(value).as_string() for name, value in names.items() if name != "tag"}
+    does, said = (text.format(**quoted, tag=names["tag"]) for text in WAYWARD[what])
+
+    def wayward(connection: Connection) -> Completed:
+        with by_hand(bench.target) as direct:
+            send(direct, f"begin; select bootorder.allow(); {does}; commit")
+        return push()(connection)
+
+    bench.runtime.tools["push"] = wayward
+    try:
+        with pytest.raises(GuardError, match="did not stay in the scratch database") as refused:
+            migrate(bench.boot())
+    finally:
+        bench.send(f"drop role if exists {bench.target.name}_wayward")
+
+    assert any(said.replace('"', "") in line.replace('"', "") for line in refused.value.details), refused.value.details
+    assert refused.value.exit_code == 6
+
+
+def test_a_trial_that_does_not_stay_in_its_clone_is_found_out_too(settled: Workbench) -> None:
+    def wayward(connection: Connection) -> Completed:
+        if on_scratch(connection):
+            settled.send("delete from worker where id > 40")
+        return push("alter table session add column if not exists more text")(connection)
+
+    settled.runtime.tools["push"] = wayward
+    settled.runtime.sources["sso"] = "first version"
+
+    with pytest.raises(GuardError, match="did not stay in the scratch database") as refused:
+        changes(settled.boot())
+
+    assert "rows of public.worker were changed" in refused.value.details
+
+
+def makes_api(connection: Connection) -> Completed:
+    if connection.execute("select to_regclass('worker')").fetchone() == (None,):
+        send(connection, API)
+    return says("done")
+
+
+def test_what_the_app_of_another_owner_does_meanwhile_is_no_matter_of_a_rehearsal(bench: Workbench) -> None:
+    with by_hand(bench.target.as_role(bench.runtime.roles["api"], PASSWORD)) as app:
+
+        def beside(connection: Connection) -> Completed:
+            send(app, "insert into worker (name) values ('x'); create table if not exists made_by_the_app (id int)")
+            return push()(connection)
+
+        bench.runtime.tools["made"] = makes_api
+        migrate(bench.boot(owners=KNOWN))
+        bench.runtime.sources["sso"] = "second version"
+        bench.runtime.tools["push"] = beside
+        migrate(bench.boot(owners=KNOWN))
+
+    assert bench.count("worker") > 42
 
 
 @pytest.mark.parametrize("error", [OSError("docker is gone"), KeyboardInterrupt()], ids=["crash", "ctrl-c"])

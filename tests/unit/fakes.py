@@ -265,6 +265,7 @@ class FakeConnection:
             "pg_stat_get",
             "nspowner from",
             "bootorder.reserved",
+            "'rights on'",
         )
         if any(words in text for words in (*nothing, "bootorder.foreign_cast", "bootorder.curtailed")):
             return []

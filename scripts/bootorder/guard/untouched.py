@@ -17,6 +17,27 @@ from ..rows import Table, Writes, wait_for_sessions, writes
 from ..scratch import PREFIX
 from ..terminal import counted
 
+# What catalog.sql leaves out, as no tool is asked for it.
+_MORE = """
+    select concat_ws(' ', 'rights on', c.oid::regclass), pg_get_userbyid(c.relowner)::text, c.relacl::text
+    from pg_class c join pg_namespace n on n.oid = c.relnamespace
+    where c.relacl is not null and n.nspname !~ '^pg_' and n.nspname not in ('information_schema', 'bootorder')
+    union all
+    select 'rights on the schema ' || nspname, pg_get_userbyid(nspowner), nspacl::text from pg_namespace
+    where nspname !~ '^pg_'
+    union all
+    select 'rights on ' || p.oid::regprocedure, pg_get_userbyid(p.proowner), p.proacl::text
+    from pg_proc p join pg_namespace n on n.oid = p.pronamespace
+    where p.proacl is not null and n.nspname !~ '^pg_' and n.nspname not in ('information_schema', 'bootorder')
+    union all
+    select 'the extension ' || extname, pg_get_userbyid(extowner), extversion from pg_extension
+    union all
+    select 'the event trigger ' || evtname, pg_get_userbyid(evtowner), evtenabled::text from pg_event_trigger
+    union all
+    select format('rights on new things of %s in %s', d.defaclrole::regrole, d.defaclnamespace::regnamespace),
+           d.defaclrole::regrole::text, d.defaclacl::text
+    from pg_default_acl d
+"""
 _BUSY = """
     select distinct usename::text from pg_stat_activity
     where datname = any (%s) and usename is not null and application_name <> %s
@@ -41,6 +62,7 @@ _SERVER = """
 class _Database:
     catalog: Catalog
     writes: Mapping[Table, Writes]
+    more: Mapping[str, tuple[str, str | None]]  # by what it is: its owner, and how it is
 
 
 @dataclass(frozen=True)
@@ -82,7 +104,8 @@ def _look(targets: Sequence[Target]) -> _World:
     databases = {}
     for target in targets:
         with target.connect() as connection:
-            databases[target.name] = _Database(catalog.read(connection), writes(connection))
+            more = {what: (role, text) for what, role, text in connection.execute(_MORE)}
+            databases[target.name] = _Database(catalog.read(connection), writes(connection), more)
     with targets[0].connect() as connection:
         server = dict(connection.execute(_SERVER, [PREFIX, PREFIX]).fetchall())
         busy = connection.execute(_BUSY, [[*databases], me()])
@@ -102,11 +125,18 @@ def _changes(before: _World, after: _World, others: Collection[str]) -> list[str
             for table, written in sorted(now.writes.items())
             if table in was.writes and was.writes[table] != written and written.role not in before.busy | after.busy
         ]
-    for what in sorted({*before.server, *after.server}):
-        if before.server.get(what) != after.server.get(what):
-            verb = "made" if what not in before.server else "removed" if what not in after.server else "changed"
-            lines.append(f"{what} was {verb}")
-    return lines
+        lines += _differences(
+            {what: text for what, (its_role, text) in was.more.items() if its_role not in busy},
+            {what: text for what, (its_role, text) in now.more.items() if its_role not in busy},
+        )
+    return [*lines, *_differences(before.server, after.server)]
+
+
+def _differences(before: Mapping[str, str | None], after: Mapping[str, str | None]) -> Iterator[str]:
+    for what in sorted({*before, *after}):
+        if what not in before or what not in after or before[what] != after[what]:
+            verb = "added" if what not in before else "removed" if what not in after else "changed"
+            yield f"{what} was {verb}"
 
 
 def _relations(seen: Catalog, roles: Collection[str]) -> set[tuple[str, str]]:
