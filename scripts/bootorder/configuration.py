@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import reprlib
 from collections.abc import Callable, Iterable
@@ -18,6 +19,7 @@ from . import KEY
 from .errors import SettingsError, page
 
 _DEEPEST = 50  # levels; what people write has ten
+_LARGEST = 100_000  # values; what people write has hundreds
 
 
 class Configuration(Config):
@@ -35,6 +37,7 @@ class Configuration(Config):
         name = path.name if path.parent == Path(self._project_prefix or "") else str(path)
         try:
             found = read(path.read_bytes().decode("utf-8-sig"))
+            levels, count = _expanded(found, {})
         except FileNotFoundError:
             raise  # Invoke looks for the next name
         except OSError as error:
@@ -57,18 +60,15 @@ class Configuration(Config):
             correct = f"indent {name} with spaces, not with tabs" if "\\t" in seen else f"correct {name} at that line"
             kind = "JSON" if path.suffix == ".json" else "YAML"
             raise SettingsError(f"{name} is not {kind}", seen=seen, hint=correct) from None
-        if found is None:  # empty, or nothing but comments
-            return {}
-        if not isinstance(found, dict):
+        if levels > _DEEPEST:
+            raise _too_deep(name)
+        if count > _LARGEST:
             raise SettingsError(
-                f"{name} is not a mapping",
-                expected=f"keys at its top, `{KEY}:` among them",
-                seen="a list" if isinstance(found, list) else reprlib.repr(found),
+                f"{name} is too large",
+                expected=f"at most {_LARGEST:,} values, each anchor counted where it is used",
                 hint=f"correct {name}; {page('settings.md')} shows one",
             )
-        if not _ends_within(found, _DEEPEST, {}):
-            raise _too_deep(name)
-        return found
+        return _as_mapping(name, found)
 
     def load_shell_env(self) -> None:
         """Invoke's own way for what is Invoke's; see env_settings.py for what is ours."""
@@ -87,6 +87,19 @@ class Configuration(Config):
         except AmbiguousMergeError:  # the file has something else than a part there, which is refused with its place
             self._set(_env=found)
             self.merge()
+
+
+def _as_mapping(name: str, found: object) -> dict[str, Any]:
+    if found is None:  # empty, or nothing but comments
+        return {}
+    if isinstance(found, dict):
+        return found
+    raise SettingsError(
+        f"{name} is not a mapping",
+        expected=f"keys at its top, `{KEY}:` among them",
+        seen="a list" if isinstance(found, list) else reprlib.repr(found),
+        hint=f"correct {name}; {page('settings.md')} shows one",
+    )
 
 
 class _TwiceError(Exception):
@@ -132,15 +145,15 @@ def _in_a_line(error: Exception) -> str:
     return f"line {mark.line + 1}, column {mark.column + 1}: {error.problem or error.context}"  # type: ignore[attr-defined]
 
 
-def _ends_within(value: object, levels: int, known: dict[int, int]) -> bool:
-    """Whether nothing is nested more deeply. An anchor may stand in many places (`known`: looked at), or in itself."""
-    if not isinstance(value, dict | list) or known.get(id(value), levels + 1) <= levels:
-        return True
-    below = value.values() if isinstance(value, dict) else value
-    if levels and all(_ends_within(one, levels - 1, known) for one in below):
-        known[id(value)] = levels
-        return True
-    return False
+def _expanded(value: object, known: dict[int, tuple[float, int]]) -> tuple[float, int]:
+    """Levels and number of values with every anchor followed, as Invoke copies them. Without end: one within itself."""
+    if not isinstance(value, dict | list):
+        return 0, 1
+    if id(value) not in known:
+        known[id(value)] = math.inf, 1
+        below = [_expanded(one, known) for one in (value.values() if isinstance(value, dict) else value)]
+        known[id(value)] = 1 + max((levels for levels, _ in below), default=0), 1 + sum(count for _, count in below)
+    return known[id(value)]
 
 
 def _too_deep(name: str) -> SettingsError:

@@ -11,7 +11,7 @@ import tempfile
 import textwrap
 import time
 import venv
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,11 +58,13 @@ class Person:
         path = os.pathsep.join([str(self.tools / "bin"), os.environ["PATH"]])
         return {"HOME": str(home), "PATH": path, "TERM": "dumb", **kept, **more}
 
-    def types(self, *words: str, below: str = ".", user: int | None = None, **more: str) -> Ran:
+    def types(
+        self, *words: str, below: str = ".", user: int | None = None, env: Mapping[str, str] | None = None
+    ) -> Ran:
         done = subprocess.run(
             words,
             cwd=self.folder / below,
-            env=self.environment(**more),
+            env=self.environment(**(env or {})),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -82,7 +84,7 @@ class Person:
 
 def installed(folder: Path, *packages: str) -> Path:
     venv.create(folder, with_pip=True)
-    pip = [folder / "bin" / "python", "-m", "pip", "--disable-pip-version-check", "install", "--quiet", *packages]
+    pip = [str(folder / "bin" / "python"), "-m", "pip", "--disable-pip-version-check", "install", "--quiet", *packages]
     subprocess.run(pip, check=True)
     return folder
 
@@ -170,7 +172,7 @@ def test_hints_name_it_as_it_was_typed(person: Person) -> None:
 
 
 def test_the_environment_is_kept(person: Person) -> None:
-    ran = person.types("inv", "plan", INVOKE_BOOTORDER_RUNTIME="dokcer")
+    ran = person.types("inv", "plan", env={"INVOKE_BOOTORDER_RUNTIME": "dokcer"})
 
     assert ran.code == 2
     assert "INVOKE_BOOTORDER_RUNTIME should be" in ran.err
@@ -180,11 +182,11 @@ def test_it_starts_and_stops_a_stack(person: Person) -> None:
     ports = {name: str(port) for name, port in free_ports(PORTS).items()}
     runtime = ("--runtime", "embedded")
     try:
-        started = person.types("inv", "start", *runtime, "--until", "wait-db", **ports)
-        shown = person.types("inv", "status", "--json", *runtime, **ports)
-        stopped = person.types("inv", "stop", *runtime, **ports)
+        started = person.types("inv", "start", *runtime, "--until", "wait-db", env=ports)
+        shown = person.types("inv", "status", "--json", *runtime, env=ports)
+        stopped = person.types("inv", "stop", *runtime, env=ports)
     finally:
-        cleaned = person.types("inv", "clean", *runtime, **ports)
+        cleaned = person.types("inv", "clean", *runtime, env=ports)
 
     assert (started.code, shown.code, stopped.code, cleaned.code) == (0, 0, 0, 0), started.err + stopped.err
     assert "postgres answers on 127.0.0.1" in started.err
@@ -233,7 +235,7 @@ def test_without_a_network_it_says_so(person: Person) -> None:
     person.spoil()
     unreachable = {"PIP_INDEX_URL": "http://127.0.0.1:9/simple", "PIP_RETRIES": "0", "PIP_CONFIG_FILE": os.devnull}
 
-    plain, wrapper = (person.types(command, "plan", **unreachable) for command in ("inv", "./inv"))
+    plain, wrapper = (person.types(command, "plan", env=unreachable) for command in ("inv", "./inv"))
 
     assert (plain.code, wrapper.code) == (3, 3)
     for ran in (plain, wrapper):
@@ -287,7 +289,7 @@ def test_without_a_python_that_can_make_it_it_says_so(person: Person, tmp_path: 
         (tmp_path / name).symlink_to(shutil.which(name) or name)
     shutil.rmtree(person.venv)
 
-    ran = person.types("./inv", "plan", PATH=str(tmp_path))
+    ran = person.types("./inv", "plan", env={"PATH": str(tmp_path)})
 
     assert ran.code == 3
     assert ran.err.startswith("error: no Python 3.11 or newer with venv was found\n  hint: install one")
@@ -333,7 +335,7 @@ signal.pause()
 """
     run = "import sys; from scripts.bootorder import bootstrap; sys.exit(bootstrap._run_child(sys.argv[1:], {}))"
     for number, code in ((signal.SIGTERM, 7), (signal.SIGINT, 130)):
-        argv = [person.tools / "bin" / "python", "-c", run, sys.executable, "-c", child]
+        argv = [str(person.tools / "bin" / "python"), "-c", run, sys.executable, "-c", child]
         with subprocess.Popen(
             argv,
             cwd=person.folder,

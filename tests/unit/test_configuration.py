@@ -68,10 +68,11 @@ def test_a_key_that_a_merged_mapping_has_too_is_not_twice(tmp_path: Path) -> Non
     assert load(tmp_path, text)["most"] == {"a": 4, "b": 2}
 
 
-def test_an_anchor_in_many_places_is_looked_at_once_in_each_depth(tmp_path: Path) -> None:
-    lines = ["a0: &a0 [x, x]", *(f"a{i}: &a{i} [*a{i - 1}, *a{i - 1}]" for i in range(1, 12))]
+def test_an_anchor_counts_where_it_is_used(tmp_path: Path) -> None:
+    lines = ["a0: &a0 [x, x]", *(f"a{i}: &a{i} [*a{i - 1}, *a{i - 1}]" for i in range(1, 40))]
 
-    assert len(load(tmp_path, "\n".join(lines))["a11"]) == 2
+    assert len(load(tmp_path, "\n".join(lines[:10]))["a9"]) == 2
+    assert refusal(tmp_path, "\n".join(lines)).startswith("invoke.yaml is too large")
 
 
 @pytest.mark.parametrize(
@@ -107,11 +108,18 @@ def test_the_environment_wins_over_the_project_and_a_file_by_flag_over_both(
     (tmp_path / "given.yaml").write_text("bootorder: {runtime: auto}\n", encoding="utf-8")
     monkeypatch.setenv("INVOKE_BOOTORDER_RUNTIME", "embedded")
     monkeypatch.setenv("INVOKE_BOOTORDER_LAYOUT", "schemas")
+    monkeypatch.setenv("INVOKE_BOOTORDER_COMPOSE", "a.yaml b.yaml")  # of a list Invoke itself would make an error
     monkeypatch.setenv("INVOKE_RUN_ECHO", "1")
 
-    config = load(tmp_path, SMALL)
+    config = load(tmp_path, SMALL.replace("}\n", ", compose: [c.yaml]}\n"))
     config.load_shell_env()
-    assert config["bootorder"] == {"database": {"wait": 5}, "runtime": "embedded", "layout": "schemas"}
+    compose = ["a.yaml", "b.yaml"]
+    assert config["bootorder"] == {
+        "database": {"wait": 5},
+        "runtime": "embedded",
+        "layout": "schemas",
+        "compose": compose,
+    }
     assert config["run"]["echo"] is True, "what is Invoke's stays Invoke's"
 
     config.set_runtime_path(tmp_path / "given.yaml")
