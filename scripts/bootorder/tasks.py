@@ -74,9 +74,9 @@ class TaskInVenv(Task[Any]):
             flags.append("--dry")
         if program.args.config.value:
             flags.append(f"--config={program.args.config.value}")
-        given = inspect.signature(self.body).bind(*args, **kwargs).arguments
-        defaults = {argument.attr_name or argument.name: argument.default for argument in self.get_arguments()}
-        changed = {name: value for name, value in given.items() if name in defaults and value != defaults[name]}
+        signature = inspect.signature(self.body)
+        given = list(signature.bind(*args, **kwargs).arguments.items())[1:]  # without the context
+        changed = {name: value for name, value in given if value != signature.parameters[name].default}
         if code := bootstrap.run_task(flags, self.name.replace("_", "-"), changed):
             raise Exit(code=code)
         return None
