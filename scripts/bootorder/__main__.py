@@ -8,6 +8,7 @@ from pathlib import Path
 
 if not __package__:  # then Python looks for modules in this folder, of which none is meant
     sys.path[0] = str(Path(__file__).resolve().parents[2])
+    import_module("scripts.bootorder.bootstrap").require_ready(sys.argv[1:])
 
 # Importing makes many objects and no garbage. A tenth of a short task is looking for some with the usual limit of 700,
 # and another tenth is doing so once more before the end.

@@ -7,14 +7,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from . import env_file
+from . import KEY, env_file
 from .boot import STATE_FOLDER, Boot
 from .choosing import Runtimes
 from .console import Console
 from .errors import BootError
 from .probes import SystemClock
 from .processes import SystemProcesses
-from .settings import KEY, layout_name, parse
+from .settings import layout_name, parse
 
 ENDING = {"stop", "clean"}  # the stages that start nothing
 

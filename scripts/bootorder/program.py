@@ -9,20 +9,21 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from types import FrameType, ModuleType
 from typing import TYPE_CHECKING, Any
 
-from invoke.config import Config
+from invoke.config import AmbiguousMergeError, Config
 from invoke.context import Context
-from invoke.exceptions import Exit, ParseError
+from invoke.exceptions import Exit, ParseError, UnknownFileType
 from invoke.loader import Loader
 from invoke.program import Program
-from invoke.util import yaml  # type: ignore[attr-defined]  # the copy Invoke itself loads invoke.yaml with
 
 from . import __version__
-from .errors import BootError, SettingsError, command, page
+from .configuration import Configuration
+from .errors import BootError, SettingsError, command
 
 if TYPE_CHECKING:
     from .console import Console
@@ -34,32 +35,40 @@ _TASKS = f"{__package__}.tasks"
 class Bootorder(Program):
     """Invoke as `./inv` runs it: a wrong flag or a broken invoke.yaml is one clear line and exit code 2."""
 
+    def create_config(self) -> None:
+        with self._refused():
+            super().create_config()
+
     def parse_core(self, argv: list[str] | None) -> None:
         with self._usage():
             super().parse_core(argv)
 
     def parse_collection(self) -> None:
-        try:
+        with self._refused():
             super().parse_collection()
-        except (yaml.YAMLError, UnicodeDecodeError, IsADirectoryError) as error:
-            where = " ".join(str(error).split())
-            raise self._exit(
-                SettingsError("invoke.yaml is not YAML", seen=where, hint="correct invoke.yaml at that line")
-            ) from None
-        except AttributeError as error:
-            if "'items'" not in str(error) and "'get'" not in str(error) and "'keys'" not in str(error):
-                raise
-            raise self._exit(
-                SettingsError(
-                    "invoke.yaml is not a mapping",
-                    expected="keys at its top, `bootorder:` among them",
-                    hint=f"correct invoke.yaml; {page('settings.md')} shows one",
+
+    def update_config(self, merge: bool = True) -> None:
+        path = self.args.config.value or os.environ.get("INVOKE_RUNTIME_CONFIG", "")
+        with self._refused():
+            if path and not Path(path).expanduser().exists():  # without a word Invoke goes on without it
+                raise SettingsError(
+                    f"there is no file {path}",
+                    expected="a file of settings, by --config or INVOKE_RUNTIME_CONFIG",
+                    hint="correct its path",
                 )
-            ) from None
+            super().update_config(merge)
+
+    def execute(self) -> None:
+        with self._refused():
+            super().execute()
 
     def parse_tasks(self) -> None:
         with self._usage():
             super().parse_tasks()
+
+    def parse_cleanup(self) -> None:
+        with self._usage():
+            super().parse_cleanup()
 
     @contextlib.contextmanager
     def _usage(self) -> Iterator[None]:
@@ -76,6 +85,24 @@ class Bootorder(Program):
                 )
             ) from None
 
+    @contextlib.contextmanager
+    def _refused(self) -> Iterator[None]:
+        try:
+            yield
+        except BootError as error:
+            raise self._exit(error) from None
+        except UnknownFileType as error:
+            mistake = SettingsError(str(error), hint="give a .yaml, .yml, .json or .py file")
+            raise self._exit(mistake) from None
+        except AmbiguousMergeError as error:
+            mistake = SettingsError(
+                "the files of settings contradict each other",
+                expected="a key with keys below it in one of them has keys below it in all",
+                seen=str(error).rpartition(" with ")[2],
+                hint="correct invoke.yaml, or the one in your home folder or /etc",
+            )
+            raise self._exit(mistake) from None
+
     def _exit(self, error: BootError) -> Exit:
         from .console import Console
 
@@ -87,14 +114,24 @@ class Bootorder(Program):
 
 
 class ImportedTasks(Loader):
-    """Tasks by the name of their module, whatever tasks.py the repository has of its own."""
+    """Tasks by the name of their module, whatever tasks.py the repository has; `root` has the invoke.yaml."""
 
-    def __init__(self, start: str, config: Config | None = None) -> None:
+    def __init__(self, root: Path, tasks: str, *, config: Config, start: str | None) -> None:  # noqa: ARG002
         super().__init__(config)
-        self._start = start
+        self._root = root
+        self._tasks = tasks
 
     def load(self, name: str | None = None) -> tuple[ModuleType, str]:
-        return import_module(name or _TASKS), self._start
+        try:
+            return import_module(name or self._tasks), str(self._root)
+        except ModuleNotFoundError as error:
+            if error.name != name:
+                raise
+            raise SettingsError(
+                f"there is no collection `{name}`",
+                expected=f"the name of a module in {self._root}",
+                hint=f"see {command('--list')} for the tasks without --collection",
+            ) from None
 
 
 def main(root: Path | None = None, tasks: str = _TASKS) -> None:
@@ -105,10 +142,17 @@ def main(root: Path | None = None, tasks: str = _TASKS) -> None:
     given = sys.argv[1:]
     if given[1:2] in (["--help"], ["-h"]):  # which Invoke takes for the path of `copy-to`
         given = ["--help", given[0]]
+    loader = partial(ImportedTasks, folder, tasks)
+    names = ["invoke", "inv"] if __package__.startswith("scripts.") else ["bootorder"]  # which a shell completes
     try:
-        Bootorder(name="bootorder", binary="inv", version=__version__, loader_class=ImportedTasks).run(
-            [sys.argv[0], "--search-root", str(folder), "--collection", tasks, *given]
-        )
+        Bootorder(
+            name="bootorder",
+            binary="inv",
+            binary_names=names,
+            version=__version__,
+            loader_class=loader,  # type: ignore[arg-type]
+            config_class=Configuration,
+        ).run([sys.argv[0], *given])
     except BrokenPipeError:
         raise SystemExit(_without_reader()) from None
 

@@ -5,9 +5,16 @@ A noxfile.py at the root imports this module; what else it has stays as it is.
 
 from __future__ import annotations
 
+import sys
+from inspect import signature
 from pathlib import Path
 
 import nox
+
+if "default" not in signature(nox.session).parameters:  # it came with nox 2024.4.14
+    sys.stderr.write("error: this nox is too old for the sessions of scripts/bootorder\n")
+    sys.stderr.write("  hint: pip install --upgrade nox, or use that of the tasks: .venv/bin/nox (./inv makes it)\n")
+    raise SystemExit(3)
 
 ROOT = Path(__file__).resolve().parents[2]
 _REQUIREMENTS = "scripts/bootorder/requirements.txt"

@@ -10,10 +10,9 @@ from typing import Annotated, Any, Literal, cast, get_args
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
+from . import KEY
 from .errors import SettingsError, page
 from .redaction import HIDDEN, SECRETS
-
-KEY = "bootorder"
 
 RuntimeName = Literal["auto", "compose", "embedded"]
 LayoutName = Literal["shared", "schemas", "databases"]
@@ -289,11 +288,17 @@ def _problem(item: Any) -> str:
         return f"unknown key `{dotted}`" + (f"; did you mean `{near}`?" if near else "")
     if item["type"] == "missing":
         return f"`{dotted}` is missing"
+    return f"`{dotted}`{':' if item['type'] == 'value_error' else ''} {problem_in_words(item)}"
+
+
+def problem_in_words(item: Any) -> str:
+    """Return what pydantic found wrong with a value, without the name of its key."""
     if item["type"] == "value_error":
-        return f"`{dotted}`: {item['ctx']['error']}"
+        return str(item["ctx"]["error"])
     said = _WORDS.get(item["type"]) or _PATTERNS.get(item.get("ctx", {}).get("pattern"), "")
     words = said.format(**item.get("ctx", {})) or f"{item['msg'][:1].lower()}{item['msg'][1:]}"
-    return f"`{dotted}` {words}, not {_shown(path, item['input'])}"
+    path = tuple(str(part) for part in item["loc"])
+    return f"{words}, not {_shown(path, item['input'])}"
 
 
 def _shown(path: Sequence[str], given: object) -> str:

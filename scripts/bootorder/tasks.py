@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import os
 import sys
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from invoke.collection import Collection
 from invoke.context import Context
 from invoke.exceptions import Exit
-from invoke.tasks import task
+from invoke.tasks import Task, task
+
+from . import bootstrap
 
 if TYPE_CHECKING:
     from .boot import Boot
@@ -59,6 +63,29 @@ def run_stage(
 
     with opened(c, runtime, layout=layout, verbose=verbose, asked_for=with_) as boot:
         run_stages(boot, [name], dry=c.config.run.dry)
+
+
+class TaskInVenv(Task[Any]):
+    """A task of ours. Where plain `inv` runs it among tasks of other people, a child in .venv does its work."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        program = bootstrap.plain_invoke()
+        if program is None or __package__ != "scripts.bootorder":
+            return super().__call__(*args, **kwargs)
+        context, flags = args[0], []
+        if context.config.run.dry:
+            flags.append("--dry")
+        if program.args.config.value:
+            flags.append(f"--config={program.args.config.value}")
+        signature = inspect.signature(self.body)
+        given = list(signature.bind(*args, **kwargs).arguments.items())[1:]  # without the context
+        changed = {name: value for name, value in given if value != signature.parameters[name].default}
+        if code := bootstrap.run_task(flags, self.name.replace("_", "-"), changed):
+            raise Exit(code=code)
+        return None
+
+
+task = partial(task, klass=TaskInVenv)
 
 
 @task(help=RUNTIME | VERBOSE)
@@ -309,11 +336,14 @@ def check(c: Context, path: str = "", json: bool = False) -> None:
     """Warn of what will hurt, by the settings and the files of a repository; exit code 1 where there is something."""
     from .check.showing import show_checked
     from .console import Console
-    from .program import translated
+    from .program import configuration, translated
 
     console = Console()
     with translated(console, as_json=json):
-        code = show_checked(console, Path(path).expanduser() if path else ROOT, as_json=json)
+        if path:
+            code = show_checked(console, Path(path).expanduser(), as_json=json)
+        else:
+            code = show_checked(console, ROOT, configuration(c), as_json=json)
     if code:
         raise Exit(code=code)
 

@@ -15,7 +15,7 @@ import sysconfig
 import textwrap
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -147,9 +147,14 @@ def settings(stack: EmbeddedTiny, part: str, **changes: object) -> None:
     stack.runtime = stack.open(stack.folder)
 
 
-def in_another_process(folder: Path, text: str, *, program: str = sys.executable, **how: Any) -> str:
+MODULES = (ROOT, Path(sysconfig.get_path("purelib")))  # ours and those of others
+
+
+def in_another_process(
+    folder: Path, text: str, *, program: str = sys.executable, modules: Sequence[Path] = MODULES, **how: Any
+) -> str:
     """What this program of ours prints there; its `runtime` is that of the stack in `folder`."""
-    path = os.pathsep.join([str(ROOT), sysconfig.get_path("purelib")])
+    path = os.pathsep.join(map(str, modules))
     done: subprocess.CompletedProcess[str] = subprocess.run(
         [program, "-c", f"{_OPEN}{textwrap.dedent(text)}", str(folder)],
         cwd=os.sep,
@@ -994,8 +999,29 @@ def _python_for_all() -> str:
 SOMEBODY = 1  # an ordinary account, `daemon` everywhere
 
 
+@pytest.fixture(scope="module")
+def modules_for_all(new_folder: NewFolder) -> list[Path]:
+    """Those that every account may import; copies of what lies in a folder that is closed to others."""
+    return [_copy_for_all(folder, new_folder() / "modules") if _is_closed(folder) else folder for folder in MODULES]
+
+
+def _is_closed(folder: Path) -> bool:
+    return not all(part.stat().st_mode & stat.S_IXOTH for part in (folder, *folder.parents))
+
+
+def _copy_for_all(folder: Path, copy: Path) -> Path:
+    """Of this repository its modules, of other folders all but the largest packages, which are not imported."""
+    names = ["scripts", "tests"] if folder == ROOT else [path.name for path in folder.iterdir() if path.is_dir()]
+    left_out = shutil.ignore_patterns("__pycache__", "node_modules")
+    for name in {*names} - {"playwright", "mypy", "ruff", "__pycache__"}:
+        shutil.copytree(folder / name, copy / name, ignore=left_out, symlinks=True)
+    for module in folder.glob("*.py"):
+        shutil.copy(module, copy)
+    return copy
+
+
 @only_root
-def test_data_of_another_user_are_refused_to_an_ordinary_one(idle: EmbeddedTiny) -> None:
+def test_data_of_another_user_are_refused_to_an_ordinary_one(idle: EmbeddedTiny, modules_for_all: list[Path]) -> None:
     before = every_file(idle.home / "data")
 
     seen = in_another_process(
@@ -1007,6 +1033,7 @@ def test_data_of_another_user_are_refused_to_an_ordinary_one(idle: EmbeddedTiny)
             print(error.seen)
         """,
         program=_python_for_all(),
+        modules=modules_for_all,
         user=SOMEBODY,
         group=SOMEBODY,
         extra_groups=[],
@@ -1017,7 +1044,7 @@ def test_data_of_another_user_are_refused_to_an_ordinary_one(idle: EmbeddedTiny)
 
 
 @only_root
-def test_an_ordinary_user_needs_no_other_account(fresh: EmbeddedTiny) -> None:
+def test_an_ordinary_user_needs_no_other_account(fresh: EmbeddedTiny, modules_for_all: list[Path]) -> None:
     settings(fresh, "processes", app={"run": "sleep 60"})
     for path in (fresh.folder, *fresh.folder.rglob("*")):
         os.chown(path, SOMEBODY, SOMEBODY, follow_symlinks=False)
@@ -1029,6 +1056,7 @@ def test_an_ordinary_user_needs_no_other_account(fresh: EmbeddedTiny) -> None:
         print(*runtime.start(["database", "app"], ignore))
         """,
         program=_python_for_all(),
+        modules=modules_for_all,
         user=SOMEBODY,
         group=SOMEBODY,
         extra_groups=[],

@@ -6,18 +6,20 @@ import shutil
 import signal
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from invoke.config import Config
 from invoke.context import Context
 from invoke.exceptions import Exit
 
-from scripts.bootorder import program, tasks
+from scripts.bootorder import opening, program, tasks
 from scripts.bootorder.console import Console
 from scripts.bootorder.database import Target
 from scripts.bootorder.errors import GuardError, MigrationError
 from scripts.bootorder.probes import NotYet
 from scripts.bootorder.program import configuration, translated
+from scripts.bootorder.settings import parse, runtime_name
 
 ROOT = Path(__file__).parents[2]
 TASKS = "from invoke.tasks import task\n\n@task\ndef hello(c):\n    '''Say hello.'''\n    print('hello')\n"
@@ -217,7 +219,7 @@ def test_a_task_with_a_positional_argument_explains_itself(
     assert "--upgrade" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("arguments", [["helo"], ["hello", "--lowd"], ["hello", "extra"]])
+@pytest.mark.parametrize("arguments", [["helo"], ["hello", "--lowd"], ["hello", "extra"], ["--help", "helo"]])
 def test_a_wrong_word_on_the_command_line_is_one_clear_line_and_2(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: list[str]
 ) -> None:
@@ -241,6 +243,81 @@ def test_settings_that_are_no_yaml_are_one_clear_line_and_2(
     assert said.startswith("error: invoke.yaml is not YAML\n")
     assert "line 3" in said
     assert "Traceback" not in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--config", "nothere.yaml", "hello"], "there is no file nothere.yaml"),
+        (["--config", "broken.yaml", "hello"], "broken.yaml is not YAML"),
+        (["--config", "tasks.txt", "hello"], "'txt'"),
+        (["--config", "text.yaml", "hello"], "the files of settings contradict each other"),
+        (["--collection", "nothere", "hello"], "there is no collection `nothere`"),
+    ],
+)
+def test_a_wrong_file_on_the_command_line_is_refused_by_its_name(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: list[str], said: str
+) -> None:
+    (folder / "broken.yaml").write_text("[", encoding="utf-8")
+    (folder / "text.yaml").write_text("run: text", encoding="utf-8")
+    (folder / "tasks.txt").touch()
+
+    assert run(folder, monkeypatch, *arguments) == 2
+    assert said in capsys.readouterr().err.splitlines()[0]
+
+
+def test_a_wrong_variable_in_the_environment_ends_a_task_before_it_begins(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("INVOKE_BOOTORDER_RUNTME", "embedded")
+
+    assert run(checkout, monkeypatch, "plan", "--json") == 2
+
+    captured = capsys.readouterr()
+    assert "unknown variable INVOKE_BOOTORDER_RUNTME; did you mean INVOKE_BOOTORDER_RUNTIME?" in captured.err
+    assert json.loads(captured.out)["ok"] is False
+
+
+def test_the_environment_wins_over_the_file_and_a_flag_over_the_environment(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = []
+
+    def open_boot(_root: Path, config: Any, _console: Console, runtime: str, **_: Any) -> None:
+        opened.append(runtime_name(runtime, parse(config)))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(opening, "open_boot", open_boot)
+    text = (checkout / "invoke.yaml").read_text(encoding="utf-8")
+    (checkout / "invoke.yaml").write_text(text.replace("  layout:", "  runtime: compose\n  layout:"), encoding="utf-8")
+
+    run(checkout, monkeypatch, "plan")
+    monkeypatch.setenv("INVOKE_BOOTORDER_RUNTIME", "embedded")
+    run(checkout, monkeypatch, "plan")
+    run(checkout, monkeypatch, "plan", "--runtime", "auto")
+
+    assert opened == ["compose", "embedded", "auto"]
+
+
+def test_what_is_checked_here_is_passed_over_as_the_environment_says(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("INVOKE_BOOTORDER_CHECK_IGNORE", "no-such-check")
+
+    assert run(checkout, monkeypatch, "check") == 2
+    assert "unknown check in `check.ignore` `no-such-check`" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("typed", ["inv", "invoke"])
+def test_a_shell_completes_it_by_either_name(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], typed: str
+) -> None:
+    assert run(checkout, monkeypatch, "--complete", "--", typed, "db") == 0
+    assert "db-up" in capsys.readouterr().out.split()
+
+    assert run(checkout, monkeypatch, "--print-completion-script=bash") == 0
+    assert "-F _complete_invoke" in (script := capsys.readouterr().out)
+    assert "invoke inv" in script
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ..detect.findings import Note, Where
 from ..errors import page
@@ -39,9 +40,9 @@ class Checked:
     notes: tuple[Note, ...]
 
 
-def check(root: Path) -> Checked:
+def check(root: Path, config: Mapping[str, Any] | None = None) -> Checked:
     """Everything that will hurt, by place. Raises SettingsError where the folder or its invoke.yaml is none."""
-    stack = Stack(root)
+    stack = Stack(root, config)
     passed_over = stack.settings.check.ignore if stack.settings else ()
     for code in passed_over:
         if code not in CHECKS:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
+from .. import KEY
 from ..detect.commands import Ran, commands_in, parts, script_called
 from ..detect.documents import yaml_of
 from ..detect.files import folder_of
 from ..detect.findings import Fact, Owner
 from ..detect.tools import TOOLS
-from ..settings import KEY
 from .looking import FILE, Check, Seen, Stack, folder_run_by
 
 _FORCED = re.compile(

@@ -6,7 +6,9 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from .. import KEY
 from ..detect.commands import Ran, leads_to
 from ..detect.compose_services import Described
 from ..detect.detecting import Looked, look
@@ -17,7 +19,7 @@ from ..detect.findings import Fact, Owner, Where
 from ..detect.services import Placed
 from ..detect.urls import url_of
 from ..errors import SettingsError
-from ..settings import KEY, Settings, parse
+from ..settings import Settings, parse
 
 FILE = "invoke.yaml"
 MOST_LISTED = 3  # of names in a message
@@ -43,11 +45,14 @@ class Check:
 
 
 class Stack:
-    """A repository. `settings`: of its invoke.yaml; nothing where it has none of ours."""
+    """A repository. `settings`: of its invoke.yaml; nothing where it has none of ours.
 
-    def __init__(self, root: Path) -> None:
+    `config`: what invoke.yaml and the environment say, where Invoke has read them.
+    """
+
+    def __init__(self, root: Path, config: Mapping[str, Any] | None = None) -> None:
         self.root = root
-        self.settings = _settings(root)
+        self.settings = _settings(root) if config is None else _parse(config)
         self.looked: Looked = look(root, self.settings.compose if self.settings else ())
 
     @property
@@ -115,4 +120,8 @@ def _settings(root: Path) -> Settings | None:
         return None
     except ValueError as error:
         raise SettingsError(f"{FILE} is not YAML", seen=str(error), hint=f"correct {FILE} at that line") from None
+    return _parse(config)
+
+
+def _parse(config: object) -> Settings | None:
     return parse(config) if isinstance(config, Mapping) and KEY in config else None

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from ..console import Console
 from ..detect.findings import as_data
@@ -11,9 +13,9 @@ from ..terminal import counted
 from .checking import Checked, check
 
 
-def show_checked(console: Console, root: Path, *, as_json: bool) -> int:
+def show_checked(console: Console, root: Path, config: Mapping[str, Any] | None = None, *, as_json: bool) -> int:
     """What will hurt, on stdout. The exit code: 1 where there is something."""
-    found = check(root)
+    found = check(root, config)
     if as_json:
         console.data([as_data(warned) for warned in found.warnings])
     else:

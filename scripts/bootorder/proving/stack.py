@@ -15,14 +15,15 @@ from typing import Any
 
 from invoke.util import yaml  # type: ignore[attr-defined]  # the copy Invoke itself loads invoke.yaml with
 
-from .. import env_file
+from .. import KEY, env_file
 from ..boot import STATE_FOLDER, Boot
 from ..console import Console
+from ..env_settings import PREFIX, from_environment, overlay
 from ..errors import BootError, LogTail
 from ..opening import open_boot
 from ..places import places
 from ..processes import Completed, SystemProcesses
-from ..settings import KEY, layout_name, parse
+from ..settings import layout_name, parse
 from .files import copy_files
 from .own_names import compose_files, with_own_names
 from .pictures import State, of_databases
@@ -97,6 +98,9 @@ def fresh(root: Path, console: Console, *, runtime: str = "", layout: str = "") 
 def _own_stack(root: Path, folder: Path, console: Console, runtime: str, layout: str) -> Boot:
     """With a name, volumes and passwords of its own, and everything else of the original. Its invoke.yaml says so."""
     config = yaml.safe_load((root / CONFIG).read_text(encoding="utf-8"))  # type: ignore[no-untyped-call]
+    overlay(config[KEY], from_environment(config[KEY], os.environ))
+    for variable in [name for name in os.environ if name.startswith(PREFIX)]:
+        del os.environ[variable]  # it would win over what the copy's own invoke.yaml says
     settings = parse(config)
     chosen = layout_name(layout, settings)
     files = compose_files(root, settings)
