@@ -11,7 +11,8 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .errors import SettingsError
+from .errors import LockedError, SettingsError
+from .lock import hold
 
 if TYPE_CHECKING:
     from dotenv.parser import Binding
@@ -23,6 +24,8 @@ PROJECT = "COMPOSE_PROJECT_NAME"
 _REFERENCE = re.compile(
     r"\$\$|\$\{(?:(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>(?:(?!\$\{)[^}])*))?\})?",
 )
+
+_LOCK_SECONDS = 30.0
 
 TEMPLATES = (
     *(".env.example", ".env.template", ".env.sample", ".env.dist", ".env.default", ".env.defaults"),
@@ -116,14 +119,12 @@ def complete(path: Path, names: Sequence[str], lock: Path) -> list[str]:
     A new file begins as the template that stands beside it, as people copy it. It also gives the stack a name of its
     own: two checkouts must not take each other's volumes for their own.
     """
-    from filelock import FileLock
-
     if not _missing(path, names) and (path.exists() or not template_of(path)):
         return []
     try:
         lock.parent.mkdir(exist_ok=True)
         # Two tasks at once on a fresh checkout must not make two passwords.
-        with FileLock(lock):
+        with hold(lock, lock.with_suffix(".json"), "making secrets", _LOCK_SECONDS, _locked(path)):
             missing = _missing(path, names)
             made = {**_own_name(path), **_made(missing)}
             _append(path, _from_template(path, made) + "".join(f"{name}={value}\n" for name, value in made.items()))
@@ -134,6 +135,14 @@ def complete(path: Path, names: Sequence[str], lock: Path) -> list[str]:
             hint=f"make {path.parent} writable, or set {', '.join(dict.fromkeys(names))} in the environment",
         ) from None
     return missing
+
+
+def _locked(path: Path) -> LockedError:
+    return LockedError(
+        f"another task has been writing {path.name} for more than {_LOCK_SECONDS:g} s",
+        expected="it takes a moment",
+        hint="see whether that task was stopped (Ctrl-Z) or its disk hangs; end it, then run this again",
+    )
 
 
 @contextlib.contextmanager
