@@ -21,11 +21,23 @@ posix = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no proce
 
 
 class FakePopen:
-    """A process that prints, and ends with this code, or goes on until it is told to end."""
+    """A process that prints, and ends with this code, or goes on until it is told to end.
+
+    `interrupts`: Ctrl-C comes while it is waited for.
+    """
 
     pid = 4711
 
-    def __init__(self, out: str = "", err: str = "", code: int | None = 0, deaf_to: Sequence[int] = ()) -> None:
+    def __init__(
+        self,
+        out: str = "",
+        err: str = "",
+        code: int | None = 0,
+        deaf_to: Sequence[int] = (),
+        *,
+        interrupts: bool = False,
+    ) -> None:
+        self._interrupts = interrupts
         self.stdout: Iterator[str] = io.StringIO(out)
         self.stderr: Iterator[str] = io.StringIO(err)
         self.started: dict[str, Any] = {}
@@ -42,7 +54,9 @@ class FakePopen:
 
     def wait(self, timeout: float | None = None) -> int:
         if self._code is None:
-            if timeout is None:
+            assert timeout is not None, "a wait without an end"
+            interrupts, self._interrupts = self._interrupts, False
+            if interrupts:
                 raise KeyboardInterrupt
             raise subprocess.TimeoutExpired("command", timeout)
         return self._code
@@ -130,7 +144,7 @@ def test_a_stream_has_this_process_s_environment(monkeypatch: pytest.MonkeyPatch
 @posix
 def test_ctrl_c_ends_the_command_and_everything_it_started(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """`docker` hands its work to a plugin, `pnpm` to a script: the one that was started is not the one that works."""
-    running = starting(monkeypatch, FakePopen(code=None))
+    running = starting(monkeypatch, FakePopen(code=None, interrupts=True))
 
     with pytest.raises(KeyboardInterrupt):
         SystemProcesses().run(["docker", "compose", "run"], cwd=tmp_path)
@@ -143,7 +157,7 @@ def test_ctrl_c_ends_the_command_and_everything_it_started(monkeypatch: pytest.M
 def test_a_command_that_does_not_listen_is_killed_with_everything_it_started(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    running = starting(monkeypatch, FakePopen(code=None, deaf_to=[signal.SIGINT, signal.SIGTERM]))
+    running = starting(monkeypatch, FakePopen(code=None, deaf_to=[signal.SIGINT, signal.SIGTERM], interrupts=True))
 
     with pytest.raises(KeyboardInterrupt):
         SystemProcesses().run(["tool"], cwd=tmp_path)

@@ -1,16 +1,14 @@
 from __future__ import annotations
 
 import http.client
-import io
-import urllib.error
-from email.message import Message
-from typing import Any, Self
+from typing import Any
 
 import pytest
 
-from scripts.bootorder import waits
+from scripts.bootorder import http_get, waits
 from scripts.bootorder.boot import Boot
 from scripts.bootorder.errors import MigrationError, NotReadyError
+from scripts.bootorder.http_get import Answer
 from scripts.bootorder.lifecycle import stop
 from scripts.bootorder.outcome import Outcome
 from scripts.bootorder.probes import Failed, NotYet, Ready
@@ -21,37 +19,26 @@ from scripts.bootorder.waits import health, look_at_app, wait_apps, wait_db
 from .fakes import FakeStack, create_all, push
 
 
-class FakeAnswer:
-    def __init__(self, status: int) -> None:
-        self.status = status
+class FakeApp:
+    """What an app answers, whatever it is asked; nothing that listens is asked."""
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None: ...
-
-
-class FakeOpener:
-    """What an app answers, whatever it is asked."""
-
-    def __init__(self, answer: int | Exception) -> None:
+    def __init__(self, answer: int | Exception, location: str = "") -> None:
         self.asked: list[str] = []
-        self._answer = answer
+        self.answer = answer
+        self._location = location
 
-    def open(self, url: str, timeout: float) -> FakeAnswer:
-        assert timeout <= 5, "a look must not take long"
-        self.asked.append(url)
-        if isinstance(self._answer, Exception):
-            raise self._answer
-        if self._answer >= 400:
-            raise urllib.error.HTTPError(url, self._answer, "", Message(), io.BytesIO(b'{"missing": ["task"]}'))
-        return FakeAnswer(self._answer)
+    def get(self, host: str, port: int, path: str, seconds: float) -> Answer:
+        assert seconds <= 5, "a look must not take long"
+        self.asked.append(f"http://{host}:{port}{path}")
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return Answer(self.answer, '{"missing": ["task"]}' if self.answer >= 400 else "", self._location)
 
 
-def answering(monkeypatch: pytest.MonkeyPatch, answer: int | Exception) -> FakeOpener:
-    opener = FakeOpener(answer)
-    monkeypatch.setattr(waits, "_OPENER", opener)
-    return opener
+def answering(monkeypatch: pytest.MonkeyPatch, answer: int | Exception, location: str = "") -> FakeApp:
+    app = FakeApp(answer, location)
+    monkeypatch.setattr(http_get, "get", app.get)
+    return app
 
 
 def not_ready(boot: Boot) -> NotReadyError:
@@ -352,10 +339,10 @@ def look_at(stack: FakeStack, app: AppSettings = HEALTH, **more: Any) -> Ready |
 
 
 def test_an_app_is_asked_on_its_own_address_and_path(stack: FakeStack, monkeypatch: pytest.MonkeyPatch) -> None:
-    opener = answering(monkeypatch, 200)
+    app = answering(monkeypatch, 200)
 
     assert isinstance(look_at(stack), Ready)
-    assert opener.asked == ["http://127.0.0.1:8000/health"]
+    assert app.asked == ["http://127.0.0.1:8000/health"]
 
 
 @pytest.mark.parametrize(
@@ -368,14 +355,13 @@ def test_an_app_is_asked_on_its_own_address_and_path(stack: FakeStack, monkeypat
 def test_an_app_whose_path_another_one_answered_while_it_died_is_not_ready(
     stack: FakeStack, monkeypatch: pytest.MonkeyPatch, then: dict[str, Any], expected: str
 ) -> None:
-    opener = answering(monkeypatch, 200)
-    ask = opener.open
+    app = answering(monkeypatch, 200)
 
-    def open_(url: str, timeout: float) -> FakeAnswer:
+    def get(*asked: Any) -> Answer:
         stack.runtime.becomes("api", **{"port": 8000, **then})
-        return ask(url, timeout)
+        return app.get(*asked)
 
-    monkeypatch.setattr(opener, "open", open_)
+    monkeypatch.setattr(http_get, "get", get)
 
     look = look_at(stack, instance="the first api")
 
@@ -404,7 +390,7 @@ def test_an_app_that_answers_an_error_is_not_ready_and_its_words_are_kept(
 @pytest.mark.parametrize(
     "error",
     [
-        urllib.error.URLError(ConnectionRefusedError(111, "Connection refused")),
+        ConnectionRefusedError(111, "Connection refused"),
         TimeoutError("timed out"),
         ConnectionResetError(104, "Connection reset by peer"),
         http.client.RemoteDisconnected("Remote end closed connection without response"),
@@ -446,23 +432,34 @@ def test_an_unhealthy_app_shows_what_its_path_answers(stack: FakeStack, monkeypa
     ],
 )
 def test_status_has_one_word_for_an_app_s_health(
-    monkeypatch: pytest.MonkeyPatch, check: str, app: AppSettings | None, answer: int, word: str
+    stack: FakeStack,
+    monkeypatch: pytest.MonkeyPatch,
+    check: str,
+    app: AppSettings | None,
+    answer: int,
+    word: str,
 ) -> None:
     answering(monkeypatch, answer)
 
-    assert health(Service("api", "running", health=check, address=Address("127.0.0.1", 8000)), app) == word
+    assert (
+        health(stack.boot(), Service("api", "running", health=check, address=Address("127.0.0.1", 8000)), app) == word
+    )
 
 
-def test_a_service_that_does_not_run_has_no_health(monkeypatch: pytest.MonkeyPatch) -> None:
-    opener = answering(monkeypatch, 200)
+def test_a_service_that_does_not_run_has_no_health(stack: FakeStack, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = answering(monkeypatch, 200)
 
-    assert health(Service("api", "exited", address=Address("127.0.0.1", 8000)), HEALTH) == ""
-    assert opener.asked == []
+    assert health(stack.boot(), Service("api", "exited", address=Address("127.0.0.1", 8000)), HEALTH) == ""
+    assert app.asked == []
 
 
-def test_an_app_that_is_still_starting_is_not_called_unhealthy(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_app_that_is_still_starting_is_not_called_unhealthy(
+    stack: FakeStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
     answering(monkeypatch, ConnectionRefusedError(111, "Connection refused"))
 
-    word = health(Service("api", "running", health="starting", address=Address("127.0.0.1", 8000)), HEALTH)
+    word = health(
+        stack.boot(), Service("api", "running", health="starting", address=Address("127.0.0.1", 8000)), HEALTH
+    )
 
     assert word == "starting"
