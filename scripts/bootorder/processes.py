@@ -164,20 +164,21 @@ class SystemProcesses:
         """
         limit = limit or tool_limit()
         given = {**(os.environ if inherit else {}), **(env or {})}
-        ended = True
+        over: BootError | None = None
         with self._ended(_start(argv, cwd, given, stderr=subprocess.PIPE)) as process:
             output = _Output(process, on_line)
             code = output.code(limit.seconds)
             if code is None:
-                ended = _end(process)
+                text = "".join(output.both)  # before it says that it was interrupted
+                over = limit.exceeded(argv, text, ended=_end(process))
             if not output.is_whole():
                 _tell(process, _KILL)
             output.pass_on_rest()
         if output.failures:
             raise output.failures[0]
-        if code is None:
-            raise limit.exceeded(argv, "".join(output.both), ended=ended)
-        return Completed(code, "".join(output.out), "".join(output.both))
+        if over:
+            raise over
+        return Completed(code or 0, "".join(output.out), "".join(output.both))
 
     def stream(self, argv: Sequence[str], *, cwd: Path, limit: Limit | None = None) -> Iterator[str]:
         """The command's lines as they come; the command ends when the reader stops reading.

@@ -669,12 +669,14 @@ class FakeDocker:
         port: int = 0,
         log: str = "",
         name: str = "",
+        number: int = 1,
     ) -> str:
-        name = name or f"{project}-{service}-{'run-1a2b' if one_off else '1'}"
+        name = name or f"{project}-{service}-{'run-1a2b' if one_off else number}"
         labels = {
             "com.docker.compose.project": project,
             "com.docker.compose.service": service,
             "com.docker.compose.oneoff": str(one_off),
+            "com.docker.compose.container-number": str(number),
             "com.docker.compose.project.working_dir": str(folder),
         }
         bindings = {"5432/tcp": [{"HostIp": "127.0.0.1", "HostPort": str(port)}]} if port else {}

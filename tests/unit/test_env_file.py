@@ -13,7 +13,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from scripts.bootorder import env_file
-from scripts.bootorder.errors import SettingsError
+from scripts.bootorder.errors import LockedError, SettingsError
+from scripts.bootorder.lock import hold
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no modes")
 
@@ -436,3 +437,23 @@ def test_present_keys_never_change_missing_ones_are_added_and_all_are_read_back(
     assert {name: values[name] for name in present} == present
     assert all(values[name] for name in wanted)
     assert set(values) == {*present, *wanted}
+
+
+def test_a_lock_that_another_task_does_not_give_back_is_not_waited_for_for_ever(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That task was stopped (Ctrl-Z), or its disk hangs."""
+    monkeypatch.setattr(env_file, "_LOCK_SECONDS", 0)
+    lock = path.parent / ".bootorder" / "env.lock"
+    lock.parent.mkdir()
+
+    with (
+        hold(lock, lock.with_suffix(".json"), "making secrets", 0, LockedError("held", hint="wait")),
+        pytest.raises(LockedError, match=r"another task has been writing \.env") as caught,
+    ):
+        complete(path, "ONE")
+
+    assert f"`making secrets` (pid {os.getpid()}" in caught.value.seen
+    assert caught.value.exit_code == 7
+    assert complete(path, "ONE") == ["ONE"]
+    assert not lock.with_suffix(".json").exists()

@@ -10,6 +10,7 @@ from scripts.bootorder.boot import Boot
 from scripts.bootorder.errors import MigrationError, NotReadyError
 from scripts.bootorder.http_get import Answer
 from scripts.bootorder.lifecycle import stop
+from scripts.bootorder.migrate import verify_created_at_start
 from scripts.bootorder.outcome import Outcome
 from scripts.bootorder.probes import Failed, NotYet, Ready
 from scripts.bootorder.runtimes.base import Address, Service
@@ -463,3 +464,130 @@ def test_an_app_that_is_still_starting_is_not_called_unhealthy(
     )
 
     assert word == "starting"
+
+
+# -- whose answer it is ------------------------------------------------------------------------------------------------
+
+
+def test_a_redirect_is_not_healthy_says_where_it_points_and_what_to_set(
+    migrated: FakeStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answering(monkeypatch, 302, "https://login.example/?next=/")
+    all_healthy(migrated, "sso", "web")
+    migrated.config["apps"]["api"] = {"health": "/", "wait": 5}
+    migrated.runtime.becomes("api", "running", port=8000)
+
+    error = not_ready(migrated.boot())
+
+    assert error.seen == "http://127.0.0.1:8000/ answered 302, a redirect to https://login.example/?next=/"
+    assert error.hint == "set `apps.api.health` in invoke.yaml to a path that answers itself"
+
+
+@pytest.mark.parametrize("status", [300, 301, 303, 304, 307, 308])
+def test_no_redirect_counts_as_an_answer(stack: FakeStack, monkeypatch: pytest.MonkeyPatch, status: int) -> None:
+    answering(monkeypatch, status)
+
+    assert isinstance(look_at(stack), NotYet)
+
+
+def test_an_answer_of_another_program_does_not_count(stack: FakeStack, monkeypatch: pytest.MonkeyPatch) -> None:
+    answering(monkeypatch, 200)
+    stack.runtime.foreign["api"] = "node (pid 4711)"
+
+    look = look_at(stack)
+
+    assert look == NotYet(
+        "node (pid 4711) answers at 127.0.0.1:8000, and is not api", "stop it, or give api another port"
+    )
+    assert health(stack.boot(), stack.runtime.services()["api"], HEALTH) == "unhealthy"
+
+
+def test_each_replica_that_can_be_asked_is_asked(stack: FakeStack, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = answering(monkeypatch, 200)
+
+    def get(host: str, port: int, path: str, seconds: float) -> Answer:
+        app.answer = 503 if port == 8002 else 200
+        return app.get(host, port, path, seconds)
+
+    monkeypatch.setattr(http_get, "get", get)
+
+    look = look_at(stack, wanted=3, up=3, more_addresses=[Address("127.0.0.1", port) for port in (8001, 8002)])
+
+    assert isinstance(look, NotYet)
+    assert look.seen.startswith("http://127.0.0.1:8002/health answered 503")
+
+
+# -- the very end ------------------------------------------------------------------------------------------------------
+
+
+def test_an_app_without_a_check_that_exits_while_the_others_start_is_a_failure(migrated: FakeStack) -> None:
+    """It ran when it was looked at first."""
+    all_healthy(migrated, "api")
+    migrated.runtime.becomes("web", "running")
+    migrated.runtime.becomes("web", "exited", at=1, exit_code=3)
+    migrated.runtime.becomes("sso", "running", health="starting")
+    migrated.runtime.becomes("sso", "running", at=2, health="healthy")
+
+    error = not_ready(migrated.boot())
+
+    assert error.message == "web is not running: it exited with code 3"
+    assert error.first == ("apps-up",)
+
+
+def test_an_app_that_becomes_unhealthy_while_the_others_start_is_a_failure(migrated: FakeStack) -> None:
+    all_healthy(migrated, "api", "web")
+    migrated.runtime.becomes("web", "running", at=1, health="unhealthy")
+    migrated.runtime.becomes("sso", "running", health="starting")
+    migrated.runtime.becomes("sso", "running", at=2, health="healthy")
+
+    assert not_ready(migrated.boot()).message == "web is unhealthy"
+
+
+def test_an_app_that_exits_while_the_tables_are_verified_is_a_failure(
+    migrated: FakeStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    all_healthy(migrated)
+
+    def verify_slowly(boot: Boot) -> str:
+        migrated.runtime.becomes("api", "exited", exit_code=1)
+        return verify_created_at_start(boot)
+
+    monkeypatch.setattr(waits, "verify_created_at_start", verify_slowly)
+
+    assert not_ready(migrated.boot()).message == "api is not running: it exited with code 1"
+
+
+# -- replicas ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("state", "code", "seen"),
+    [
+        ("exited", 137, "one of the others exited with code 137"),
+        ("created", None, "the others were never started"),
+        ("absent", None, "the others were never made"),
+    ],
+)
+def test_a_service_of_which_a_replica_is_missing_is_not_started(
+    migrated: FakeStack, state: str, code: int | None, seen: str
+) -> None:
+    all_healthy(migrated, "sso", "web")
+    migrated.runtime.becomes("api", state, exit_code=code, wanted=3, up=1)
+
+    error = not_ready(migrated.boot())
+
+    assert error.message == "api is not running: only 1 of 3 replicas run"
+    assert error.expected == "3 running replicas, as Compose would run"
+    assert error.seen == seen
+    assert error.hint.endswith("inv apps-up")
+
+
+def test_what_does_its_work_in_several_replicas_has_ended_when_all_have(migrated: FakeStack) -> None:
+    migrated.config["apps"]["web"] = {"ends": True}
+    all_healthy(migrated, "sso", "api")
+    migrated.runtime.becomes("web", "exited", exit_code=0, wanted=2, up=1)
+    migrated.runtime.becomes("web", "exited", at=3, exit_code=0, wanted=2)
+
+    wait_apps(migrated.boot())
+
+    assert migrated.clock.now() >= 3

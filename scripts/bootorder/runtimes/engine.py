@@ -6,6 +6,7 @@ import contextlib
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from math import ceil
 from typing import Any
 
 from ..errors import MachineError, command
@@ -33,7 +34,7 @@ class Engine:
         self._api = client.api
 
     @classmethod
-    def connect(cls, seconds: int = _CONNECT_SECONDS) -> Engine:
+    def connect(cls, seconds: float = _CONNECT_SECONDS) -> Engine:
         """Raises MachineError that tells a missing engine from a forbidden one, at the latest after `seconds`."""
         import docker
         from docker.errors import DockerException
@@ -41,10 +42,10 @@ class Engine:
         endpoint = _endpoint()
         limit = max(seconds, _CONNECT_OVER_SSH_SECONDS) if endpoint.get("use_ssh_client") else seconds
         try:
-            client = within(limit, lambda: docker.DockerClient(**endpoint, timeout=limit))
+            client = within(limit, lambda: docker.DockerClient(**endpoint, timeout=ceil(limit)))
             client.api.timeout = _WORK_SECONDS
         except TimeoutError:
-            raise _unreachable(TimeoutError(f"no whole answer within {limit} s")) from None
+            raise _unreachable(TimeoutError(f"no whole answer within {limit:g} s")) from None
         except DockerException as error:
             raise _unreachable(error) from None
         return cls(client)
@@ -119,24 +120,27 @@ class Engine:
         call: Callable[..., Any],
         *arguments: Any,
         allow: Sequence[int] = (),
-        seconds: float = _LOOK_SECONDS,
+        seconds: float | None = None,
         **options: Any,
     ) -> Any:
         """Return the whole answer to one request; nothing where the engine answers with a status that is allowed.
 
-        Raises MachineError where that takes longer than these seconds, the wait for other requests included.
+        Raises MachineError where that takes longer than these seconds, or a question may take; the wait for other
+        requests included.
         """
         from docker.errors import APIError, DockerException
         from requests.exceptions import RequestException
+
+        limit = seconds or _LOOK_SECONDS
 
         def request() -> Any:
             with _AT_ONCE:
                 return call(*arguments, **options)
 
         try:
-            return within(seconds, request)
+            return within(limit, request)
         except TimeoutError:
-            raise _frozen(seconds) from None
+            raise _frozen(limit) from None
         except APIError as error:
             if error.status_code in allow:
                 return None
