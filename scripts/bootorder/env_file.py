@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import io
 import os
 import re
 import secrets
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from .errors import LockedError, SettingsError
 from .lock import hold
+from .processes import within
 
 if TYPE_CHECKING:
     from dotenv.parser import Binding
@@ -26,6 +28,7 @@ _REFERENCE = re.compile(
 )
 
 _LOCK_SECONDS = 30.0
+_PIPE_SECONDS = 10.0
 
 TEMPLATES = (
     *(".env.example", ".env.template", ".env.sample", ".env.dist", ".env.default", ".env.defaults"),
@@ -79,8 +82,15 @@ def _lines(path: Path) -> list[Binding]:
     if not path.exists() or path.is_dir():
         return []
     try:
-        with path.open(encoding="utf-8") as file:
-            return list(parse_stream(file))
+        # A password manager may give it as a pipe, which has no end before somebody has written into it.
+        text = within(_PIPE_SECONDS, path.read_text) if path.is_fifo() else path.read_text(encoding="utf-8")
+        return list(parse_stream(io.StringIO(text)))
+    except TimeoutError:
+        raise SettingsError(
+            f"{path.name} is a pipe into which nobody writes",
+            expected=f"its text within {_PIPE_SECONDS:g} s",
+            hint=f"unlock or start what fills it (a password manager), or replace {path} by a file",
+        ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(
             f"cannot read {path.name}: {error}",
@@ -121,6 +131,12 @@ def complete(path: Path, names: Sequence[str], lock: Path) -> list[str]:
     """
     if not _missing(path, names) and (path.exists() or not template_of(path)):
         return []
+    if path.is_fifo():
+        raise SettingsError(
+            f"{path.name} is a pipe, and lacks {', '.join(_missing(path, names))}",
+            expected="all secrets in what fills it: nothing can be added to a pipe",
+            hint="add them there, or set them in the environment",
+        )
     try:
         lock.parent.mkdir(exist_ok=True)
         # Two tasks at once on a fresh checkout must not make two passwords.

@@ -5,6 +5,7 @@ import os
 import stat
 import string
 import sys
+import threading
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -457,3 +458,38 @@ def test_a_lock_that_another_task_does_not_give_back_is_not_waited_for_for_ever(
     assert caught.value.exit_code == 7
     assert complete(path, "ONE") == ["ONE"]
     assert not lock.with_suffix(".json").exists()
+
+
+# -- a pipe in its place -----------------------------------------------------------------------------------------------
+
+pipes = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no such pipes here")
+
+
+@pipes
+def test_a_pipe_that_a_password_manager_fills_is_read(path: Path) -> None:
+    os.mkfifo(path)
+    writing = threading.Thread(target=path.write_text, args=["ONE=1\n"], daemon=True)
+    writing.start()
+
+    assert env_file.written(path) == {"ONE": "1"}
+
+
+@pipes
+def test_a_pipe_that_nobody_fills_is_not_waited_for_for_ever(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    os.mkfifo(path)
+    monkeypatch.setattr(env_file, "_PIPE_SECONDS", 0.05)
+
+    with pytest.raises(SettingsError, match="a pipe into which nobody writes") as caught:
+        env_file.written(path)
+
+    assert "password manager" in caught.value.hint
+    path.write_text("", encoding="utf-8")  # which ends the one that reads
+
+
+@pipes
+def test_nothing_is_added_to_a_pipe(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    os.mkfifo(path)
+    monkeypatch.setattr(env_file, "_missing", lambda path, names: list(names))
+
+    with pytest.raises(SettingsError, match="is a pipe, and lacks ONE, TWO"):
+        complete(path, "ONE", "TWO")

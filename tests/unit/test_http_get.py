@@ -97,7 +97,7 @@ def test_an_answer_that_comes_byte_by_byte_is_given_up_when_its_time_is_over(
     serving: Serving, clock: FakeClock, text: bytes, fast: int
 ) -> None:
     """Wherever it slows down: each of its bytes comes well within a timeout for one read."""
-    serving(text, piece=1, every=1.0, fast=min(fast, len(text) - 5))
+    serving(text, piece=1, every=0.7, fast=min(fast, len(text) - 5))
 
     with pytest.raises(TimeoutError, match="no whole answer within 2 s"):
         ask(clock)
