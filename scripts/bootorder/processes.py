@@ -29,8 +29,9 @@ _LOOK_SECONDS = 0.05
 _LEFT_OVER_SECONDS = 5.0
 # How long a killed process may take to be gone: one that waits for a disk ends when the disk answers.
 _KILLED_SECONDS = 5.0
-# How long threads may take to end when all that they run was ended; then they are left to the end of this process.
-_THREADS_SECONDS = _GRACE_SECONDS + _KILLED_SECONDS + 1
+# How long threads may take to end when all that they ran has ended: to read on, and to stop a container. Then they are
+# left to the end of this process.
+_THREADS_SECONDS = _LEFT_OVER_SECONDS + 3
 BUILD_SECONDS = 1800  # as `build_wait` of the settings has it
 _SHOWN = 200  # characters of a command line in a message
 # As shells and containers tell that a signal was the end.
@@ -349,11 +350,11 @@ def at_once(processes: Processes, things: Sequence[Thing], work: Callable[[Thing
 def end_threads(processes: Processes, ended: Callable[[float], bool]) -> None:
     """End what threads wait for, until they have `ended`, which is told how many seconds it may wait for that.
 
-    A thread that waits for something else, e.g. for an engine that does not answer, is not waited for any longer than
-    for a process that is killed.
+    A thread that waits for something else, e.g. for an engine that does not answer, is given up after some seconds.
     """
-    end = time.monotonic() + _THREADS_SECONDS
-    while not ended(0) and time.monotonic() < end:
+    for _ in range(round(_THREADS_SECONDS / _LOOK_SECONDS)):
+        if ended(0):
+            return
         # A second Ctrl-C kills what it meets, and why they are to end is known by now.
         with contextlib.suppress(KeyboardInterrupt):
             # Again and again: between two looks a thread may have begun its next command.
