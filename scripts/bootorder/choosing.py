@@ -60,7 +60,9 @@ class Runtimes:
         instead = f"boot without Docker: {command('start --runtime embedded')}" if settings.processes else ""
         connections = _connections(settings, layout)
         given = Given(state / "compose.json", connections, settings.database.service) if settings.compose else None
-        self._compose = ComposeRuntime(root, processes, instead, variables, settings.compose, given)
+        self._compose = ComposeRuntime(
+            root, processes, instead, variables, settings.compose, given, settings.build_wait
+        )
         self._embedded = EmbeddedRuntime(root, state, settings, processes, console.note, variables)
 
     def choose(self, wanted: str) -> Choice:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import io
 import os
 import re
 import secrets
@@ -12,7 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from . import state_files
-from .errors import SettingsError
+from .errors import LockedError, SettingsError
+from .lock import hold
+from .processes import within
 from .redaction import SECRETS
 
 if TYPE_CHECKING:
@@ -25,6 +28,9 @@ PROJECT = "COMPOSE_PROJECT_NAME"
 _REFERENCE = re.compile(
     r"\$\$|\$\{(?:(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>(?:(?!\$\{)[^}])*))?\})?",
 )
+
+_LOCK_SECONDS = 30.0
+_PIPE_SECONDS = 10.0
 
 TEMPLATES = (
     *(".env.example", ".env.template", ".env.sample", ".env.dist", ".env.default", ".env.defaults"),
@@ -82,8 +88,15 @@ def _lines(path: Path) -> list[Binding]:
     if not path.exists() or path.is_dir():
         return []
     try:
-        with path.open(encoding="utf-8") as file:
-            return list(parse_stream(file))
+        # A password manager may give it as a pipe, which has no end before somebody has written into it.
+        text = within(_PIPE_SECONDS, path.read_text) if path.is_fifo() else path.read_text(encoding="utf-8")
+        return list(parse_stream(io.StringIO(text)))
+    except TimeoutError:
+        raise SettingsError(
+            f"{path.name} is a pipe into which nobody writes",
+            expected=f"its text within {_PIPE_SECONDS:g} s",
+            hint=f"unlock or start what fills it (a password manager), or replace {path} by a file",
+        ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(
             f"cannot read {path.name}: {error}",
@@ -122,14 +135,18 @@ def complete(path: Path, names: Sequence[str], lock: Path) -> list[str]:
     A new file begins as the template that stands beside it, as people copy it. It also gives the stack a name of its
     own: two checkouts must not take each other's volumes for their own.
     """
-    from filelock import FileLock
-
     if not _missing(path, names) and (path.exists() or not template_of(path)):
         return []
+    if path.is_fifo():
+        raise SettingsError(
+            f"{path.name} is a pipe, and lacks {', '.join(_missing(path, names))}",
+            expected="all secrets in what fills it: nothing can be added to a pipe",
+            hint="add them there, or set them in the environment",
+        )
     try:
         state_files.make_folder(lock.parent)
         # Two tasks at once on a fresh checkout must not make two passwords.
-        with FileLock(lock):
+        with hold(lock, lock.with_suffix(".json"), "making secrets", _LOCK_SECONDS, _locked(path)):
             missing = _missing(path, names)
             made = {**_own_name(path), **_made(missing)}
             _append(path, _from_template(path, made) + "".join(f"{name}={value}\n" for name, value in made.items()))
@@ -140,6 +157,14 @@ def complete(path: Path, names: Sequence[str], lock: Path) -> list[str]:
             hint=f"make {path.parent} writable, or set {', '.join(dict.fromkeys(names))} in the environment",
         ) from None
     return missing
+
+
+def _locked(path: Path) -> LockedError:
+    return LockedError(
+        f"another task has been writing {path.name} for more than {_LOCK_SECONDS:g} s",
+        expected="it takes a moment",
+        hint="see whether that task was stopped (Ctrl-Z) or its disk hangs; end it, then run this again",
+    )
 
 
 @contextlib.contextmanager

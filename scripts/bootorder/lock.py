@@ -1,4 +1,4 @@
-"""One start, stop or clean at a time in a checkout; the system frees the lock when its holder dies."""
+"""Locks of a checkout: one start, stop or clean at a time. The system frees a lock when its holder dies."""
 
 from __future__ import annotations
 
@@ -16,31 +16,43 @@ from .errors import LockedError, MachineError
 @contextlib.contextmanager
 def exclusive(folder: Path, doing: str) -> Iterator[None]:
     """Hold the checkout's lock; raises LockedError naming the holder at once, without waiting."""
+    refusal = LockedError(
+        "another task is at work on this stack", hint="wait until it has ended, or end it with Ctrl-C where it runs"
+    )
+    with contextlib.ExitStack() as until_done:
+        try:
+            state_files.make_folder(folder)
+            until_done.enter_context(hold(folder / "lock", folder / "holder.json", doing, 0, refusal))
+        except OSError as error:
+            raise _unwritable(folder, error) from None
+        yield
+
+
+@contextlib.contextmanager
+def hold(lock: Path, note: Path, doing: str, seconds: float, refusal: LockedError) -> Iterator[None]:
+    """Hold a lock, for which another task is waited for so long; `note`: the file that says who has it.
+
+    Raises `refusal` with what that says, or OSError.
+    """
     from filelock import FileLock, Timeout
 
+    held = FileLock(lock)
     try:
-        state_files.make_folder(folder)
-        lock = FileLock(folder / "lock")
-        lock.acquire(timeout=0)
+        held.acquire(timeout=seconds)
     except Timeout:
-        raise LockedError(
-            "another task is at work on this stack",
-            seen=_read(folder / "holder.json"),
-            hint="wait until it has ended, or end it with Ctrl-C where it runs",
-        ) from None
-    except OSError as error:
-        raise _unwritable(folder, error) from None
+        refusal.seen = _read(note)
+        raise refusal from None
     try:
-        held = {"doing": doing, "pid": os.getpid(), "since": time.strftime("%H:%M:%S")}
-        state_files.write(folder / "holder.json", json.dumps(held))
-    except OSError as error:
-        lock.release()
-        raise _unwritable(folder, error) from None
+        holder = {"doing": doing, "pid": os.getpid(), "since": time.strftime("%H:%M:%S")}
+        state_files.write(note, json.dumps(holder))
+    except OSError:
+        held.release()
+        raise
     try:
         yield
     finally:
-        (folder / "holder.json").unlink(missing_ok=True)
-        lock.release()
+        note.unlink(missing_ok=True)
+        held.release()
 
 
 def _unwritable(folder: Path, error: OSError) -> MachineError:

@@ -21,7 +21,7 @@ from .guard.untouched import untouched
 from .migrators import BY_NAME, Migrator
 from .places import Place
 from .pointing import as_written, connects_as, pointed_at, variables_of
-from .processes import Completed
+from .processes import Completed, tool_limit
 from .scratch import scratch_database
 from .settings import OwnerSettings
 from .sources import digest
@@ -105,16 +105,16 @@ class Owner:
             return done
 
     def _run(self, argv: Sequence[str], database: Target | None, *, as_its_user: bool) -> Completed:
-        given = self._environment()
+        given, limit = self._environment(), tool_limit(self.settings.wait, self.name)
         if self.settings.run == "host":
             database = database or self.target(self._boot.target())
             environment = {**given, **self._boot.runtime.marks(self.settings.service)}
             environment |= pointed_at(self.settings, given, database, from_host=True, as_its_user=as_its_user)
             return self._boot.processes.run(
-                argv, cwd=self._directory(), env=environment, on_line=self._boot.console.detail
+                argv, cwd=self._directory(), env=environment, on_line=self._boot.console.detail, limit=limit
             )
         changed = pointed_at(self.settings, given, database, as_its_user=as_its_user) if database else {}
-        return self._boot.runtime.run_once(self.settings.service, argv, changed, self._boot.console.detail)
+        return self._boot.runtime.run_once(self.settings.service, argv, changed, self._boot.console.detail, limit)
 
     def fingerprint(self) -> str:
         """Changes with the owner's sources, tool version or command, and with the server that is asked what they made.

@@ -7,6 +7,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Container, Mapping, Sequence
+from dataclasses import dataclass
 
 from .errors import MachineError
 
@@ -62,6 +63,55 @@ def holder(port: int, publisher: Callable[[int], str]) -> str:
     except (psutil.AccessDenied, psutil.NoSuchProcess):
         return "a process of another user"
     return ""
+
+
+@dataclass(frozen=True)
+class Listener:
+    """Who listens on a port. `pid` is None where the system shows it to its owner only."""
+
+    host: str
+    pid: int | None
+
+    @property
+    def name(self) -> str:
+        """The program and its number, for a person."""
+        import psutil
+
+        if self.pid is None:
+            return "a process of another user"
+        try:
+            return f"{psutil.Process(self.pid).name()} (pid {self.pid})"
+        except psutil.Error:
+            return f"pid {self.pid}"
+
+
+def listeners(host: str, port: int) -> list[Listener] | None:
+    """Return those that answer at this address; None where the system does not say.
+
+    Who listens on the very address is asked before who listens on all of them.
+    """
+    import psutil
+
+    try:
+        found = psutil.net_connections(kind="tcp")
+    except (psutil.Error, OSError):  # macOS shows them to root only
+        return None
+    ranked = [
+        (rank, Listener(one.laddr[0], one.pid))
+        for one in found
+        if one.status == psutil.CONN_LISTEN and one.laddr and one.laddr[1] == port
+        if (rank := _rank(one.laddr[0], host)) is not None
+    ]
+    best = min((rank for rank, _ in ranked), default=0)
+    return [listener for rank, listener in ranked if rank == best]
+
+
+def _rank(bound: str, host: str) -> int | None:
+    """Return how closely a socket that is bound there answers for this host: the lowest first; None: not at all."""
+    everywhere = "::" if ":" in host else "0.0.0.0"  # noqa: S104
+    if bound.removeprefix("::ffff:") == host:
+        return 0
+    return 1 if bound == everywhere else 2 if bound == "::" else None
 
 
 def refuse_taken_ports(

@@ -33,7 +33,10 @@ class Ready:
 
 @dataclass(frozen=True)
 class NotYet:
+    """`hint`: what to do if it stays so, where that is known."""
+
     seen: str
+    hint: str = ""
 
 
 @dataclass(frozen=True)
@@ -79,7 +82,7 @@ def wait_for(
                 f"{what} was not ready after {waited:.0f} s",
                 expected=f"ready within {limit:g} s (`wait` in invoke.yaml)",
                 seen=look.seen,
-                hint=hint,
+                hint=look.hint or hint,
             )
         (pause or clock.sleep)(seconds)
         seconds = min(seconds * _GROWTH, LONGEST_SECONDS)

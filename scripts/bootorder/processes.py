@@ -11,11 +11,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import Future, wait
 from dataclasses import dataclass
 from pathlib import Path
+from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import IO, Protocol, TypeVar
+
+from .errors import BootError, BuildError, LogTail, MachineError, MigrationError, command
 
 Thing = TypeVar("Thing")
 Result = TypeVar("Result")
@@ -24,6 +27,13 @@ _GRACE_SECONDS = 10.0
 _LOOK_SECONDS = 0.05
 # How long to read on when the command has ended and something that it left behind still holds its pipes.
 _LEFT_OVER_SECONDS = 5.0
+# How long a killed process may take to be gone: one that waits for a disk ends when the disk answers.
+_KILLED_SECONDS = 5.0
+# How long threads may take to end when all that they ran has ended: to read on, and to stop a container. Then they are
+# left to the end of this process.
+_THREADS_SECONDS = _LEFT_OVER_SECONDS + 3
+BUILD_SECONDS = 1800  # as `build_wait` of the settings has it
+_SHOWN = 200  # characters of a command line in a message
 # As shells and containers tell that a signal was the end.
 _BY_SIGNAL = 128
 _FROM_OUTSIDE = {1: "SIGHUP", 2: "SIGINT", 9: "SIGKILL", 15: "SIGTERM"}
@@ -46,6 +56,51 @@ class Completed:
         return f"run this again: it was ended from outside ({_FROM_OUTSIDE[number]}), e.g. by a `stop` meanwhile"
 
 
+@dataclass(frozen=True)
+class Limit:
+    """How long a command may take. `longer`: a hint for who needs more; `what`: its name, where argv is not."""
+
+    seconds: float
+    longer: str
+    what: str = ""
+    error: type[BootError] = MachineError
+
+    def exceeded(self, argv: Sequence[str], text: str, *, ended: bool = True) -> BootError:
+        """Return the error of a command that was over it, and had printed this."""
+        shown = self.what or " ".join(argv)
+        shown = shown if len(shown) <= _SHOWN else f"{shown[:_SHOWN]}..."
+        log = LogTail.of(shown, text)
+        return self.error(
+            f"`{shown}` took longer than {self.seconds:g} s",
+            expected=f"its end within {self.seconds:g} s",
+            seen=f"it {'was ended' if ended else 'could not even be killed'}"
+            + ("; its last lines are below" if log.lines else ", and had printed nothing"),
+            log=log,
+            hint=self.longer,
+        )
+
+
+def question_limit() -> Limit:
+    """Return the limit of a command that only asks something."""
+    return Limit(120, f"see what keeps it from answering: {command('doctor')}")
+
+
+def change_limit() -> Limit:
+    """Return the limit of a command that starts, stops or removes services."""
+    return Limit(900, f"see what keeps it from ending: {command('doctor')}")
+
+
+def build_limit(seconds: float, error: type[BootError] = BuildError) -> Limit:
+    """Return the limit of a build, a download or an installation: `build_wait` of the settings."""
+    return Limit(seconds, "see what it waits for, or set a longer `build_wait` in invoke.yaml", error=error)
+
+
+def tool_limit(seconds: float = 600, owner: str = "NAME") -> Limit:
+    """Return the limit of an owner's schema tool or seed: `owners.NAME.wait` of the settings."""
+    longer = f"see what it waits for, or set a longer `owners.{owner}.wait` in invoke.yaml"
+    return Limit(seconds, longer, error=MigrationError)
+
+
 class Commands(Protocol):
     """Runs a command to its end."""
 
@@ -57,13 +112,16 @@ class Commands(Protocol):
         env: Mapping[str, str] | None = None,
         on_line: Callable[[str], None] | None = None,
         inherit: bool = True,
-    ) -> Completed: ...
+        limit: Limit | None = None,
+    ) -> Completed:
+        """`limit`: that of an owner's tool, where none is given. Raises its error when it is over."""
 
 
 class Processes(Commands, Protocol):
     """What the rest needs of the operating system; replaced in unit tests."""
 
-    def stream(self, argv: Sequence[str], *, cwd: Path) -> Iterator[str]: ...
+    def stream(self, argv: Sequence[str], *, cwd: Path, limit: Limit | None = None) -> Iterator[str]:
+        """`limit`: None for what is endless on purpose."""
 
     def end_all(self) -> None:
         """End every command that runs now, whichever thread waits for it."""
@@ -99,57 +157,174 @@ class SystemProcesses:
         env: Mapping[str, str] | None = None,
         on_line: Callable[[str], None] | None = None,
         inherit: bool = True,
+        limit: Limit | None = None,
     ) -> Completed:
-        """Run to the end. `env` is added to this process's environment, or replaces it. Raises FileNotFoundError."""
-        out: list[str] = []
-        both: list[str] = []
-        failures: list[BaseException] = []
+        """Run to the end. `env` is added to this process's environment, or replaces it. Raises FileNotFoundError.
 
-        def read(stream: IO[str], keep: list[str] | None) -> None:
-            with stream:
-                for line in stream:
-                    if keep is not None:
-                        keep.append(line)
-                    both.append(line)
-                    if on_line and not failures:
-                        try:
-                            on_line(line.rstrip())
-                        except Exception as error:  # noqa: BLE001  # raised again below, where the caller is
-                            failures.append(error)
-
+        What is over its limit is ended as Ctrl-C ends it; then the error of the limit is raised.
+        """
+        limit = limit or tool_limit()
         given = {**(os.environ if inherit else {}), **(env or {})}
+        over: BootError | None = None
         with self._ended(_start(argv, cwd, given, stderr=subprocess.PIPE)) as process:
-            readers = [
-                Thread(target=read, args=(stream, keep), daemon=True)
-                for stream, keep in ((process.stdout, out), (process.stderr, None))
-                if stream
-            ]
-            for reader in readers:
-                reader.start()
-            code = process.wait()
-            limit = time.monotonic() + _LEFT_OVER_SECONDS
-            for reader in readers:
-                reader.join(max(0.0, limit - time.monotonic()))
-            if any(reader.is_alive() for reader in readers):
+            output = _Output(process, on_line)
+            code = output.code(limit.seconds)
+            if code is None:
+                text = "".join(output.both)  # before it says that it was interrupted
+                over = limit.exceeded(argv, text, ended=_end(process))
+            if not output.is_whole():
                 _tell(process, _KILL)
-        if failures:
-            raise failures[0]
-        return Completed(code, "".join(out), "".join(both))
+            output.pass_on_rest()
+        if output.failures:
+            raise output.failures[0]
+        if over:
+            raise over
+        return Completed(code or 0, "".join(output.out), "".join(output.both))
 
-    def stream(self, argv: Sequence[str], *, cwd: Path) -> Iterator[str]:
-        """The command's lines as they come; the command ends when the reader stops reading."""
-        with (
-            self._ended(_start(argv, cwd, os.environ, stderr=subprocess.STDOUT)) as process,
-            process.stdout or io.StringIO() as lines,
-        ):
-            for line in lines:
-                yield line.rstrip("\r\n")
+    def stream(self, argv: Sequence[str], *, cwd: Path, limit: Limit | None = None) -> Iterator[str]:
+        """The command's lines as they come; the command ends when the reader stops reading.
+
+        The limit is the command's: how long the reader takes for a line does not count.
+        """
+        with self._ended(_start(argv, cwd, os.environ, stderr=subprocess.STDOUT)) as process:
+            lines = process.stdout or io.StringIO()
+            if limit is None:
+                with lines:
+                    for line in lines:
+                        yield line.rstrip("\r\n")
+                return
+            last: list[str] = []
+            for found in _lines_within(limit.seconds, lines):
+                if found is None:
+                    raise limit.exceeded(argv, "".join(last), ended=_end(process))
+                last = [*last[-LogTail.KEPT :], found]
+                yield found.rstrip("\r\n")
+
+
+def _lines_within(seconds: float, stream: IO[str]) -> Iterator[str | None]:
+    """Yield the lines; None where there is no end of them within these seconds."""
+    lines: SimpleQueue[str | None] = SimpleQueue()
+    end = time.monotonic() + seconds
+    over = False
+
+    def read() -> None:
+        nonlocal over
+        with stream:
+            for line in stream:
+                over = time.monotonic() > end
+                if over:
+                    break
+                lines.put(line)
+        lines.put(None)
+
+    Thread(target=read, daemon=True).start()
+    try:
+        while (line := lines.get(timeout=max(0.0, end - time.monotonic()))) is not None:
+            yield line
+    except Empty:
+        over = True
+    if over:
+        yield None
+
+
+class _Output:
+    """What a command prints, read in threads while it runs, and passed on to a listener in another one.
+
+    A listener that stands still (`| less`) must not keep the command from writing, nor its deadline from coming.
+    """
+
+    def __init__(self, process: subprocess.Popen[str], on_line: Callable[[str], None] | None) -> None:
+        self.out: list[str] = []
+        self.both: list[str] = []
+        self.failures: list[BaseException] = []
+        self._process = process
+        self._on_line = on_line
+        self._to_pass_on: SimpleQueue[str | None] = SimpleQueue()
+        self._readers = [
+            Thread(target=self._read, args=(stream, keep), daemon=True)
+            for stream, keep in ((process.stdout, self.out), (process.stderr, None))
+            if stream
+        ]
+        self._listener = Thread(target=self._pass_on, daemon=True)
+        for thread in [*self._readers, *([self._listener] if on_line else [])]:
+            thread.start()
+
+    def _read(self, stream: IO[str], keep: list[str] | None) -> None:
+        with stream:
+            for line in stream:
+                if keep is not None:
+                    keep.append(line)
+                self.both.append(line)
+                self._to_pass_on.put(line)
+
+    def _pass_on(self) -> None:
+        while (line := self._to_pass_on.get()) is not None:
+            if self._on_line and not self.failures:
+                try:
+                    self._on_line(line.rstrip())
+                except Exception as error:  # noqa: BLE001  # raised again where the caller of the command is
+                    self.failures.append(error)
+
+    def code(self, seconds: float) -> int | None:
+        """Return the command's exit code; None where it has not ended within these seconds."""
+        process, end = self._process, time.monotonic() + seconds
+        # The end of what it prints is an event, its own is not: that is looked for while something holds its pipes.
+        while process.poll() is None and (left := end - time.monotonic()) > 0:
+            reading = next((reader for reader in self._readers if reader.is_alive()), None)
+            if reading is None:
+                break
+            reading.join(min(left, _LOOK_SECONDS))
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return process.wait(max(0.0, end - time.monotonic()))
+        return None
+
+    def is_whole(self) -> bool:
+        """Return whether all was read, after a moment: what the command left behind may hold its pipes for ever."""
+        _join(self._readers)
+        return not any(reader.is_alive() for reader in self._readers)
+
+    def pass_on_rest(self) -> None:
+        """Let the listener come to the last line; a slow one does not for long, and hears the rest later."""
+        self._to_pass_on.put(None)
+        if self._on_line:
+            _join([self._listener])
+
+
+def _join(threads: Sequence[Thread]) -> None:
+    end = time.monotonic() + _LEFT_OVER_SECONDS
+    for thread in threads:
+        thread.join(max(0.0, end - time.monotonic()))
+
+
+def begin(work: Callable[[Thing], Result], things: Sequence[Thing]) -> Sequence[Future[Result]]:
+    """Begin this for each at the same time, in threads that do not keep this process from ending."""
+
+    def run(future: Future[Result], thing: Thing) -> None:
+        try:
+            future.set_result(work(thing))
+        except BaseException as error:  # noqa: BLE001  # it is the future's, for who asks for its result
+            future.set_exception(error)
+
+    futures: list[Future[Result]] = []
+    for thing in things:
+        futures.append(Future())
+        Thread(target=run, args=(futures[-1], thing), daemon=True).start()
+    return futures
+
+
+def within(seconds: float, work: Callable[[], Result]) -> Result:
+    """Return what this returns, or raise TimeoutError: then it goes on in a thread that nobody waits for.
+
+    For what has a timeout for each read at best, and so none for an answer that comes byte by byte.
+    """
+    [future] = begin(lambda _: work(), [None])
+    return future.result(timeout=seconds)
 
 
 def at_once(processes: Processes, things: Sequence[Thing], work: Callable[[Thing], Result]) -> Sequence[Result]:
     """What becomes of each, worked on at the same time. One that fails lets the others come to their end.
 
-    Then the first error is raised.
+    Then the first error is raised. There is no limit here: each part of the work has one of its own.
     """
     if len(things) == 1:
         return [work(things[0])]
@@ -162,20 +337,24 @@ def at_once(processes: Processes, things: Sequence[Thing], work: Callable[[Thing
             failures.append(error)
             raise
 
-    with ThreadPoolExecutor(max_workers=len(things) or 1) as pool:
-        futures = [pool.submit(run, thing) for thing in things]
-        try:
-            wait(futures)
-        finally:
-            end_threads(processes, lambda seconds: not wait(futures, timeout=seconds).not_done)
+    futures = begin(run, things)
+    try:
+        wait(futures)
+    finally:
+        end_threads(processes, lambda seconds: not wait(futures, timeout=seconds).not_done)
     if failures:
         raise failures[0]
     return [future.result() for future in futures]
 
 
 def end_threads(processes: Processes, ended: Callable[[float], bool]) -> None:
-    """End what threads wait for, until they have `ended`, which is told how many seconds it may wait for that."""
-    while not ended(0):
+    """End what threads wait for, until they have `ended`, which is told how many seconds it may wait for that.
+
+    A thread that waits for something else, e.g. for an engine that does not answer, is given up after some seconds.
+    """
+    for _ in range(round(_THREADS_SECONDS / _LOOK_SECONDS)):
+        if ended(0):
+            return
         # A second Ctrl-C kills what it meets, and why they are to end is known by now.
         with contextlib.suppress(KeyboardInterrupt):
             # Again and again: between two looks a thread may have begun its next command.
@@ -201,8 +380,8 @@ def _start(argv: Sequence[str], cwd: Path, env: Mapping[str, str], *, stderr: in
     )
 
 
-def _end(process: subprocess.Popen[str]) -> None:
-    """Asked first, killed after a grace period."""
+def _end(process: subprocess.Popen[str]) -> bool:
+    """Ask it to end, and kill it after a grace period. Return whether it has ended."""
     if process.poll() is None:
         try:
             _tell(process, getattr(signal, "CTRL_BREAK_EVENT", signal.SIGINT))
@@ -211,7 +390,9 @@ def _end(process: subprocess.Popen[str]) -> None:
         finally:
             # Also at a second Ctrl-C, and for children that did not listen.
             _tell(process, _KILL)
-            process.wait()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(_KILLED_SECONDS)
+    return process.poll() is not None
 
 
 def _tell(process: subprocess.Popen[str], number: int) -> None:

@@ -153,6 +153,7 @@ class OwnerSettings(_Part):
     in_schema: String = Field("", alias="schema")
     reads: tuple[Name, ...] = ()
     references: tuple[Name, ...] = ()
+    wait: Seconds = 600
 
     @model_validator(mode="after")
     def _parts_are_complete(self) -> OwnerSettings:
@@ -202,12 +203,16 @@ class CheckSettings(_Part):
 
 
 class Settings(_Part):
-    """One stack. `compose`: its compose files, from the root; where there are none, those that Compose finds there."""
+    """One stack. `compose`: its compose files, from the root; where there are none, those that Compose finds there.
+
+    `build_wait`: how long one build, download or installation may take.
+    """
 
     runtime: RuntimeName = "auto"
     compose: tuple[Name, ...] = ()
     layout: LayoutName = "shared"
     secrets: tuple[Variable, ...] = ()
+    build_wait: Seconds = 1800
     database: DatabaseSettings
     owners: Annotated[dict[Name, OwnerSettings], _Optional] = {}
     apps: Annotated[dict[Name, AppSettings], _Optional] = {}

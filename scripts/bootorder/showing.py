@@ -221,7 +221,15 @@ def show_status(boot: Boot, *, as_json: bool = False) -> None:
 
 def print_status(console: Console, found: Mapping[str, Any]) -> None:
     console.say()
-    services = [[s["name"], s["state"], s["health"] or "-", s["url"] or "-"] for s in found["services"]]
+    services = [
+        [
+            s["name"],
+            f"{s['state']} ({s['replicas']})" if "replicas" in s else s["state"],
+            s["health"] or "-",
+            s["url"] or "-",
+        ]
+        for s in found["services"]
+    ]
     console.table(["service", "state", "health", "url"], services)
     console.say()
     for owner in found["owners"]:

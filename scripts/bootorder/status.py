@@ -44,8 +44,9 @@ def status(boot: Boot) -> dict[str, Any]:
                 # A real query says more than any check; without Docker there is no other.
                 "health": "healthy"
                 if name == database.service and answers
-                else health(services[name], boot.apps.get(name)),
+                else health(boot, services[name], boot.apps.get(name)),
                 "url": _url(services[name].address, is_page=name != database.service),
+                **({"replicas": services[name].counted} if services[name].counted else {}),
             }
             for name in shown
         ],

@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import http.client
 import threading
-import urllib.error
-import urllib.request
-from collections.abc import Callable
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from collections.abc import Callable, Mapping
+from concurrent.futures import FIRST_EXCEPTION, wait
 
+from . import http_get
 from .boot import Boot
 from .errors import LogTail, NotReadyError, command
 from .migrate import verify_created_at_start
 from .outcome import Outcome
 from .probes import Failed, Look, NotYet, Probe, Ready, wait_for
+from .processes import begin
 from .runtimes.base import Address, Service, Watched
 from .settings import AppSettings
 
-_HTTP_SECONDS = 2.0
+_HTTP_SECONDS = 2.0  # for the whole answer
+# How long the other waits may take to notice that one has failed; one of them may ask an engine that does not answer.
+_NOTICE_SECONDS = 5.0
 # The exit codes of what was asked to end, by somebody else than these tasks.
 _SIGNALS = {130: "SIGINT", 143: "SIGTERM"}
-# Straight to loopback, whatever http_proxy says.
-_OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 def wait_db(boot: Boot) -> Outcome:
@@ -50,29 +50,48 @@ def wait_apps(boot: Boot) -> Outcome:
     """Wait until every app is healthy, all at once; the first that fails for good ends the wait."""
     if not boot.apps:
         return Outcome.skipped("there are no apps")
-    ended = threading.Event()
+    _wait_for_apps(boot, boot.apps)
+    with boot.timeline.span("verify tables", "verify"):
+        made = verify_created_at_start(boot)
+    counts = [f"{name} {_well(service, boot.apps[name])}" for name, service in _still_ready(boot).items()]
+    return Outcome.done(", ".join(counts) + (f"; {made}" if made else ""))
+
+
+def _wait_for_apps(boot: Boot, apps: Mapping[str, AppSettings]) -> None:
+    given_up = threading.Event()
 
     with boot.runtime.watched(boot.clock.sleep) as watched:
 
-        def wait_one(name: str, app: AppSettings) -> None:
+        def wait_one(name: str) -> None:
             def look() -> Look:
-                return look_at_app(boot, watched.service(name), app)
+                return look_at_app(boot, watched.service(name), apps[name])
 
-            _wait_with_log(boot, name, look, app.wait, watched, given_up=ended.is_set)
+            _wait_with_log(boot, name, look, apps[name].wait, watched, given_up=given_up.is_set)
 
-        with ThreadPoolExecutor(max_workers=len(boot.apps)) as pool:
-            waits = {pool.submit(wait_one, name, app): name for name, app in boot.apps.items()}
-            try:
-                finished, _ = wait(waits, return_when=FIRST_EXCEPTION)
-            finally:
-                ended.set()
+        waits = begin(wait_one, list(apps))
+        try:
+            finished, _ = wait(waits, return_when=FIRST_EXCEPTION)
+        finally:
+            given_up.set()
+            wait(waits, timeout=_NOTICE_SECONDS)
     for waited in finished:
         waited.result()
+
+
+def _still_ready(boot: Boot) -> Mapping[str, Service]:
+    """Look once more at the very end: an app may have exited, or become unhealthy, while the others were waited for."""
     services = boot.runtime.services(list(boot.apps))
-    counts = [f"{name} {_well(services[name], app)}" for name, app in boot.apps.items()]
-    with boot.timeline.span("verify tables", "verify"):
-        made = verify_created_at_start(boot)
-    return Outcome.done(", ".join(counts) + (f"; {made}" if made else ""))
+    # One that was ready before its container's check had noticed is in no other state than it was.
+    lost = {
+        name: app
+        for name, app in boot.apps.items()
+        if isinstance(_state(boot, services[name], app), Failed) or services[name].health == "unhealthy"
+    }
+    if not lost:
+        return services
+    # What restarts by itself is given the time that it had before.
+    _wait_for_apps(boot, lost)
+    return boot.runtime.services(list(boot.apps))
 
 
 def _well(service: Service, app: AppSettings) -> str:
@@ -118,14 +137,11 @@ def _wait_with_log(
 
 
 def look_at_app(boot: Boot, service: Service, app: AppSettings) -> Look:
-    """One look at one app: its process first, then its health path, else its container's health check."""
+    """One look at one app: its processes first, then its health path, else its container's health check."""
     name = service.name
-    if not service.running:
-        has_ended = app.ends and service.state == "exited" and service.exit_code == 0
-        return Ready("ended") if has_ended else Failed(_not_running(boot, service, "apps-up"))
-    if app.ends:
-        return NotYet("at work")
-    answer = _http_look(service.address, app.health) if app.health else None
+    if (state := _state(boot, service, app)) is not None:
+        return state
+    answer = _http_look(boot, service, app.health) if app.health else None
     if isinstance(answer, Ready):
         return _still(boot, service) or answer
     if service.health == "unhealthy":
@@ -135,12 +151,21 @@ def look_at_app(boot: Boot, service: Service, app: AppSettings) -> Look:
                 expected="a health check that passes",
                 seen=answer.seen if answer else "unhealthy",
                 log=boot.runtime.log_tail(name),
-                hint=f"look at its log: {command(f'logs --service {name}')}",
+                hint=(answer and answer.hint) or f"look at its log: {command(f'logs --service {name}')}",
             )
         )
     if answer:
         return answer
     return Ready(service.health or "running") if service.health in {"", "healthy"} else NotYet(service.health)
+
+
+def _state(boot: Boot, service: Service, app: AppSettings) -> Look | None:
+    """Return what its processes alone decide; None where it runs and its health is to be asked."""
+    if not service.running:
+        if app.ends and service.state == "exited" and service.exit_code == 0:
+            return NotYet(f"at work: {service.counted}") if service.up else Ready("ended")
+        return Failed(_not_running(boot, service, "apps-up"))
+    return NotYet("at work") if app.ends else None
 
 
 def _still(boot: Boot, service: Service) -> Look | None:
@@ -151,30 +176,46 @@ def _still(boot: Boot, service: Service) -> Look | None:
     return None if now.instance == service.instance else NotYet("it was started anew meanwhile")
 
 
-def health(service: Service, app: AppSettings | None) -> str:
+def health(boot: Boot, service: Service, app: AppSettings | None) -> str:
     """One word for `status`: what the app's health path says where it has one, else its container's check."""
     if not service.running:
         return ""
     if app and app.health:
-        if isinstance(_http_look(service.address, app.health), Ready):
+        if isinstance(_http_look(boot, service, app.health), Ready):
             return "healthy"
         return "starting" if service.health == "starting" else "unhealthy"
     return service.health
 
 
-def _http_look(address: Address | None, path: str) -> Ready | NotYet:
-    if address is None:
+def _http_look(boot: Boot, service: Service, path: str) -> Ready | NotYet:
+    """Ask each replica that can be asked. An answer counts where it comes from the service itself."""
+    if not service.addresses:
         return NotYet("it publishes no port to ask")
-    url = f"http://{address.host}:{address.port}{path}"
+    answers = [_ask(service.name, address, path) for address in service.addresses]
+    if refused := next((answer for answer in answers if isinstance(answer, NotYet)), None):
+        return refused
+    if other := boot.runtime.foreign_listener(service):
+        return NotYet(
+            f"{other} answers at {', '.join(map(str, service.addresses))}, and is not {service.name}",
+            f"stop it, or give {service.name} another port",
+        )
+    return answers[0]
+
+
+def _ask(name: str, address: Address, path: str) -> Ready | NotYet:
+    url = f"http://{address}{path}"
     try:
-        with _OPENER.open(url, timeout=_HTTP_SECONDS) as answer:
-            return Ready(f"{url} answered {answer.status}")
-    except urllib.error.HTTPError as answer:
-        with answer:  # it holds the connection
-            body = answer.read(300).decode(errors="replace").strip()
-        return NotYet(f"{url} answered {answer.code} {body}")
+        answer = http_get.get(address.host, address.port, path, _HTTP_SECONDS)
     except (OSError, ValueError, http.client.HTTPException) as error:
         return NotYet(f"{url}: {error}")
+    if answer.is_redirect:
+        return NotYet(
+            f"{url} answered {answer.status}, a redirect to {answer.location or 'nowhere'}",
+            f"set `apps.{name}.health` in invoke.yaml to a path that answers itself",
+        )
+    if not answer.is_success:
+        return NotYet(f"{url} answered {answer.status} {answer.body}".rstrip())
+    return Ready(f"{url} answered {answer.status}")
 
 
 def _how_it_ended(code: int | None) -> str:
@@ -184,7 +225,7 @@ def _how_it_ended(code: int | None) -> str:
 
 
 def _not_running(boot: Boot, service: Service, first: str) -> NotReadyError:
-    if service.state == "absent":
+    if service.state == "absent" and not service.up:
         return NotReadyError(
             f"{service.name} was never started",
             expected="a running service",
@@ -192,12 +233,25 @@ def _not_running(boot: Boot, service: Service, first: str) -> NotReadyError:
             hint=f"start it first: {command(first)}",
             first=(first,),
         )
-    if service.state == "created":
+    if service.state == "created" and not service.up:
         return NotReadyError(
             f"{service.name} was made but never started",
             expected="a running service",
             seen="the engine made it and did not start it",
             hint=f"start it again: {command(first)}",
+            first=(first,),
+        )
+    if service.up:
+        return NotReadyError(
+            f"{service.name} is not running: only {service.counted}",
+            expected=f"{service.wanted} running replicas, as Compose would run",
+            seen="the others were never made"
+            if service.state == "absent"
+            else f"one of the others {_how_it_ended(service.exit_code)}"
+            if service.state == "exited"
+            else "the others were never started",
+            log=boot.runtime.log_tail(service.name),
+            hint=f"correct what its log says, then start it again: {command(first)}",
             first=(first,),
         )
     if boot.was_stopped(service):

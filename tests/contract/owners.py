@@ -19,7 +19,7 @@ from scripts.bootorder.database import Target
 from scripts.bootorder.errors import LogTail
 from scripts.bootorder.guard.stage import guard
 from scripts.bootorder.probes import SystemClock
-from scripts.bootorder.processes import Completed, SystemProcesses
+from scripts.bootorder.processes import Completed, Limit, SystemProcesses
 from scripts.bootorder.runtimes.base import Address, Service, Watched
 from scripts.bootorder.settings import parse
 from tests.contract.hand import by_hand, rows_by_hand
@@ -78,7 +78,12 @@ class SqlRuntime:
         return {}
 
     def run_once(
-        self, service: str, argv: Sequence[str], env: Mapping[str, str], on_line: Callable[[str], None]
+        self,
+        service: str,
+        argv: Sequence[str],
+        env: Mapping[str, str],
+        on_line: Callable[[str], None],
+        limit: Limit | None = None,
     ) -> Completed:
         with psycopg.connect({**self.environment(service), **env}["DATABASE_URL"], autocommit=True) as connection:
             self.runs.append((argv[0], connection.info.dbname))
@@ -131,6 +136,9 @@ class SqlRuntime:
 
     def psql(self, service: str, variables: Mapping[str, str]) -> tuple[Sequence[str], Mapping[str, str]]:
         raise NotImplementedError
+
+    def foreign_listener(self, service: Service) -> str:
+        return ""
 
     def port_holder(self, port: int) -> str:
         return ""

@@ -22,7 +22,7 @@ from scripts.bootorder.guard.stage import guard
 from scripts.bootorder.migrate import migrate, verify_created_at_start
 from scripts.bootorder.migrators.sqlmodel import check_models
 from scripts.bootorder.probes import SystemClock
-from scripts.bootorder.processes import Completed, SystemProcesses
+from scripts.bootorder.processes import Completed, Limit, SystemProcesses
 from scripts.bootorder.settings import parse
 from tests.contract.hand import by_hand
 
@@ -333,7 +333,12 @@ class PythonRuntime(SqlRuntime):
         return {"DATABASE_URL": url}
 
     def run_once(
-        self, service: str, argv: Sequence[str], env: Mapping[str, str], on_line: Callable[[str], None]
+        self,
+        service: str,
+        argv: Sequence[str],
+        env: Mapping[str, str],
+        on_line: Callable[[str], None],
+        limit: Limit | None = None,
     ) -> Completed:
         self.commands.append("check" if "-c" in argv else "create")
         return SystemProcesses().run(argv, cwd=self.folder, env={**self.environment(service), **env}, on_line=on_line)

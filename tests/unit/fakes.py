@@ -28,7 +28,7 @@ from scripts.bootorder.console import Console
 from scripts.bootorder.database import BlockedError, Target
 from scripts.bootorder.errors import BootError, LogTail
 from scripts.bootorder.migration_lock import MigrationLock, migration_lock
-from scripts.bootorder.processes import Completed
+from scripts.bootorder.processes import Completed, Limit
 from scripts.bootorder.runtimes.base import Address, Polled, Service, Watched
 from scripts.bootorder.settings import Settings, parse, unknown
 from scripts.bootorder.timeline.spans import Timeline
@@ -69,6 +69,7 @@ class Call:
     cwd: Path
     env: Mapping[str, str] = field(default_factory=dict)
     inherit: bool = True
+    limit: Limit | None = None
 
 
 Answer = Completed | BaseException | Callable[[Call], Completed]
@@ -94,16 +95,17 @@ class FakeProcesses:
         env: Mapping[str, str] | None = None,
         on_line: Callable[[str], None] | None = None,
         inherit: bool = True,
+        limit: Limit | None = None,
     ) -> Completed:
-        call = Call(tuple(argv), cwd, dict(env or {}), inherit)
+        call = Call(tuple(argv), cwd, dict(env or {}), inherit, limit)
         self.calls.append(call)
         done = self._find(call)
         for line in done.text.splitlines() if on_line else ():
             on_line(line) if on_line else None
         return done
 
-    def stream(self, argv: Sequence[str], *, cwd: Path) -> Iterator[str]:
-        call = Call(tuple(argv), cwd)
+    def stream(self, argv: Sequence[str], *, cwd: Path, limit: Limit | None = None) -> Iterator[str]:
+        call = Call(tuple(argv), cwd, limit=limit)
         self.calls.append(call)
         yield from self._find(call).out.splitlines()
 
@@ -416,6 +418,7 @@ class FakeRuntime:
         self.holds_data = False
         self.models: list[dict[str, Any]] = []  # what the look for models finds
         self.stale: set[str] = set()
+        self.foreign: dict[str, str] = {}  # what else answers where a service is reached
         self.asked_ports: list[str] = []
         self._server = server
         self._clock = clock
@@ -495,7 +498,12 @@ class FakeRuntime:
         return {"container": there, "volume": ["data"] if there else []}
 
     def run_once(
-        self, service: str, argv: Sequence[str], env: Mapping[str, str], on_line: Callable[[str], None]
+        self,
+        service: str,
+        argv: Sequence[str],
+        env: Mapping[str, str],
+        on_line: Callable[[str], None],
+        limit: Limit | None = None,
     ) -> Completed:
         if "-c" in argv:  # the program that looks for models, run in place of the command that makes their tables
             answer = {"reached": True, "called": [], "ended": "", "models": self.models}
@@ -534,6 +542,9 @@ class FakeRuntime:
 
     def port_holder(self, port: int) -> str:
         return ""
+
+    def foreign_listener(self, service: Service) -> str:
+        return self.foreign.get(service.name, "")
 
     def log_tail(self, name: str) -> LogTail:
         return LogTail.of(name, "\n".join(self.log_lines.get(name, [])))
@@ -689,12 +700,14 @@ class FakeDocker:
         port: int = 0,
         log: str = "",
         name: str = "",
+        number: int = 1,
     ) -> str:
-        name = name or f"{project}-{service}-{'run-1a2b' if one_off else '1'}"
+        name = name or f"{project}-{service}-{'run-1a2b' if one_off else number}"
         labels = {
             "com.docker.compose.project": project,
             "com.docker.compose.service": service,
             "com.docker.compose.oneoff": str(one_off),
+            "com.docker.compose.container-number": str(number),
             "com.docker.compose.project.working_dir": str(folder),
         }
         bindings = {"5432/tcp": [{"HostIp": "127.0.0.1", "HostPort": str(port)}]} if port else {}

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from scripts.bootorder.errors import BootError, BuildError, MachineError
-from scripts.bootorder.processes import Completed
+from scripts.bootorder.processes import Completed, build_limit
 from scripts.bootorder.runtimes.embedded.builds import Builds, Step
 
 from .fakes import Call, FakeProcesses, prints
@@ -72,7 +72,7 @@ def test_a_command_runs_in_its_folder_with_its_environment_only_and_is_told(site
     site.do()
 
     [call] = site.processes.calls
-    assert call == Call(("pnpm", "build"), site.folder, {"PATH": "/bin"}, inherit=False)
+    assert call == Call(("pnpm", "build"), site.folder, {"PATH": "/bin"}, inherit=False, limit=build_limit(1800))
     assert site.said == ["building web: pnpm build"]
 
 

@@ -11,8 +11,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from scripts.bootorder import ports
-from scripts.bootorder.errors import BuildError, MachineError, SettingsError
-from scripts.bootorder.processes import Completed
+from scripts.bootorder.errors import BuildError, MachineError, MigrationError, SettingsError
+from scripts.bootorder.processes import Completed, tool_limit
+from scripts.bootorder.runtimes import compose
 from scripts.bootorder.runtimes.base import Address, Service
 from scripts.bootorder.runtimes.compose import ComposeRuntime
 from scripts.bootorder.runtimes.compose_cli import OLDEST_COMPOSE, find_compose, parse_version
@@ -877,3 +878,181 @@ def test_no_secret_is_ever_on_a_command_line(stage: Stage) -> None:
 
     assert len(stage.ran()) == 6
     assert not any(SECRET in line for line in stage.processes.lines())
+
+
+# -- replicas ----------------------------------------------------------------------------------------------------------
+
+
+def scaled(stage: Stage, service: str, **changes: Any) -> None:
+    services = {**COMPOSE["services"], service: {**COMPOSE["services"][service], **changes}}
+    stage.processes.answer(*CONFIG, with_=json.dumps({**COMPOSE, "services": services}))
+
+
+THREE = {"deploy": {"replicas": 3}}
+
+
+@pytest.mark.parametrize(
+    ("config", "wanted"),
+    [({}, 1), (THREE, 3), ({"scale": 2}, 2), ({"scale": 2, **THREE}, 2), ({"deploy": {"resources": {}}}, 1)],
+)
+def test_as_many_are_wanted_as_compose_would_run(stage: Stage, config: dict[str, Any], wanted: int) -> None:
+    scaled(stage, "api", **config)
+
+    assert stage.runtime.services()["api"].wanted == wanted
+
+
+@pytest.mark.parametrize(
+    ("states", "state", "up"),
+    [
+        (["running", "running", "running"], "running", 3),
+        (["running", "exited", "exited"], "exited", 1),
+        (["running", "running", "created"], "created", 2),
+        (["running", "running"], "absent", 2),
+        (["exited", "created", "exited"], "exited", 0),
+        (["running", "running", "running", "exited"], "running", 3),  # one that was left by a larger scale
+        ([], "absent", 0),
+    ],
+)
+def test_a_service_runs_where_all_of_its_replicas_do(stage: Stage, states: list[str], state: str, up: int) -> None:
+    scaled(stage, "api", **THREE)
+    for number, each in enumerate(states, 1):
+        stage.container("api", number=number, state=each, exit_code=3 if each == "exited" else 0)
+
+    service = stage.runtime.services()["api"]
+
+    assert (service.state, service.up) == (state, up)
+    assert service.exit_code == (None if state in {"running", "absent"} else 3 if state == "exited" else 0)
+
+
+def test_a_replica_that_dies_later_is_noticed(stage: Stage) -> None:
+    scaled(stage, "api", **THREE)
+    names = [stage.container("api", number=number) for number in (1, 2, 3)]
+    before = stage.runtime.services(["api"])["api"]
+
+    stage.docker.stop(names[1])
+
+    after = stage.runtime.services(["api"])["api"]
+    assert (before.running, after.running, after.counted) == (True, False, "2 of 3 replicas run")
+    assert after.instance == before.instance, "none was started anew"
+
+
+@pytest.mark.parametrize(
+    ("checks", "health"),
+    [
+        (["healthy", "healthy", "healthy"], "healthy"),
+        (["healthy", "unhealthy", "starting"], "unhealthy"),
+        (["healthy", "starting", "healthy"], "starting"),
+        (["", "", ""], ""),
+    ],
+)
+def test_a_service_is_as_healthy_as_its_worst_replica(stage: Stage, checks: list[str], health: str) -> None:
+    scaled(stage, "api", **THREE)
+    for number, check in enumerate(checks, 1):
+        stage.container("api", number=number, health=check)
+
+    assert stage.runtime.services()["api"].health == health
+
+
+def test_each_replica_is_reached_where_it_is_published(stage: Stage) -> None:
+    scaled(stage, "postgres", **THREE)
+    for number in (1, 2, 3):
+        stage.container("postgres", number=number, port=40000 + number)
+
+    addresses = stage.runtime.services()["postgres"].addresses
+
+    assert [address.port for address in addresses] == [40001, 40002, 40003]
+
+
+def test_a_service_of_no_replica_is_started_only_when_it_is_asked_for(stage: Stage) -> None:
+    scaled(stage, "pgadmin", deploy={"replicas": 0})
+
+    assert stage.runtime.optional() == ["pgadmin"]
+
+
+def test_the_log_of_a_service_is_that_of_the_replica_that_failed(stage: Stage) -> None:
+    for number, state in enumerate(["running", "exited", "running"], 1):
+        stage.container("api", number=number, state=state, log=f"replica {number}")
+
+    assert stage.runtime.log_tail("api").lines == ["replica 2"]
+
+
+def test_all_replicas_that_were_made_are_started(stage: Stage) -> None:
+    scaled(stage, "api", **THREE)
+    names = [stage.container("api", number=number, state="created") for number in (1, 2, 3)]
+    stage.processes.answer("docker", "compose", "up", with_="")
+    stage.runtime.create(["api"], print)
+
+    stage.runtime.start(["api"], print)
+
+    assert sorted(stage.docker.started) == names
+
+
+# -- whose answer it is ------------------------------------------------------------------------------------------------
+
+
+def test_a_container_that_runs_and_publishes_nothing_is_not_asked_for_on_the_port_of_the_file(stage: Stage) -> None:
+    """Another program may listen there."""
+    name = stage.container("api")
+    assert stage.runtime.services()["api"].address is None
+
+    stage.docker.inspect_container(name)["HostConfig"] = {"NetworkMode": "host"}
+    assert stage.runtime.services()["api"].address == Address("127.0.0.1", 8000)
+
+
+def test_another_program_before_the_published_port_is_named(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    stage.container("postgres", port=5432)
+    service = stage.runtime.services()["postgres"]
+    monkeypatch.setattr(compose, "listeners", lambda host, port: [ports.Listener(host, None)])
+    assert stage.runtime.foreign_listener(service) == ""
+
+    inspected = stage.docker.inspect_container(service.instance.split()[0])
+    inspected["NetworkSettings"]["Ports"]["5432/tcp"][0]["HostIp"] = "0.0.0.0"  # noqa: S104
+    assert stage.runtime.foreign_listener(service) == "a process of another user"
+
+    monkeypatch.setattr(compose, "listeners", lambda host, port: None)
+    assert stage.runtime.foreign_listener(service) == "", "the system does not say"
+
+
+# -- deadlines ---------------------------------------------------------------------------------------------------------
+
+
+def test_each_call_of_compose_has_the_limit_of_its_kind(stage: Stage) -> None:
+    for words in ("build", "up", "--profile", "--progress", "logs"):
+        stage.processes.answer("docker", "compose", words, with_="")
+    stage.processes.answer(*CONFIG, with_=json.dumps(COMPOSE))
+    runtime = ComposeRuntime(stage.root, stage.processes, build_wait=77)
+    stage.container("api")
+    runtime.build(["api"], print)
+    runtime.create(["api"], print)
+    list(runtime.logs([], tail=1, follow=False))
+    list(runtime.logs([], tail=1, follow=True))
+    runtime.run_once("sso-setup", ["pnpm", "db:push"], {}, print)
+    runtime.run_once("sso-setup", ["pnpm", "db:push"], {}, print, tool_limit(5, "sso"))
+
+    limits = [call.limit for call in stage.processes.calls if "config" not in call.argv and "version" not in call.argv]
+    assert [limit and (limit.seconds, limit.what.split()[0]) for limit in limits] == [
+        (77, "docker"),
+        (77, "docker"),
+        (120, "docker"),
+        None,  # who follows logs does so until Ctrl-C
+        (600, "pnpm"),
+        (5, "pnpm"),
+    ]
+    questions = [call.limit for call in stage.processes.calls if "config" in call.argv or "version" in call.argv]
+    assert {limit.seconds for limit in questions if limit} == {120}
+
+
+def test_a_one_off_over_its_limit_is_stopped_where_it_runs(stage: Stage) -> None:
+    over = tool_limit(5, "sso").exceeded(["pnpm", "db:push"], "")
+
+    def run(call: Call) -> Completed:
+        stage.container("sso-setup", one_off=True, name=call.argv[call.argv.index("--name") + 1])
+        raise over
+
+    stage.processes.answer("docker", "compose", "--progress", with_=run)
+
+    with pytest.raises(MigrationError) as caught:
+        stage.runtime.run_once("sso-setup", ["pnpm", "db:push"], {}, print)
+
+    assert caught.value is over
+    assert len(stage.docker.stopped) == 1

@@ -13,9 +13,10 @@ import pytest
 
 from scripts.bootorder import ports
 from scripts.bootorder.errors import BootError, MachineError, SettingsError
+from scripts.bootorder.ports import Listener
 from scripts.bootorder.processes import Completed
 from scripts.bootorder.runtimes.base import Address, Service
-from scripts.bootorder.runtimes.embedded import toolchain, wheels
+from scripts.bootorder.runtimes.embedded import runtime, toolchain, wheels
 from scripts.bootorder.runtimes.embedded.postgres import Postgres
 from scripts.bootorder.runtimes.embedded.runtime import EmbeddedRuntime
 from scripts.bootorder.runtimes.embedded.table import LABEL, Order, Seen
@@ -952,3 +953,75 @@ def test_the_log_tail_is_without_times(logged: Stack) -> None:
 
     assert (found.source, list(found.lines)) == ("api", ["line 0", "line 2"])
     assert list(logged.runtime.log_tail("mail").lines) == []
+
+
+# -- whose answer it is ------------------------------------------------------------------------------------------------
+
+
+class Listening:
+    """Who listens on the API's port, as the system shows it, beside its own processes 7 and 8."""
+
+    def __init__(self, stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.stack = stack
+        self.own: dict[int, list[int] | None] = {7: [], 8: [8000]}  # their ports; None: not shown
+        self.listeners: list[Listener] | None = [Listener("127.0.0.1", 8)]
+        stack.table.below = lambda service: [SimpleNamespace(pid=pid) for pid in self.own]  # type: ignore[attr-defined]
+        monkeypatch.setattr(runtime, "listeners", lambda host, port: self.listeners)
+        monkeypatch.setattr(runtime, "ports_of", lambda process: self.own[process.pid])
+        monkeypatch.setattr(Listener, "name", property(lambda listener: f"pid {listener.pid}"))
+
+    @property
+    def foreign(self) -> str:
+        return self.stack.runtime.foreign_listener(Service("api", "running", address=Address("127.0.0.1", 8000)))
+
+
+@pytest.fixture
+def listening(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> Listening:
+    return Listening(stack, monkeypatch)
+
+
+def test_what_the_service_began_answers_for_it(listening: Listening) -> None:
+    assert listening.foreign == ""
+
+
+@pytest.mark.parametrize(
+    ("pids", "said"),
+    [([4711], "pid 4711"), ([8, 4711], "pid 4711"), ([None], "pid None"), ([], "nothing that the system shows")],
+)
+def test_whatever_else_listens_does_not(listening: Listening, pids: list[int | None], said: str) -> None:
+    """Of two that share a port either may answer."""
+    listening.listeners = [Listener("127.0.0.1", pid) for pid in pids]
+
+    assert listening.foreign == said
+
+
+@pytest.mark.parametrize(
+    ("service", "one_off", "said"), [("api", False, ""), ("api", True, "pid 9"), ("web", False, "pid 9")]
+)
+def test_a_process_that_left_its_parents_is_known_by_its_label(
+    listening: Listening, service: str, one_off: bool, said: str
+) -> None:
+    left = SimpleNamespace(service=service, one_off=one_off, process=SimpleNamespace(pid=9))
+    listening.stack.table.left = [left]
+    listening.listeners = [Listener("127.0.0.1", 9)]
+
+    assert listening.foreign == said
+
+
+def test_a_program_that_hides_its_ports_is_believed_unless_another_is_seen(listening: Listening) -> None:
+    """One with capabilities of its own, to listen on a low port."""
+    listening.own = {7: [], 8: None}
+    listening.listeners = [Listener("127.0.0.1", None)]
+    assert listening.foreign == ""
+
+    listening.listeners = [Listener("127.0.0.1", 4711)]
+    assert listening.foreign == "pid 4711"
+
+
+def test_where_only_the_own_processes_are_shown_one_of_them_must_listen(listening: Listening) -> None:
+    """As on macOS."""
+    listening.listeners = None
+    assert listening.foreign == ""
+
+    listening.own = {7: [], 8: [9000]}
+    assert listening.foreign == "something that api did not start"

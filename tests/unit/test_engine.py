@@ -3,6 +3,7 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,12 @@ from docker.errors import DockerException
 from requests.exceptions import ReadTimeout
 
 from scripts.bootorder.errors import MachineError
+from scripts.bootorder.runtimes import engine as engine_module
 from scripts.bootorder.runtimes.engine import Engine, _endpoint
 
 from .fakes import FakeDocker, api_error
+
+LIMIT = 30.0  # seconds, for what would otherwise wait for ever
 
 # -- which engine ------------------------------------------------------------------------------------------------------
 
@@ -253,3 +257,65 @@ def test_as_many_threads_as_there_are_ask_no_more_at_once_than_the_sdk_can_bear(
         assert list(pool.map(lambda _: engine.version(), range(100))) == ["1"] * 100
 
     assert max(at_once) <= 10
+
+
+# -- an engine that does not answer, or not to the end -----------------------------------------------------------------
+
+
+@pytest.fixture
+def frozen() -> Iterator[threading.Event]:
+    """Whatever waits for it does so until the test is over."""
+    over = threading.Event()
+    yield over
+    over.set()
+
+
+def test_a_request_that_is_never_answered_is_one_clear_error(
+    engine: Engine, fake: FakeDocker, monkeypatch: pytest.MonkeyPatch, frozen: threading.Event
+) -> None:
+    monkeypatch.setattr(fake, "containers", lambda **_: frozen.wait(LIMIT))
+
+    with pytest.raises(MachineError, match="does not answer any more") as caught:
+        engine._ask(fake.containers, seconds=0.05)
+
+    assert caught.value.exit_code == 3
+    assert "0.05 s" in caught.value.expected
+    assert "docker ps" in caught.value.hint
+
+
+def test_who_waits_for_his_turn_behind_frozen_requests_waits_no_longer(
+    engine: Engine, fake: FakeDocker, monkeypatch: pytest.MonkeyPatch, frozen: threading.Event
+) -> None:
+    """Ten at one time is all that the SDK can bear."""
+    monkeypatch.setattr(engine_module, "_AT_ONCE", threading.BoundedSemaphore(1))
+    for _ in range(2):
+        with pytest.raises(MachineError, match="does not answer any more"):
+            engine._ask(lambda: frozen.wait(LIMIT), seconds=0.05)
+
+
+def test_an_engine_that_takes_a_connection_and_never_answers_is_no_engine(
+    docker_folder: Path, monkeypatch: pytest.MonkeyPatch, frozen: threading.Event
+) -> None:
+    monkeypatch.setattr(docker, "DockerClient", lambda **_: frozen.wait(LIMIT))
+
+    with pytest.raises(MachineError, match="no Docker Engine answers") as caught:
+        Engine.connect(0.05)
+
+    assert caught.value.seen == "no whole answer within 0.05 s"
+
+
+def test_an_engine_behind_ssh_has_a_connection_to_make_first(
+    docker_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: dict[str, Any] = {}
+
+    def connect(**options: Any) -> Any:
+        asked.update(options)
+        return FakeDocker().client
+
+    monkeypatch.setenv("DOCKER_HOST", "ssh://somewhere")
+    monkeypatch.setattr(docker, "DockerClient", connect)
+
+    Engine.connect(1)
+
+    assert asked["timeout"] > 5

@@ -5,6 +5,7 @@ import os
 import stat
 import string
 import sys
+import threading
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -13,7 +14,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from scripts.bootorder import env_file
-from scripts.bootorder.errors import SettingsError
+from scripts.bootorder.errors import LockedError, SettingsError
+from scripts.bootorder.lock import hold
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no modes")
 
@@ -436,3 +438,58 @@ def test_present_keys_never_change_missing_ones_are_added_and_all_are_read_back(
     assert {name: values[name] for name in present} == present
     assert all(values[name] for name in wanted)
     assert set(values) == {*present, *wanted}
+
+
+def test_a_lock_that_another_task_does_not_give_back_is_not_waited_for_for_ever(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That task was stopped (Ctrl-Z), or its disk hangs."""
+    monkeypatch.setattr(env_file, "_LOCK_SECONDS", 0)
+    lock = path.parent / ".bootorder" / "env.lock"
+    lock.parent.mkdir()
+
+    with (
+        hold(lock, lock.with_suffix(".json"), "making secrets", 0, LockedError("held", hint="wait")),
+        pytest.raises(LockedError, match=r"another task has been writing \.env") as caught,
+    ):
+        complete(path, "ONE")
+
+    assert f"`making secrets` (pid {os.getpid()}" in caught.value.seen
+    assert caught.value.exit_code == 7
+    assert complete(path, "ONE") == ["ONE"]
+    assert not lock.with_suffix(".json").exists()
+
+
+# -- a pipe in its place -----------------------------------------------------------------------------------------------
+
+pipes = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no such pipes here")
+
+
+@pipes
+def test_a_pipe_that_a_password_manager_fills_is_read(path: Path) -> None:
+    os.mkfifo(path)
+    writing = threading.Thread(target=path.write_text, args=["ONE=1\n"], daemon=True)
+    writing.start()
+
+    assert env_file.written(path) == {"ONE": "1"}
+
+
+@pipes
+def test_a_pipe_that_nobody_fills_is_not_waited_for_for_ever(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    os.mkfifo(path)
+    monkeypatch.setattr(env_file, "_PIPE_SECONDS", 0.05)
+
+    with pytest.raises(SettingsError, match="a pipe into which nobody writes") as caught:
+        env_file.written(path)
+
+    assert "password manager" in caught.value.hint
+    path.write_text("", encoding="utf-8")  # which ends the one that reads
+
+
+@pipes
+def test_nothing_is_added_to_a_pipe(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    os.mkfifo(path)
+    monkeypatch.setattr(env_file, "_missing", lambda path, names: list(names))
+
+    with pytest.raises(SettingsError, match="is a pipe, and lacks ONE, TWO"):
+        complete(path, "ONE", "TWO")

@@ -10,6 +10,8 @@ import pytest
 from scripts.bootorder.runtimes.base import Service
 from scripts.bootorder.runtimes.events import Told
 
+from .fakes import FakeClock
+
 LIMIT = 30.0  # seconds, for what would otherwise wait for ever
 END = ConnectionResetError("the engine broke off")
 
@@ -98,3 +100,19 @@ def test_when_the_engine_tells_no_more_every_look_is_a_question(engine: Engine) 
     assert engine.told.service("api").state == "exited"
     engine.told.service("api")
     assert len(engine.asked) == 3
+
+
+def test_an_engine_that_is_silent_for_long_is_asked_whether_it_still_is_there() -> None:
+    """One that stands still tells of nothing either: the question has a deadline."""
+    clock, asked = FakeClock(), []
+
+    def look(name: str) -> Service:
+        asked.append(clock.now())
+        return Service(name, "running")
+
+    told = Told(look, lambda event: str(event["service"]), clock.now)
+    for _ in range(60):
+        told.service("api")
+        clock.sleep(1)
+
+    assert asked == [0, 10, 20, 30, 40, 50]

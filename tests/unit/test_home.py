@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from scripts.bootorder.errors import MachineError
 from scripts.bootorder.runtimes.embedded import home
 from scripts.bootorder.runtimes.embedded.home import Home
 from scripts.bootorder.runtimes.embedded.table import Account
@@ -276,3 +277,15 @@ def test_the_system_is_asked_as_that_account_whether_it_may_enter(
     assert Path(argv[0]).is_absolute()
     assert Path(argv[0]).parent != tmp_path
     assert user == 105
+
+
+def test_a_disk_that_does_not_answer_is_one_clear_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def hang(argv: Sequence[str], *, timeout: float, **_: object) -> None:
+        raise subprocess.TimeoutExpired(argv, timeout)
+
+    monkeypatch.setattr(subprocess, "run", hang)
+
+    with pytest.raises(MachineError, match="does not answer") as caught:
+        home._can_enter(Account(105, 106), tmp_path)
+
+    assert "within 30 s" in caught.value.expected

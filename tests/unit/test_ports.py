@@ -198,3 +198,42 @@ def test_what_the_engine_publishes_for_another_is_refused_in_the_end(monkeypatch
 
     with pytest.raises(MachineError, match="taken by docker-proxy"):
         ports.refuse_taken_ports({"web": [3000]}, no_container, where, list)
+
+
+# -- who answers at an address -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("bound", "answering"),
+    [
+        ({"0.0.0.0": 1}, [1]),  # noqa: S104
+        ({"0.0.0.0": 1, "127.0.0.1": 2}, [2]),  # noqa: S104
+        ({"::": 1, "127.0.0.1": 2}, [2]),
+        ({"::": 1, "0.0.0.0": 2}, [2]),  # noqa: S104
+        ({"::": 1}, [1]),
+        ({"::ffff:127.0.0.1": 1, "0.0.0.0": 2}, [1]),  # noqa: S104
+        ({"::1": 1, "192.0.2.1": 2}, []),
+    ],
+)
+def test_who_listens_on_the_very_address_answers_before_who_listens_on_all(
+    monkeypatch: pytest.MonkeyPatch, bound: dict[str, int], answering: list[int]
+) -> None:
+    table = [SimpleNamespace(laddr=(host, 8000), pid=pid, status=psutil.CONN_LISTEN) for host, pid in bound.items()]
+    table += [SimpleNamespace(laddr=("127.0.0.1", 8001), pid=7, status=psutil.CONN_LISTEN)]
+    table += [SimpleNamespace(laddr=("127.0.0.1", 8000), pid=8, status=psutil.CONN_ESTABLISHED)]
+    table += [SimpleNamespace(laddr=(), pid=9, status=psutil.CONN_LISTEN)]
+    monkeypatch.setattr(psutil, "net_connections", lambda kind: table)
+
+    found = ports.listeners("127.0.0.1", 8000)
+
+    assert found is not None
+    assert [listener.pid for listener in found] == answering
+
+
+def test_a_system_that_does_not_show_who_listens_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(kind: str) -> None:
+        raise psutil.AccessDenied
+
+    monkeypatch.setattr(psutil, "net_connections", refused)
+
+    assert ports.listeners("127.0.0.1", 8000) is None

@@ -760,3 +760,21 @@ def test_data_that_is_used_where_the_checkout_was_moved_to_is_no_longer_of_where
     assert cluster.postgres.data == data
     cluster.home = before
     assert not cluster.postgres.is_made
+
+
+@pytest.mark.parametrize("said", [b"fixing permissions ... ", "fixing permissions ... ", None])
+def test_a_making_that_hangs_is_ended_and_leaves_nothing(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch, said: bytes | str | None
+) -> None:
+    def hang(argv: Sequence[str], *, timeout: float, **_: object) -> None:
+        raise subprocess.TimeoutExpired(argv, timeout, output=said)
+
+    monkeypatch.setattr(subprocess, "run", hang)
+
+    error = cluster.refusal()
+
+    assert error.message == "the database could not be made"
+    assert error.seen == "`initdb` took longer than 300 s, and was ended"
+    assert error.log
+    assert list(error.log.lines) == (["fixing permissions ..."] if said else [])
+    assert list(cluster.home.iterdir()) == []

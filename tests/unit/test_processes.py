@@ -7,25 +7,53 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from scripts.bootorder.errors import MigrationError
-from scripts.bootorder.processes import Completed, SystemProcesses, at_once
+from scripts.bootorder import processes
+from scripts.bootorder.errors import BootError, BuildError, MachineError, MigrationError
+from scripts.bootorder.processes import (
+    Completed,
+    Limit,
+    SystemProcesses,
+    at_once,
+    build_limit,
+    change_limit,
+    end_threads,
+    question_limit,
+    tool_limit,
+    within,
+)
 
 from .fakes import FakeProcesses
+
+LIMIT = 30.0  # seconds, for what would otherwise wait for ever
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no process groups of this kind")
 
 
 class FakePopen:
-    """A process that prints, and ends with this code, or goes on until it is told to end."""
+    """A process that prints, and ends with this code, or goes on until it is told to end.
+
+    `interrupts`: Ctrl-C comes while it is waited for.
+    """
 
     pid = 4711
 
-    def __init__(self, out: str = "", err: str = "", code: int | None = 0, deaf_to: Sequence[int] = ()) -> None:
+    def __init__(
+        self,
+        out: str = "",
+        err: str = "",
+        code: int | None = 0,
+        deaf_to: Sequence[int] = (),
+        *,
+        interrupts: bool = False,
+    ) -> None:
+        self._interrupts = interrupts
         self.stdout: Iterator[str] = io.StringIO(out)
         self.stderr: Iterator[str] = io.StringIO(err)
         self.started: dict[str, Any] = {}
@@ -42,7 +70,9 @@ class FakePopen:
 
     def wait(self, timeout: float | None = None) -> int:
         if self._code is None:
-            if timeout is None:
+            assert timeout is not None, "a wait without an end"
+            interrupts, self._interrupts = self._interrupts, False
+            if interrupts:
                 raise KeyboardInterrupt
             raise subprocess.TimeoutExpired("command", timeout)
         return self._code
@@ -127,10 +157,156 @@ def test_a_stream_has_this_process_s_environment(monkeypatch: pytest.MonkeyPatch
     assert started.started["env"]["KEPT"] == "old"
 
 
+# -- deadlines ---------------------------------------------------------------------------------------------------------
+
+SHORT = Limit(5, "set a longer `owners.sso.wait` in invoke.yaml", error=MigrationError)
+
+
+@posix
+def test_a_command_over_its_limit_is_ended_as_ctrl_c_ends_it_and_said_with_its_last_lines(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    running = starting(monkeypatch, FakePopen(out="one\ntwo\n", code=None))
+
+    with pytest.raises(MigrationError) as caught:
+        SystemProcesses().run(["pnpm", "db:push"], cwd=tmp_path, limit=SHORT)
+
+    assert running.told == [("group", signal.SIGINT), ("group", signal.SIGKILL)]
+    assert caught.value.message == "`pnpm db:push` took longer than 5 s"
+    assert caught.value.hint == SHORT.longer
+    assert caught.value.log
+    assert caught.value.log.lines == ["one", "two"]
+
+
+@posix
+def test_a_command_that_cannot_even_be_killed_is_not_waited_for(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """It waits for a disk: no signal ends that."""
+    starting(monkeypatch, FakePopen(code=None, deaf_to=[signal.SIGINT, signal.SIGKILL]))
+
+    with pytest.raises(MigrationError) as caught:
+        SystemProcesses().run(["tool"], cwd=tmp_path, limit=SHORT)
+
+    assert caught.value.seen == "it could not even be killed, and had printed nothing"
+
+
+@posix
+def test_ctrl_c_does_not_wait_for_what_cannot_be_killed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    starting(monkeypatch, FakePopen(code=None, deaf_to=[signal.SIGINT, signal.SIGKILL], interrupts=True))
+
+    with pytest.raises(KeyboardInterrupt):
+        SystemProcesses().run(["tool"], cwd=tmp_path)
+
+
+def test_a_command_without_a_limit_has_that_of_a_tool(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    starting(monkeypatch, FakePopen(code=None))
+
+    with pytest.raises(MigrationError, match="took longer than 600 s") as caught:
+        SystemProcesses().run(["tool"], cwd=tmp_path)
+
+    assert "owners.NAME.wait" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("limit", "error", "hint"),
+    [
+        (question_limit(), MachineError, "inv doctor"),
+        (change_limit(), MachineError, "inv doctor"),
+        (build_limit(60), BuildError, "build_wait"),
+        (build_limit(60, MachineError), MachineError, "build_wait"),
+        (tool_limit(60, "sso"), MigrationError, "owners.sso.wait"),
+    ],
+)
+def test_each_kind_of_limit_names_what_gives_it_longer(limit: Limit, error: type[BootError], hint: str) -> None:
+    raised = limit.exceeded(["tool", "x" * 1000], "")
+
+    assert type(raised) is error
+    assert hint in raised.hint
+    assert len(raised.message) < 250
+
+
+@posix
+def test_a_stream_over_its_limit_ends_its_command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    running = starting(monkeypatch, FakePopen(code=None))
+    running.stdout = endless("line\n")
+    lines = SystemProcesses().stream(["docker", "compose", "logs"], cwd=tmp_path, limit=replace(SHORT, seconds=0.05))
+
+    with pytest.raises(MigrationError, match="docker compose logs"):
+        list(lines)
+
+    assert running.poll() is not None
+
+
+class endless(io.StringIO):  # noqa: N801  # as it reads where it is used
+    """A stream that has this line for ever."""
+
+    def __iter__(self) -> Iterator[str]:  # type: ignore[override]
+        return repeat(self.getvalue())
+
+
+def test_a_reader_who_takes_long_for_a_line_does_not_use_up_the_limit(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    starting(monkeypatch, FakePopen(out="one\ntwo\nthree\n"))
+    lines = SystemProcesses().stream(["docker", "compose", "logs"], cwd=tmp_path, limit=replace(SHORT, seconds=0.5))
+    first = next(iter(lines))
+    threading.Event().wait(0.6)
+
+    assert [first, *lines] == ["one", "two", "three"]
+
+
+def test_a_listener_that_stands_still_keeps_no_line_from_being_read(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """`./inv start --verbose | less`, and nobody turns the page."""
+    monkeypatch.setattr(processes, "_LEFT_OVER_SECONDS", 0.05)
+    starting(monkeypatch, FakePopen(out="one\ntwo\n"))
+    turned = threading.Event()
+
+    def stand_still(_line: str) -> None:
+        turned.wait(LIMIT)
+
+    done = SystemProcesses().run(["tool"], cwd=tmp_path, on_line=stand_still)
+
+    turned.set()
+    assert done.text == "one\ntwo\n"
+
+
+def test_what_takes_too_long_is_left_to_itself() -> None:
+    over = threading.Event()
+
+    with pytest.raises(TimeoutError):
+        within(0.01, lambda: over.wait(LIMIT))
+
+    over.set()
+    assert within(LIMIT, lambda: "an answer") == "an answer"
+
+
+def test_threads_that_wait_for_something_else_do_not_keep_a_failure_from_being_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(processes, "_THREADS_SECONDS", 0.1)
+    asked = []
+
+    def ended(seconds: float) -> bool:
+        asked.append(threading.Event().wait(seconds))
+        return False
+
+    fake = FakeProcesses()
+    end_threads(fake, ended)
+
+    assert fake.ended.is_set()
+    assert len(asked) < 20
+
+
+# -- Ctrl-C ------------------------------------------------------------------------------------------------------------
+
+
 @posix
 def test_ctrl_c_ends_the_command_and_everything_it_started(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """`docker` hands its work to a plugin, `pnpm` to a script: the one that was started is not the one that works."""
-    running = starting(monkeypatch, FakePopen(code=None))
+    running = starting(monkeypatch, FakePopen(code=None, interrupts=True))
 
     with pytest.raises(KeyboardInterrupt):
         SystemProcesses().run(["docker", "compose", "run"], cwd=tmp_path)
@@ -143,7 +319,7 @@ def test_ctrl_c_ends_the_command_and_everything_it_started(monkeypatch: pytest.M
 def test_a_command_that_does_not_listen_is_killed_with_everything_it_started(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    running = starting(monkeypatch, FakePopen(code=None, deaf_to=[signal.SIGINT, signal.SIGTERM]))
+    running = starting(monkeypatch, FakePopen(code=None, deaf_to=[signal.SIGINT, signal.SIGTERM], interrupts=True))
 
     with pytest.raises(KeyboardInterrupt):
         SystemProcesses().run(["tool"], cwd=tmp_path)
@@ -201,8 +377,6 @@ def test_what_ended_by_itself_is_corrected(code: int) -> None:
 
 
 # -- several at once ---------------------------------------------------------------------------------------------------
-
-LIMIT = 30.0  # seconds, for what would otherwise wait for ever
 
 
 def test_all_are_at_work_at_the_same_time_and_answer_in_their_order() -> None:

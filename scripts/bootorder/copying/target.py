@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from .. import __version__
-from ..errors import SettingsError
+from ..errors import MachineError, SettingsError
 from .payload import HOME, MANIFEST, PACKAGE
+
+_GIT_SECONDS = 120.0  # a large repository on a slow disk
 
 
 class Target:
@@ -118,8 +121,21 @@ class Target:
     def _git(self, *arguments: str) -> str | None:
         try:
             done = subprocess.run(
-                ["git", "-C", str(self.root), *arguments], capture_output=True, text=True, check=False, encoding="utf-8"
+                ["git", "-C", str(self.root), *arguments],
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                check=False,
+                encoding="utf-8",
+                timeout=_GIT_SECONDS,
             )
         except FileNotFoundError:
             return None
+        except subprocess.TimeoutExpired:
+            raise MachineError(
+                f"git does not answer in {self.root}",
+                expected=f"the end of `git {arguments[0]}` within {_GIT_SECONDS:g} s",
+                seen="it was ended",
+                hint=f"see what keeps it: git -C {shlex.quote(str(self.root))} status",
+            ) from None
         return done.stdout if done.returncode == 0 else None

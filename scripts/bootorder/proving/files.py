@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import subprocess
 from collections.abc import Iterable, Iterator
@@ -9,8 +10,10 @@ from functools import partial
 from pathlib import Path
 
 from ..boot import STATE_FOLDER
+from ..errors import MachineError
 from ..sources import NOT_SOURCES
 
+_GIT_SECONDS = 120.0  # a large repository on a slow disk
 _KNOWN = ("--cached", "--others", "--exclude-standard")
 # Folders that are ignored are named once, not gone through.
 _IGNORED = ("--others", "--ignored", "--exclude-standard", "--directory")
@@ -53,7 +56,18 @@ def _listed(root: Path, *flags: str) -> list[Path]:
 
 def _git(root: Path, *arguments: str) -> str:
     """What it says; nothing where it fails."""
-    done = subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, check=False)
+    argv = ["git", *arguments]
+    try:
+        done = subprocess.run(
+            argv, cwd=root, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=_GIT_SECONDS
+        )
+    except subprocess.TimeoutExpired:
+        raise MachineError(
+            f"git does not answer in {root}",
+            expected=f"the end of `git {arguments[0]}` within {_GIT_SECONDS:g} s",
+            seen="it was ended",
+            hint=f"see what keeps it: git -C {shlex.quote(str(root))} status",
+        ) from None
     return "" if done.returncode else done.stdout
 
 

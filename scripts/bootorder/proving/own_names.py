@@ -10,7 +10,7 @@ from typing import Any
 
 from .. import env_file
 from ..errors import SettingsError
-from ..processes import Processes
+from ..processes import Processes, question_limit
 from ..runtimes.compose import COMPOSE_FILES
 from ..runtimes.compose_cli import find_compose, last_words
 from ..settings import Settings
@@ -34,7 +34,7 @@ def with_own_names(folder: Path, names: Sequence[str], database: str, processes:
     """The compose files of the copy in `folder`, and one that is made for it."""
     files = [part for name in names for part in ("--file", str(folder / name))]
     argv = [*find_compose(processes, folder), *files, "--profile", "*", "config", "--format", "json"]
-    done = processes.run(argv, cwd=folder)
+    done = processes.run(argv, cwd=folder, limit=question_limit())
     if done.code:
         raise SettingsError(
             f"Compose refuses {', '.join(names)}", seen=last_words(done.text), hint="correct the file where it says"

@@ -22,13 +22,14 @@ from ..env_settings import PREFIX, from_environment, overlay
 from ..errors import BootError, LogTail
 from ..opening import open_boot
 from ..places import places
-from ..processes import Completed, SystemProcesses
+from ..processes import Completed, Limit, SystemProcesses
 from ..settings import layout_name, parse
 from .files import copy_files
 from .own_names import compose_files, with_own_names
 from .pictures import State, of_databases
 
 CONFIG = "invoke.yaml"
+_TASK_SECONDS = 4 * 3600
 AT_REST = ("stop", "db-up", "wait-db")  # the database answers, and no app runs
 
 
@@ -44,7 +45,10 @@ class Stack:
         """What a person types in the copy. `aloud`: what it says is shown as it comes."""
         say = (lambda line: self.console.say(f"    {line}")) if aloud else (lambda _: None)
         argv = [sys.executable, str(self.folder / "scripts" / "bootorder" / "__main__.py"), *arguments]
-        return SystemProcesses().run(argv, cwd=self.folder, env={"BOOTORDER_COMMAND": "inv"}, on_line=say)
+        # Every wait within a task has a limit of its own; this one is for a task that hangs even so.
+        limit = Limit(_TASK_SECONDS, "see what it waits for", what=f"inv {' '.join(arguments)}", error=BootError)
+        environment = {"BOOTORDER_COMMAND": "inv"}
+        return SystemProcesses().run(argv, cwd=self.folder, env=environment, on_line=say, limit=limit)
 
     def must(self, *arguments: str, aloud: bool = False) -> Completed:
         """The same; raises BootError where it fails."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from ..errors import LogTail
-from ..processes import Completed
+from ..processes import Completed, Limit
 
 
 @dataclass(frozen=True)
@@ -29,10 +29,11 @@ class Address:
 
 @dataclass(frozen=True)
 class Service:
-    """One service as it is now.
+    """One service as it is now, all of its replicas together.
 
-    `state`: running, exited, created or absent. `health`: healthy, unhealthy, starting, or empty where nothing checks
-    it. `instance` changes whenever it is started anew.
+    `state`: running, exited, created or absent; running only where as many run as are `wanted`, else as the worst of
+    them is. `health`: healthy, unhealthy, starting, or empty where nothing checks it; of the worst one. `instance`
+    changes whenever one is started anew. `more_addresses`: where further replicas are reached; `up`: how many run.
     """
 
     name: str
@@ -41,6 +42,18 @@ class Service:
     exit_code: int | None = None
     instance: str = ""
     address: Address | None = None
+    more_addresses: Sequence[Address] = ()
+    wanted: int = 1
+    up: int = 0
+
+    @property
+    def addresses(self) -> Sequence[Address]:
+        return [self.address, *self.more_addresses] if self.address else []
+
+    @property
+    def counted(self) -> str:
+        """`2 of 3 replicas run`; empty for a service of one."""
+        return "" if max(self.wanted, self.up) == 1 or self.wanted == 0 else f"{self.up} of {self.wanted} replicas run"
 
     @property
     def running(self) -> bool:
@@ -116,9 +129,17 @@ class Runtime(Protocol):
         """Remove what runs, its data and what was built, of this stack only. Returns names by kind: `volume` ..."""
 
     def run_once(
-        self, service: str, argv: Sequence[str], env: Mapping[str, str], on_line: Callable[[str], None]
+        self,
+        service: str,
+        argv: Sequence[str],
+        env: Mapping[str, str],
+        on_line: Callable[[str], None],
+        limit: Limit | None = None,
     ) -> Completed:
-        """Run one command where this service is at home, on top of its environment, and wait for its end."""
+        """Run one command where this service is at home, on top of its environment, and wait for its end.
+
+        `limit`: that of an owner's tool, where none is given. What is over it is ended, wherever it runs.
+        """
 
     def environment(self, service: str) -> Mapping[str, str]:
         """The service's environment as it is given to it."""
@@ -138,6 +159,12 @@ class Runtime(Protocol):
 
     def logs(self, names: Sequence[str], *, tail: int, follow: bool) -> Iterator[tuple[str, str]]:
         """(service, line) pairs; with `follow` until the reader stops."""
+
+    def foreign_listener(self, service: Service) -> str:
+        """Return what else answers where this service is reached; empty where it is the service itself.
+
+        Also empty where the system does not say who listens.
+        """
 
     def port_holder(self, port: int) -> str:
         """What this runtime knows to listen there, of this stack or not; empty where it knows nothing."""

@@ -7,31 +7,46 @@ import secrets
 import sys
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from .. import env_file
 from ..errors import BuildError, LogTail, MachineError, command
-from ..ports import refuse_taken_ports
-from ..processes import Completed, Processes
+from ..ports import listeners, refuse_taken_ports
+from ..processes import (
+    BUILD_SECONDS,
+    Completed,
+    Limit,
+    Processes,
+    at_once,
+    build_limit,
+    change_limit,
+    question_limit,
+    tool_limit,
+)
 from ..settings import unknown
 from .base import Address, Service, Watched
 from .compose_cli import OLDEST_COMPOSE, Compose, last_words
 from .compose_given import Given
+from .compose_ports import is_answered_by
 from .engine import Engine
 from .events import ACTIONS, Told
 
 _PROJECT = "com.docker.compose.project"
 _SERVICE = "com.docker.compose.service"
 _ONE_OFF = "com.docker.compose.oneoff"
+_NUMBER = "com.docker.compose.container-number"
 _FOLDER = "com.docker.compose.project.working_dir"
 _RUN = "bootorder.run"  # of one-offs that a task started, and not somebody by hand: which run of it
 
 # What Compose looks for, in its order.
 COMPOSE_FILES = ("compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml")
 
+_HEALTH = ("unhealthy", "starting", "healthy")  # the worst first
+# How long a one-off may take to stop when its task was ended.
+_CLEAN_UP_SECONDS = 20
 _ALIVE = {"running", "restarting", "paused"}
 # As the engine spells "on all interfaces".
 _ANYWHERE = {"", "0.0.0.0", "::"}  # noqa: S104
@@ -50,17 +65,20 @@ class ComposeRuntime:
         variables: Mapping[str, str] | None = None,
         files: Sequence[str] = (),
         given: Given | None = None,
+        build_wait: float = BUILD_SECONDS,
     ) -> None:
         """`instead`: a hint for where no engine is; `variables`: what the files may refer to beside .env.
 
-        `given`: what the services are given beside what the files say.
+        `given`: what the services are given beside what the files say. `build_wait`: how many seconds a build may take.
         """
         self._root = root
         self._env_path = env_file.path_of(root, files)
         self._instead = instead
         self._compose = Compose(root, processes, variables or {}, files, given)
         self._created: set[str] = set()  # in this run, from what compose.yaml says
-        self._ids: Mapping[str, str] = {}  # of the containers that were there last, by service
+        self._build_wait = build_wait
+        self._processes = processes
+        self._ids: Mapping[str, Sequence[str]] = {}  # of the containers that were there last, by service
         self._images: dict[str, str] = {}  # their ids by name, until something is built or removed
         self._run = secrets.token_hex(8)
 
@@ -81,7 +99,7 @@ class ComposeRuntime:
         return self.engine.version()
 
     def _compose_version(self) -> str:
-        version = self._compose.run(["version", "--short"]).out.strip()
+        version = self._compose.run(["version", "--short"], limit=question_limit()).out.strip()
         return f"{version} ({'.'.join(map(str, OLDEST_COMPOSE))} or newer is needed)"
 
     @property
@@ -92,7 +110,14 @@ class ComposeRuntime:
         return list(self._compose.config["services"])
 
     def optional(self) -> Collection[str]:
-        return [name for name, config in self._compose.config["services"].items() if config.get("profiles")]
+        services = self._compose.config["services"].items()
+        return [name for name, config in services if config.get("profiles") or self._wanted(name) == 0]
+
+    def _wanted(self, service: str) -> int:
+        """Return how many containers of it Compose would run."""
+        config = self._service_config(service)
+        scale = config.get("scale", (config.get("deploy") or {}).get("replicas"))
+        return 1 if scale is None else int(scale)
 
     def check(self, names: Sequence[str]) -> None:
         """Nothing that Compose did not check when it read its file."""
@@ -155,19 +180,26 @@ class ComposeRuntime:
     def services(self, names: Collection[str] = ()) -> Mapping[str, Service]:
         wanted = names or self.declared()
         found = self._inspected(wanted, self._ids)
-        # One that runs is the one that it was. Where it does not there may be another by now.
-        if not all(_runs(found.get(name)) for name in wanted):
-            self._ids = ids = {service: str(one["Id"]) for service, one in self._by_service().items()}
+        # Those that run are those that they were. Where too few do there may be others by now.
+        if not all(sum(map(_runs, found[name])) >= max(1, self._wanted(name)) for name in wanted):
+            self._ids = ids = {
+                service: [str(one["Id"]) for one in containers] for service, containers in self._replicas().items()
+            }
             found = self._inspected(wanted, ids)
-        return {name: self._service(name, found.get(name)) for name in wanted}
+        return {name: self._service(name, found[name]) for name in wanted}
 
-    def _inspected(self, names: Iterable[str], ids: Mapping[str, str]) -> Mapping[str, dict[str, Any] | None]:
-        return {name: self.engine.inspect(ids[name]) for name in names if name in ids}
+    def _inspected(self, names: Iterable[str], ids: Mapping[str, Sequence[str]]) -> Mapping[str, list[dict[str, Any]]]:
+        """Return what the engine says of the containers of each service; those that are gone by now left out."""
+        found = {name: [self.engine.inspect(container) for container in ids.get(name, ())] for name in names}
+        return {name: [one for one in containers if one] for name, containers in found.items()}
 
-    def _by_service(self) -> Mapping[str, dict[str, Any]]:
-        """The container of each service; one-offs aside."""
-        found = self._containers()
-        return {_service_of(one): one for one in found if one["Labels"].get(_ONE_OFF) != "True"}
+    def _replicas(self) -> Mapping[str, Sequence[dict[str, Any]]]:
+        """Return the containers of each service in the order of their numbers; one-offs aside."""
+        found: dict[str, list[dict[str, Any]]] = {}
+        for one in sorted(self._containers(), key=_number):
+            if one["Labels"].get(_ONE_OFF) != "True":
+                found.setdefault(_service_of(one), []).append(one)
+        return found
 
     @contextlib.contextmanager
     def watched(self, pause: Callable[[float], None]) -> Iterator[Watched]:  # noqa: ARG002  # the engine tells
@@ -179,27 +211,48 @@ class ComposeRuntime:
             threading.Thread(target=told.listen, args=[events], daemon=True).start()
             yield told
 
-    def _service(self, name: str, inspected: Mapping[str, Any] | None) -> Service:
-        if inspected is None:
-            return Service(name, "absent", address=self._declared_address(name))
-        state = inspected["State"]
-        running = state["Running"] and not state["Restarting"]
+    def _service(self, name: str, replicas: Sequence[Mapping[str, Any]]) -> Service:
+        """Return all replicas as one service: it runs where enough of them do, and is as the worst one."""
+        wanted = self._wanted(name)
+        up = [one for one in replicas if _runs(one)]
+        down = [one for one in replicas if not _runs(one)]
+        runs = bool(up) and len(up) >= wanted
+        if not replicas or not (runs or down):
+            return Service(name, "absent", address=self._declared_address(name), wanted=wanted, up=len(up))
+        counted = up if runs else replicas
+        worst = None if runs else max((one["State"] for one in down), key=_how_bad)
+        health = {one["State"].get("Health", {}).get("Status", "") for one in up} if runs else set()
+        addresses = list(dict.fromkeys(filter(None, (self._published_address(name, one) for one in counted))))
         return Service(
             name,
-            "running" if running else "created" if state["Status"] == "created" else "exited",
-            health=state.get("Health", {}).get("Status", "") if running else "",
-            exit_code=None if running else state["ExitCode"],
-            instance=f"{inspected['Id']} {state['StartedAt']}",
-            address=self._published_address(name, inspected["NetworkSettings"]["Ports"] or {}),
+            "running" if worst is None else "created" if worst["Status"] == "created" else "exited",
+            health=next((word for word in _HEALTH if word in health), ""),
+            exit_code=None if worst is None else worst["ExitCode"],
+            instance=", ".join(f"{one['Id']} {one['State']['StartedAt']}" for one in counted),
+            address=addresses[0] if addresses else None,
+            more_addresses=addresses[1:],
+            wanted=wanted,
+            up=len(up),
         )
 
-    def _published_address(self, name: str, bindings: Mapping[str, Any]) -> Address | None:
+    def _published_address(self, name: str, inspected: Mapping[str, Any]) -> Address | None:
         """Where the first declared port is published now: it may have been another when the container was made."""
+        bindings = inspected["NetworkSettings"]["Ports"] or {}
         for port in self._service_config(name).get("ports", []):
             for binding in bindings.get(f"{port['target']}/{port.get('protocol', 'tcp')}") or []:
                 host = binding["HostIp"]
                 return Address("127.0.0.1" if host in _ANYWHERE else host, int(binding["HostPort"]))
-        return self._declared_address(name)
+        # A container that runs and publishes nothing is not what listens on the port that the file says.
+        return None if _runs(inspected) and not _is_on_host(inspected) else self._declared_address(name)
+
+    def foreign_listener(self, service: Service) -> str:
+        containers = self._inspected([service.name], self._ids)[service.name]
+        for address in service.addresses:
+            for listener in listeners(address.host, address.port) or ():
+                # Each container has its own ports: it is enough that one of them is what listens there.
+                if not any(is_answered_by(container, address, listener) for container in containers):
+                    return listener.name
+        return ""
 
     def _declared_address(self, name: str) -> Address | None:
         ports = self._declared_ports(name)
@@ -235,7 +288,8 @@ class ComposeRuntime:
             for container in self._containers()
             for label in (_name(container), _name(container).removeprefix(f"{self.project}-"))
         }
-        for line in self._compose.stream([*flags, *names]):
+        limit = None if follow else replace(question_limit(), what="docker compose logs")
+        for line in self._compose.stream([*flags, *names], limit):
             name, bar, text = line.partition("|")
             yield (services.get(name.strip(), name.strip()), text.removeprefix(" ")) if bar else ("", line)
 
@@ -243,8 +297,12 @@ class ComposeRuntime:
         return self.engine.publisher(port)
 
     def log_tail(self, name: str) -> LogTail:
-        container = self._by_service().get(name)
-        return LogTail.of(name, self.engine.log(container["Id"], LogTail.KEPT)) if container else LogTail(name, ())
+        containers = self._replicas().get(name, ())
+        # Of several the one that is said to have failed.
+        failed = max(
+            containers, key=lambda one: (one["State"] not in _ALIVE, "unhealthy" in one.get("Status", "")), default=None
+        )
+        return LogTail.of(name, self.engine.log(failed["Id"], LogTail.KEPT)) if failed else LogTail(name, ())
 
     # -- changing --------------------------------------------------------------------------------------------------
 
@@ -253,7 +311,7 @@ class ComposeRuntime:
         if not built:
             return
         self._containers()  # refuses a stack of another folder: its images have the same names
-        done = self._compose.run(["build", *built], on_line=on_line)
+        done = self._compose.run(["build", *built], limit=build_limit(self._build_wait), on_line=on_line)
         self._images = {}
         if done.code:
             raise BuildError(
@@ -281,7 +339,8 @@ class ComposeRuntime:
         return [name for name in names if after[name].instance != before[name].instance]
 
     def _up(self, arguments: Sequence[str], message: str, on_line: Callable[[str], None]) -> None:
-        done = self._compose.run(["up", "--no-deps", "--no-build", *arguments], on_line=on_line)
+        limit = build_limit(self._build_wait, MachineError)  # it may have an image to download
+        done = self._compose.run(["up", "--no-deps", "--no-build", *arguments], limit=limit, on_line=on_line)
         if done.code:
             raise MachineError(
                 message,
@@ -292,8 +351,9 @@ class ComposeRuntime:
 
     def _start_created(self, names: Sequence[str]) -> None:
         """All at once."""
-        with ThreadPoolExecutor() as pool:
-            list(pool.map(self.engine.start, [one["Id"] for name, one in self._by_service().items() if name in names]))
+        containers = self._replicas()
+        ids = [one["Id"] for name in names for one in containers.get(name, ()) if one["State"] not in _ALIVE]
+        at_once(self._processes, ids, self.engine.start)
 
     def check_ports(self, names: Sequence[str]) -> None:
         refuse_taken_ports(
@@ -312,7 +372,7 @@ class ComposeRuntime:
         if not running:
             return []
         self._stop_all(one for one in running if one["Labels"].get(_ONE_OFF) == "True")  # which `stop` passes by
-        done = self._compose.run(["--profile", "*", "stop"])
+        done = self._compose.run(["--profile", "*", "stop"], limit=change_limit())
         # Of a service that compose.yaml no longer names.
         self._stop_all(container for container in self._containers() if container["State"] in _ALIVE)
         left = [_name(container) for container in self._containers() if container["State"] in _ALIVE]
@@ -346,7 +406,8 @@ class ComposeRuntime:
         for container in containers:
             if container["Labels"].get(_ONE_OFF) == "True":
                 self.engine.remove(container["Id"])
-        done = self._compose.run(["--profile", "*", "down", "--volumes", "--remove-orphans", "--timeout", "2"])
+        flags = ["--volumes", "--remove-orphans", "--timeout", "2"]
+        done = self._compose.run(["--profile", "*", "down", *flags], limit=change_limit())
         # Not by `down --rmi`: it leaves what a classic builder made on the way to an image.
         images = [image for image in images if self.engine.remove_image(image)]
         self._images = {}
@@ -364,7 +425,12 @@ class ComposeRuntime:
         return {"container": [*map(_name, containers)], "volume": volumes, "image": images}
 
     def run_once(
-        self, service: str, argv: Sequence[str], env: Mapping[str, str], on_line: Callable[[str], None]
+        self,
+        service: str,
+        argv: Sequence[str],
+        env: Mapping[str, str],
+        on_line: Callable[[str], None],
+        limit: Limit | None = None,
     ) -> Completed:
         self._service_config(service)  # refuses an unknown name
         self._containers()  # refuses a stack of another folder
@@ -372,13 +438,15 @@ class ComposeRuntime:
         names = [part for name in env for part in ("--env", name)]
         container = f"{self.project}-{service}-run-{secrets.token_hex(6)}"
         flags = ["run", "--rm", "--no-deps", "--no-TTY", "--label", f"{_RUN}={self._run}", "--name", container, *names]
+        run = ["--progress", "quiet", *flags, service, *argv]
+        limit = replace(limit or tool_limit(), what=" ".join(argv))
         try:
-            return self._compose.run(["--progress", "quiet", *flags, service, *argv], env=env, on_line=on_line)
+            return self._compose.run(run, limit=limit, env=env, on_line=on_line)
         except BaseException:
             # Compose may end before what it started has. An engine that does not answer any more is not the news here:
             # the next `stop` finds what is left.
             with contextlib.suppress(MachineError):
-                self.engine.stop(container)
+                self.engine.stop(container, seconds=_CLEAN_UP_SECONDS)
             raise
 
     def psql(self, service: str, variables: Mapping[str, str]) -> tuple[Sequence[str], Mapping[str, str]]:
@@ -396,8 +464,22 @@ def _is_prepared(config: Mapping[str, Any]) -> bool:
     return any(config.get(key) for key in ("configs", "secrets", "post_start", "models"))
 
 
-def _runs(inspected: Mapping[str, Any] | None) -> bool:
-    return bool(inspected and inspected["State"]["Running"])
+def _runs(inspected: Mapping[str, Any]) -> bool:
+    return bool(inspected["State"]["Running"] and not inspected["State"]["Restarting"])
+
+
+def _is_on_host(inspected: Mapping[str, Any]) -> bool:
+    """Whether it has the network of its engine's machine, where it publishes nothing and listens itself."""
+    return bool(inspected.get("HostConfig", {}).get("NetworkMode") == "host")
+
+
+def _how_bad(state: Mapping[str, Any]) -> tuple[bool, bool]:
+    return state["Status"] != "created", bool(state["ExitCode"])
+
+
+def _number(container: Mapping[str, Any]) -> int:
+    number = container["Labels"].get(_NUMBER, "")
+    return int(number) if number.isdecimal() else 0
 
 
 def _service_of(container: Mapping[str, Any]) -> str:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from ..errors import MachineError, SettingsError
-from ..processes import Completed, Processes, at_once
+from ..processes import Completed, Limit, Processes, at_once, question_limit
 from .compose_given import Given
 
 # The newest things asked of it: `--progress` as a global flag and inline `configs`.
@@ -60,18 +61,26 @@ class Compose:
         self,
         arguments: Sequence[str],
         *,
+        limit: Limit,
         env: Mapping[str, str] | None = None,
         on_line: Callable[[str], None] | None = None,
     ) -> Completed:
-        return self._run([*self.command, *arguments], env or {}, on_line)
+        """Run Compose. What is over its limit is called as a person types it: `docker compose stop`."""
+        named = limit if limit.what else replace(limit, what=" ".join(["docker compose", *arguments]))
+        return self._run([*self.command, *arguments], named, env or {}, on_line)
 
     def _run(
-        self, argv: Sequence[str], env: Mapping[str, str], on_line: Callable[[str], None] | None = None
+        self,
+        argv: Sequence[str],
+        limit: Limit,
+        env: Mapping[str, str],
+        on_line: Callable[[str], None] | None = None,
     ) -> Completed:
-        return self._processes.run(argv, cwd=self._root, env={**self.variables, **env}, on_line=on_line)
+        given = {**self.variables, **env}
+        return self._processes.run(argv, cwd=self._root, env=given, on_line=on_line, limit=limit)
 
-    def stream(self, arguments: Sequence[str]) -> Iterator[str]:
-        return self._processes.stream([*self.command, *arguments], cwd=self._root)
+    def stream(self, arguments: Sequence[str], limit: Limit | None) -> Iterator[str]:
+        return self._processes.stream([*self.command, *arguments], cwd=self._root, limit=limit)
 
     @cached_property
     def config(self) -> Mapping[str, Any]:
@@ -99,7 +108,7 @@ class Compose:
         return None
 
     def _read(self, command: Sequence[str]) -> Mapping[str, Any]:
-        done = self._run([*command, "--profile", "*", "config", "--format", "json"], {})
+        done = self._run([*command, "--profile", "*", "config", "--format", "json"], question_limit(), {})
         if done.code:
             raise SettingsError(
                 f"Compose refuses {self.files}",
@@ -116,7 +125,7 @@ def find_compose(processes: Processes, root: Path) -> Sequence[str]:
     seen, found = [], False
     for cli in (_PLUGIN, ["docker-compose"]):
         try:
-            done = processes.run([*cli, "version", "--short"], cwd=root)
+            done = processes.run([*cli, "version", "--short"], cwd=root, limit=question_limit())
         except FileNotFoundError:
             continue
         version = done.out.strip().lstrip("v")

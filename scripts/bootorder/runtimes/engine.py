@@ -6,13 +6,19 @@ import contextlib
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from math import ceil
 from typing import Any
 
 from ..errors import MachineError, command
+from ..processes import within
 
 # How long an engine may take to answer before it counts as absent.
 _CONNECT_SECONDS = 5
-# And how long for removing a large volume on a busy machine.
+# The same over ssh, which has a connection to make first.
+_CONNECT_OVER_SSH_SECONDS = 15
+# How long a whole answer may take, from the first byte to the last: to a question, and to a change, as removing a large
+# volume on a busy machine. The SDK's own timeout is one for each read.
+_LOOK_SECONDS = 60
 _WORK_SECONDS = 120
 _GONE, _GOING, _IN_USE, _NOT_KEPT = 404, 409, 409, 501
 # Requests at one time. The SDK keeps 10 connections for each URL, and of 25 URLs: with more threads than that it closes
@@ -28,15 +34,18 @@ class Engine:
         self._api = client.api
 
     @classmethod
-    def connect(cls, seconds: int = _CONNECT_SECONDS) -> Engine:
+    def connect(cls, seconds: float = _CONNECT_SECONDS) -> Engine:
         """Raises MachineError that tells a missing engine from a forbidden one, at the latest after `seconds`."""
         import docker
         from docker.errors import DockerException
 
         endpoint = _endpoint()
+        limit = max(seconds, _CONNECT_OVER_SSH_SECONDS) if endpoint.get("use_ssh_client") else seconds
         try:
-            client = docker.DockerClient(**endpoint, timeout=seconds)
+            client = within(limit, lambda: docker.DockerClient(**endpoint, timeout=ceil(limit)))
             client.api.timeout = _WORK_SECONDS
+        except TimeoutError:
+            raise _unreachable(TimeoutError(f"no whole answer within {limit:g} s")) from None
         except DockerException as error:
             raise _unreachable(error) from None
         return cls(client)
@@ -69,27 +78,30 @@ class Engine:
         return bytes(kept or b"").decode(errors="replace")
 
     def start(self, container: str) -> None:
-        self._ask(self._api.start, container)
+        self._ask(self._api.start, container, seconds=_WORK_SECONDS)
 
-    def stop(self, container: str) -> None:
+    def stop(self, container: str, seconds: float = _WORK_SECONDS) -> None:
         # A one-off removes itself when it ends, so it may be gone, or going, by now.
-        self._ask(self._api.stop, container, timeout=2, allow=(_GONE,))
+        self._ask(self._api.stop, container, timeout=2, allow=(_GONE,), seconds=seconds)
 
     def remove(self, container: str) -> None:
         """Returns when it is gone: until then its image and its volumes cannot be removed."""
-        self._ask(self._api.remove_container, container, force=True, v=True, allow=(_GONE, _GOING))
-        self._ask(self._api.wait, container, condition="removed", timeout=_WORK_SECONDS, allow=(_GONE,))
+        allow = (_GONE, _GOING)
+        self._ask(self._api.remove_container, container, force=True, v=True, allow=allow, seconds=_WORK_SECONDS)
+        removed = {"condition": "removed", "timeout": _WORK_SECONDS}
+        self._ask(self._api.wait, container, **removed, allow=(_GONE,), seconds=_WORK_SECONDS)
 
     def volumes(self, filters: Mapping[str, str]) -> list[str]:
         found = self._ask(self._api.volumes, filters=dict(filters))["Volumes"] or []
         return sorted(str(volume["Name"]) for volume in found)
 
     def remove_volume(self, name: str) -> None:
-        self._ask(self._api.remove_volume, name)
+        self._ask(self._api.remove_volume, name, seconds=_WORK_SECONDS)
 
     def remove_image(self, tag: str) -> bool:
         """Whether it went, with what nothing else uses below it; one that somebody's container uses stays."""
-        return self._ask(self._api.remove_image, tag, allow=(_GONE, _IN_USE)) is not None
+        gone = self._ask(self._api.remove_image, tag, allow=(_GONE, _IN_USE), seconds=_WORK_SECONDS)
+        return gone is not None
 
     def image_id(self, tag: str) -> str:
         """The image's digest, or nothing if there is no such image."""
@@ -104,14 +116,31 @@ class Engine:
         return ""
 
     @staticmethod
-    def _ask(call: Callable[..., Any], *arguments: Any, allow: Sequence[int] = (), **options: Any) -> Any:
-        """One request; nothing where the engine answers with a status that is allowed."""
+    def _ask(
+        call: Callable[..., Any],
+        *arguments: Any,
+        allow: Sequence[int] = (),
+        seconds: float | None = None,
+        **options: Any,
+    ) -> Any:
+        """Return the whole answer to one request; nothing where the engine answers with a status that is allowed.
+
+        Raises MachineError where that takes longer than these seconds, or a question may take; the wait for other
+        requests included.
+        """
         from docker.errors import APIError, DockerException
         from requests.exceptions import RequestException
 
-        try:
+        limit = seconds or _LOOK_SECONDS
+
+        def request() -> Any:
             with _AT_ONCE:
                 return call(*arguments, **options)
+
+        try:
+            return within(limit, request)
+        except TimeoutError:
+            raise _frozen(limit) from None
         except APIError as error:
             if error.status_code in allow:
                 return None
@@ -167,6 +196,15 @@ def _unreachable(error: Exception) -> MachineError:
         expected="a running engine (Docker Desktop, colima, docker.io ...)",
         seen=seen,
         hint=f"start Docker, then see {command('doctor')}",
+    )
+
+
+def _frozen(seconds: float) -> MachineError:
+    return MachineError(
+        "the Docker Engine does not answer any more",
+        expected=f"a whole answer within {seconds:g} s",
+        seen="it takes requests and does not answer them, or not to the end",
+        hint=f"see whether `docker ps` answers, and start Docker anew; then see {command('doctor')}",
     )
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from ... import sources, state_files
 from ...errors import BuildError, LogTail, MachineError
-from ...processes import Commands
+from ...processes import BUILD_SECONDS, Commands, build_limit
 from .toolchain import last_error
 
 
@@ -41,10 +41,11 @@ class Step:
 
 
 class Builds:
-    """`records`: a folder with what each step was last made of."""
+    """`records`: a folder with what each step was last made of. `wait`: how many seconds each may take."""
 
-    def __init__(self, records: Path, say: Callable[[str], None]) -> None:
+    def __init__(self, records: Path, say: Callable[[str], None], wait: float = BUILD_SECONDS) -> None:
         self._records = records
+        self._wait = wait
         self._say = say
 
     def was_done(self, step: Step) -> bool:
@@ -80,10 +81,12 @@ class Builds:
         if step.installs:
             # Nobody can be asked here, and without this pnpm asks before it replaces packages of another store.
             environment = {"CI": "true", **environment}
-        done = commands.run(step.argv, cwd=step.folder, env=environment, on_line=on_line, inherit=False)
+        error = MachineError if step.installs else BuildError
+        limit = build_limit(self._wait, error)
+        done = commands.run(step.argv, cwd=step.folder, env=environment, on_line=on_line, inherit=False, limit=limit)
         if done.code:
             network = " (a first install needs a network)" if step.installs else ""
-            raise (MachineError if step.installs else BuildError)(
+            raise error(
                 f"{step.does} failed",
                 expected=f"`{shown}` in {step.folder} ends with 0",
                 seen=last_error(done.text),

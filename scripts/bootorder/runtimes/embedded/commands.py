@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from ...errors import MachineError, command
-from ...processes import Commands, Completed
+from ...processes import Commands, Completed, Limit
 
 
 class Marked:
@@ -24,11 +24,12 @@ class Marked:
         env: Mapping[str, str] | None = None,
         on_line: Callable[[str], None] | None = None,
         inherit: bool = True,
+        limit: Limit | None = None,
     ) -> Completed:
         """Raises MachineError where there is no such command."""
         marked = {**(env or {}), **self._marks()}
         try:
-            return self._commands.run(argv, cwd=cwd, env=marked, on_line=on_line, inherit=inherit)
+            return self._commands.run(argv, cwd=cwd, env=marked, on_line=on_line, inherit=inherit, limit=limit)
         except FileNotFoundError:
             raise MachineError(
                 f"there is no `{argv[0]}`",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import tempfile
@@ -15,10 +16,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ... import state_files
+from ...errors import MachineError
 from .table import Account
 
 ANYWHERE = Path(Path.cwd().anchor)  # a folder that every account may enter
 
+_LOOK_SECONDS = 30.0
 _OUTSIDE = Path("/var/lib/bootorder")
 _NOTE = "checkout"
 _NOWHERE = Path(os.devnull)  # a folder that nothing can lie in
@@ -87,12 +90,21 @@ def _can_enter(account: Account, folder: Path) -> bool:
     """Asked of the system, which knows of modes, lists and mounts."""
     # Not by the caller's PATH: root's may lead through folders that the account may not enter either.
     program = shutil.which("test", path=os.defpath) or "test"
-    done = subprocess.run(
-        [program, "-x", str(folder)],
-        user=account.user,
-        group=account.group,
-        extra_groups=[],
-        check=False,
-        cwd=ANYWHERE,
-    )
+    try:
+        done = subprocess.run(
+            [program, "-x", str(folder)],
+            user=account.user,
+            group=account.group,
+            extra_groups=[],
+            check=False,
+            cwd=ANYWHERE,
+            timeout=_LOOK_SECONDS,
+        )
+    except subprocess.TimeoutExpired:
+        raise MachineError(
+            f"{folder} does not answer",
+            expected=f"an answer of its file system within {_LOOK_SECONDS:g} s",
+            seen="`test -x` was still waiting for it",
+            hint=f"see that the disk or the network drive answers: ls {shlex.quote(str(folder))}",
+        ) from None
     return done.returncode == 0

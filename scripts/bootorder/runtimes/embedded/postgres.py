@@ -15,14 +15,14 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 from psycopg import sql
 
 from ... import state_files
 from ...errors import LogTail, MachineError, SettingsError, command
-from ...processes import Processes
+from ...processes import BUILD_SECONDS, Processes, question_limit
 from ...settings import DatabaseSettings
 from . import wheels
 from .commands import Marked
@@ -35,6 +35,7 @@ _FIRST = "postgres"  # whom initdb makes, which cannot quote every name; without
 # An account that programs without any right run as, where the folder itself belongs to root.
 _ACCOUNTS = ("postgres", "nobody")
 # Who may connect: over loopback, with the password.
+_MAKE_SECONDS = 300.0  # a slow disk: initdb takes a second on a fast one, and 30 where every write is waited for
 _HBA = "host all all 127.0.0.1/32 scram-sha-256\nhost all all ::1/128 scram-sha-256\n"
 
 
@@ -42,6 +43,7 @@ class Postgres:
     """`home`: where its programs and data lie, as the checkout sees it; `Home` knows where that is.
 
     `marks`: what the environment of a command that makes something is to have, so that it is found again.
+    `wait`: how many seconds an installation may take.
     """
 
     def __init__(
@@ -51,12 +53,14 @@ class Postgres:
         processes: Processes,
         say: Callable[[str], None],
         marks: Callable[[], Mapping[str, str]],
+        wait: float = BUILD_SECONDS,
     ) -> None:
         self._home = Home(home, say)
         self._settings = settings
         self._processes = processes
         self._say = say
         self._marks = marks
+        self._wait = wait
 
     @property
     def data(self) -> Path:
@@ -113,6 +117,7 @@ class Postgres:
             on_line,
             instead=f"connect to the network, or install PostgreSQL {self._settings.major} and set"
             " `database.binaries: path`",
+            wait=self._wait,
         )
 
     def program(self, name: str) -> str:
@@ -132,7 +137,7 @@ class Postgres:
                 expected="`postgres` and `initdb` in a folder of PATH (Debian: /usr/lib/postgresql/VERSION/bin)",
                 hint=f"add the folder of PostgreSQL {wanted} to PATH, or set `database.binaries: wheel`",
             )
-        said = self._processes.run([found, "--version"], cwd=ANYWHERE).out.strip()
+        said = self._processes.run([found, "--version"], cwd=ANYWHERE, limit=question_limit()).out.strip()
         major = re.search(r"\d+", said)
         if not major or int(major.group()) != wanted:
             raise MachineError(
@@ -230,7 +235,7 @@ class Postgres:
             "--no-instructions",
             *(part for name, value in settings.items() for part in ("--set", f"{name}={value}")),
         ]
-        done = self._run(argv)
+        done = self._run("initdb", argv)
         for line in done.stdout.splitlines():
             on_line(line)
         if done.returncode:
@@ -247,13 +252,14 @@ class Postgres:
         argv = [self.program("postgres"), "--single", "-j", "-D", str(fresh)]
         quiet = ["-c", "log_min_error_statement=panic", "-c", "log_checkpoints=off"]
         text = "".join(f"{statement.as_string()};\n\n" for statement in statements)
-        done = self._run([*argv, *quiet, "postgres"], text)
+        done = self._run("postgres --single", [*argv, *quiet, "postgres"], text)
         if done.returncode or "ERROR:" in done.stdout or "FATAL:" in done.stdout:
             raise self._refused("postgres --single", done)
 
-    def _run(self, argv: Sequence[str], text: str = "") -> subprocess.CompletedProcess[str]:
+    def _run(self, what: str, argv: Sequence[str], text: str = "") -> subprocess.CompletedProcess[str]:
         account = self.account
-        return subprocess.run(
+        run = partial(
+            subprocess.run,
             argv,
             cwd=ANYWHERE,
             input=text,
@@ -264,10 +270,17 @@ class Postgres:
             encoding="utf-8",
             errors="replace",
             check=False,
+            timeout=_MAKE_SECONDS,
             user=account.user if account else None,
             group=account.group if account else None,
             extra_groups=[] if account else None,
         )
+        try:
+            return run()
+        except subprocess.TimeoutExpired as error:
+            said = error.stdout.decode(errors="replace") if isinstance(error.stdout, bytes) else error.stdout or ""
+            seen = f"`{what}` took longer than {_MAKE_SECONDS:g} s, and was ended"
+            raise self._not_made(seen, LogTail.of(what, said)) from None
 
     def _refused(self, what: str, done: subprocess.CompletedProcess[str]) -> MachineError:
         log = LogTail.of(what, done.stdout)

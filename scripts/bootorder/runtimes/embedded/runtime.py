@@ -13,15 +13,16 @@ from pathlib import Path
 
 from ... import env_file, sources
 from ...errors import LogTail, SettingsError
-from ...ports import refuse_taken_ports
-from ...processes import Completed, Processes, at_once
+from ...ports import listeners, refuse_taken_ports
+from ...processes import Completed, Limit, Processes, at_once
 from ...settings import ProcessSettings, Settings, unknown
+from ...terminal import listed
 from ..base import Address, Polled, Service, Watched
 from . import logs
 from .builds import Builds, Step
 from .commands import Marked
 from .postgres import Postgres
-from .table import LABEL, Order, ProcessTable
+from .table import LABEL, Order, ProcessTable, ports_of
 from .toolchain import Toolchain
 
 _HOST = "127.0.0.1"
@@ -62,8 +63,9 @@ class EmbeddedRuntime:
         self._postgres = Postgres(
             *(self._state / "postgres", settings.database, processes, say),
             lambda: self.marks(settings.database.service),
+            settings.build_wait,
         )
-        self._builds = Builds(self._state / "built", say)
+        self._builds = Builds(self._state / "built", say, settings.build_wait)
         self.table = ProcessTable(
             self._root,
             self._state / "processes",
@@ -227,6 +229,23 @@ class EmbeddedRuntime:
         """What of this stack runs."""
         return [name for name, seen in self.table.look(self.declared()).items() if seen.state == "running"]
 
+    def foreign_listener(self, service: Service) -> str:
+        if service.address is None:
+            return ""
+        found = listeners(service.address.host, service.address.port)
+        own = self.table.below(service.name)
+        if found is None:
+            ports = {port for process in own for port in ports_of(process) or ()}
+            return "" if service.address.port in ports else f"something that {service.name} did not start"
+        others = [one for one in found if one.pid not in {process.pid for process in own}]
+        if others:  # one that left its parents is known by its label, which takes a look at all processes
+            labelled = {one.process.pid for one in self.table.find() if one.service == service.name and not one.one_off}
+            others = [one for one in others if one.pid not in labelled]
+        # A program with capabilities of its own (`setcap`) hides what it listens on from its own user.
+        if any(ports_of(process) is None for process in own):
+            others = [one for one in others if one.pid is not None]
+        return listed([one.name for one in others]) if others else "" if found else "nothing that the system shows"
+
     def port_holder(self, port: int) -> str:
         holder = self._ports().get(port)
         return f"{holder} of this stack" if holder else ""
@@ -283,7 +302,8 @@ class EmbeddedRuntime:
         return self._tools_of(self._process(service).directory)
 
     def _tools_of(self, directory: str) -> Toolchain:
-        return Toolchain(self._root / directory, self._state / "tools", self._commands(directory), self._say)
+        wait = self._settings.build_wait
+        return Toolchain(self._root / directory, self._state / "tools", self._commands(directory), self._say, wait)
 
     def _steps(self, service: str) -> list[Step]:
         """What must have been done before this service can run, in order."""
@@ -399,10 +419,16 @@ class EmbeddedRuntime:
         return {"process": stopped, "data folder": data, "build": built}
 
     def run_once(
-        self, service: str, argv: Sequence[str], env: Mapping[str, str], on_line: Callable[[str], None]
+        self,
+        service: str,
+        argv: Sequence[str],
+        env: Mapping[str, str],
+        on_line: Callable[[str], None],
+        limit: Limit | None = None,
     ) -> Completed:
         folder, surroundings = self._folder(service), self._surroundings(service, env)
-        return self._commands(service).run(argv, cwd=folder, env=surroundings, on_line=on_line, inherit=False)
+        commands = self._commands(service)
+        return commands.run(argv, cwd=folder, env=surroundings, on_line=on_line, inherit=False, limit=limit)
 
     def psql(self, service: str, variables: Mapping[str, str]) -> tuple[Sequence[str], Mapping[str, str]]:
         return [self._postgres.program("psql")], {**variables, "PGHOST": _HOST, "PGPORT": str(self._port(service))}

@@ -18,7 +18,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import wait
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ import psutil
 
 from ... import state_files
 from ...errors import MachineError, command
+from ...processes import begin, within
 from ...redaction import SECRETS
 
 LABEL = "BOOTORDER_PROCESS"
@@ -35,6 +36,8 @@ LABEL = "BOOTORDER_PROCESS"
 # As long as Docker gives a container between the request to end and the end.
 _GRACE_SECONDS = 10.0
 _POLL_SECONDS = 0.01
+# A supervisor answers in hundredths of a second, also when the program that it is to start is not there.
+_START_SECONDS = 60.0
 _SUPERVISOR = Path(__file__).with_name("supervisor.py")
 _LABEL = re.compile(r"[0-9a-f]{16}/(service|one-off)/[^/]+/[0-9a-f]{16}")
 _ONE_OFF = "one-off"
@@ -85,11 +88,18 @@ class Found:
     @property
     def ports(self) -> Sequence[int]:
         """Those that it listens on."""
-        try:
-            connections = self.process.net_connections(kind="tcp")
-        except psutil.Error:
-            return []
-        return [one.laddr.port for one in connections if one.status == psutil.CONN_LISTEN]
+        return ports_of(self.process) or []
+
+
+def ports_of(process: psutil.Process) -> Sequence[int] | None:
+    """Return the ports that it listens on; None where the system does not say."""
+    try:
+        connections = process.net_connections(kind="tcp")
+    except psutil.AccessDenied:
+        return None
+    except psutil.Error:
+        return []
+    return [one.laddr.port for one in connections if one.status == psutil.CONN_LISTEN]
 
 
 class ProcessTable:
@@ -171,6 +181,14 @@ class ProcessTable:
         found.pop(os.getpid(), None)
         return list(found.values())
 
+    def below(self, service: str) -> list[psutil.Process]:
+        """Return the processes of this service as its record has it: the supervisor, and all that it began."""
+        record = self._read(service)
+        if not record or not _is_labelled(record["pid"], record["token"]):
+            return []
+        supervisor = psutil.Process(record["pid"])
+        return [supervisor, *_descendants(supervisor, _below())]
+
     def left_over(self) -> list[Found]:
         """Those that were not begun by this very task, which may do several things at once."""
         found = self.find()
@@ -190,10 +208,14 @@ class ProcessTable:
         """Start these at the same time; returns when each was started or could not be. Raises MachineError."""
         for folder in (self._records, self._logs):
             state_files.make_folder(folder)
-        with ThreadPoolExecutor() as pool:
-            for failure in list(pool.map(self._start_one, orders, orders.values())):
-                if failure:
-                    raise failure
+        started = begin(lambda one: self._start_one(*one), list(orders.items()))
+        try:
+            failures = [future.result() for future in started]
+        finally:
+            wait(started, timeout=_GRACE_SECONDS)  # after Ctrl-C, too: an order that is half given starts nothing
+        for failure in failures:
+            if failure:
+                raise failure
 
     def _start_one(self, service: str, order: Order) -> MachineError | None:
         label = self.label(service)
@@ -217,14 +239,16 @@ class ProcessTable:
             start_new_session=True,
             creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
         )
-        assert supervisor.stdin  # noqa: S101  # for mypy: they are pipes
-        assert supervisor.stdout  # noqa: S101
-        with supervisor.stdin as order_pipe, supervisor.stdout as answer_pipe:
-            order_pipe.write(json.dumps(what).encode())
-            order_pipe.close()
-            said = answer_pipe.read().decode(errors="replace")
-        if hasattr(os, "fork"):
-            supervisor.wait()  # only of the half that ends at once
+        try:
+            said = within(_START_SECONDS, lambda: _ordered(supervisor, json.dumps(what).encode()))
+        except TimeoutError:
+            self._kill(supervisor, label)
+            return MachineError(
+                f"{service} could not be started",
+                expected=f"an answer of its supervisor within {_START_SECONDS:g} s",
+                seen="none; what it had begun was killed",
+                hint=f"see that {order.cwd} and {_SUPERVISOR.parent} can be read: a disk or network drive may hang",
+            )
         try:
             answer = json.loads(said)
         except json.JSONDecodeError:
@@ -237,6 +261,15 @@ class ProcessTable:
             seen=answer["error"],
             hint=f"correct `processes.{service}` in invoke.yaml, or see what the machine lacks: {command('doctor')}",
         )
+
+    def _kill(self, supervisor: subprocess.Popen[bytes], label: str) -> None:
+        """Kill a supervisor that does not answer, and what it may have started."""
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error, OSError):
+                if self._label_of(process) == label:
+                    process.kill()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            supervisor.wait(_GRACE_SECONDS)
 
     def stop(self, chosen: Sequence[Found]) -> None:
         """Ask these to end, and kill what does not. Raises MachineError for what is left even so."""
@@ -289,6 +322,19 @@ def _record_of(data: Any) -> dict[str, Any]:
         "made_of": str(data["made_of"]),
         "code": None if code is None else int(code),
     }
+
+
+def _ordered(supervisor: subprocess.Popen[bytes], order: bytes) -> str:
+    """Give a supervisor its order, and return what it answers."""
+    assert supervisor.stdin  # noqa: S101  # for mypy: they are pipes
+    assert supervisor.stdout  # noqa: S101
+    with supervisor.stdin as order_pipe, supervisor.stdout as answer_pipe:
+        order_pipe.write(order)
+        order_pipe.close()
+        said = answer_pipe.read().decode(errors="replace")
+    if hasattr(os, "fork"):
+        supervisor.wait()  # only of the half that ends at once
+    return said
 
 
 def _below() -> Mapping[int, Sequence[psutil.Process]]:

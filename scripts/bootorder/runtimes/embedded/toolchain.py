@@ -17,7 +17,7 @@ from pathlib import Path
 
 from ... import state_files
 from ...errors import LogTail, MachineError, SettingsError
-from ...processes import Commands, Completed
+from ...processes import BUILD_SECONDS, Commands, Completed, Limit, build_limit
 from . import wheels
 
 _PYTHON_FILES = ("requirements.txt", "pyproject.toml")
@@ -26,13 +26,19 @@ _PACKAGE_MANAGERS = ("pnpm", "yarn")
 
 
 class Toolchain:
-    """Of one folder with sources. `tools`: where what this machine lacks is installed."""
+    """Of one folder with sources. `tools`: where what this machine lacks is installed.
 
-    def __init__(self, folder: Path, tools: Path, commands: Commands, say: Callable[[str], None]) -> None:
+    `wait`: how many seconds one installation may take.
+    """
+
+    def __init__(
+        self, folder: Path, tools: Path, commands: Commands, say: Callable[[str], None], wait: float = BUILD_SECONDS
+    ) -> None:
         self._folder = folder
         self._tools = tools
         self._commands = commands
         self._say = say
+        self._wait = wait
 
     @property
     def path(self) -> Sequence[str]:
@@ -72,6 +78,10 @@ class Toolchain:
             found.append(f"Python {platform.python_version()} in a virtualenv")
         later = "" if self.is_ready else "; what is missing will be installed on first use"
         return (", ".join(found) or "nothing is needed") + later
+
+    @property
+    def _limit(self) -> Limit:
+        return build_limit(self._wait, MachineError)
 
     def prepare(self, on_line: Callable[[str], None]) -> None:
         """Install what is missing. Raises MachineError."""
@@ -117,7 +127,7 @@ class Toolchain:
         if self._node_on_path():
             return
         hint = "connect to the network, or install Node from nodejs.org"
-        wheels.install("node", self._tools, self._commands, self._say, on_line, instead=hint)
+        wheels.install("node", self._tools, self._commands, self._say, on_line, instead=hint, wait=self._wait)
         # A wheel has no links: its `npm` is a copy that does not find the rest of itself.
         for name in ("npm", "npx"):
             program = self._own_node / name
@@ -161,7 +171,8 @@ class Toolchain:
         flags += ["--fetch-retries=1", "--fetch-retry-mintimeout=1000"]
         argv = ["npm", "install", *flags, self._package_manager]
         try:
-            done = self._commands.run(argv, cwd=fresh, env={"PATH": self.search_path()}, on_line=on_line)
+            env = {"PATH": self.search_path()}
+            done = self._commands.run(argv, cwd=fresh, env=env, on_line=on_line, limit=self._limit)
             _require(
                 done,
                 f"{self._package_manager} could not be installed",
@@ -213,7 +224,7 @@ class Toolchain:
         self._say(f"making a virtualenv for {self._folder.name}")
         made.parent.mkdir(parents=True, exist_ok=True)
         argv = [sys.executable, "-m", "venv", "--clear", str(made)]
-        done = self._commands.run(argv, cwd=made.parent, on_line=on_line)
+        done = self._commands.run(argv, cwd=made.parent, on_line=on_line, limit=self._limit)
         _require(
             done,
             f"no virtualenv could be made for {self._folder.name}",

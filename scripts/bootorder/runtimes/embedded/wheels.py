@@ -8,10 +8,11 @@ import shutil
 import sys
 import sysconfig
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from ...errors import LogTail, MachineError
-from ...processes import Commands
+from ...processes import BUILD_SECONDS, Commands, build_limit
 
 _LOCKS = Path(__file__).parents[2]
 
@@ -41,8 +42,12 @@ def install(
     on_line: Callable[[str], None],
     *,
     instead: str,
+    wait: float = BUILD_SECONDS,
 ) -> Path:
-    """The folder with the wheel's packages. `instead`: what a person can do where there is no wheel; a hint."""
+    """The folder with the wheel's packages. `instead`: what a person can do where there is no wheel; a hint.
+
+    `wait`: how many seconds the download may take.
+    """
     made = folder(name, parent)
     if made.is_dir():
         return made
@@ -54,7 +59,8 @@ def install(
     parent.mkdir(parents=True, exist_ok=True)
     flags = ["--no-deps", "--require-hashes", "--requirement", str(lock(name)), "--target", str(fresh), "--no-compile"]
     try:
-        done = commands.run([*pip(sys.executable), *flags], cwd=parent, on_line=on_line)
+        limit = replace(build_limit(wait, MachineError), what=f"pip install {wanted}")
+        done = commands.run([*pip(sys.executable), *flags], cwd=parent, on_line=on_line, limit=limit)
         if done.code:
             raise _not_installed(wanted, done.text, instead)
         _open_to_all(fresh)
