@@ -965,6 +965,7 @@ class Listening:
         self.stack = stack
         self.own: dict[int, list[int] | None] = {7: [], 8: [8000]}  # their ports; None: not shown
         self.listeners: list[Listener] | None = [Listener("127.0.0.1", 8)]
+        stack.table.began = lambda service, pid: pid == 8  # type: ignore[attr-defined]
         stack.table.below = lambda service: [SimpleNamespace(pid=pid) for pid in self.own]  # type: ignore[attr-defined]
         monkeypatch.setattr(runtime, "listeners", lambda host, port: self.listeners)
         monkeypatch.setattr(runtime, "ports_of", lambda process: self.own[process.pid])

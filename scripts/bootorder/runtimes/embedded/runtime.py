@@ -233,6 +233,8 @@ class EmbeddedRuntime:
         if service.address is None:
             return ""
         found = listeners(service.address.host, service.address.port)
+        if found and all(self.table.began(service.name, one.pid) for one in found):
+            return ""  # else all processes are looked through
         own = self.table.below(service.name)
         if found is None:
             ports = {port for process in own for port in ports_of(process) or ()}

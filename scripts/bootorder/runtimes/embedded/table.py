@@ -189,6 +189,15 @@ class ProcessTable:
         supervisor = psutil.Process(record["pid"])
         return [supervisor, *_descendants(supervisor, _below())]
 
+    def began(self, service: str, pid: int | None) -> bool:
+        """Whether this process is the supervisor of the service or was begun by it, as its record has it."""
+        record = self._read(service)
+        if pid is None or not record or not _is_labelled(record["pid"], record["token"]):
+            return False
+        with contextlib.suppress(psutil.Error):
+            return record["pid"] in {pid, *(parent.pid for parent in psutil.Process(pid).parents())}
+        return False
+
     def left_over(self) -> list[Found]:
         """Those that were not begun by this very task, which may do several things at once."""
         found = self.find()
