@@ -1,12 +1,14 @@
-"""Which runtime boots the stack: the one that was asked for, else Docker Compose where an engine answers."""
+"""Which runtime boots the stack: the one asked for, else the one that runs it, the last one, or what is there."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 
+from . import state_files
 from .console import Console
 from .errors import MachineError, SettingsError, command
 from .places import places
@@ -21,6 +23,17 @@ from .settings import LayoutName, Settings, runtime_name
 
 # An engine that is there answers in milliseconds.
 _ENGINE_SECONDS = 1
+
+
+_LAST = "runtime.json"
+
+
+def remember(state: Path, runtime: Runtime) -> None:
+    """Note with which one this stack was started last."""
+    path = state / _LAST
+    content = json.dumps(runtime.name)
+    if not path.exists() or path.read_text(encoding="utf-8") != content:
+        state_files.write(path, content)
 
 
 @dataclass(frozen=True)
@@ -64,29 +77,53 @@ class Runtimes:
             root, processes, instead, variables, settings.compose, given, settings.build_wait
         )
         self._embedded = EmbeddedRuntime(root, state, settings, processes, console.note, variables)
+        self._named: Mapping[str, Runtime] = {"compose": self._compose, "embedded": self._embedded}
+        self._last = state / _LAST
+        self._note = console.note
 
     def choose(self, wanted: str) -> Choice:
         """`wanted`: the flag; where it is empty the setting decides."""
         name = runtime_name(wanted, self._settings)
-        if name == "compose":
-            return Choice(self._compose)
-        if name == "embedded":
-            return Choice(self._embedded)
+        return self._automatic() if name == "auto" else Choice(self._named[name])
+
+    def _automatic(self) -> Choice:
+        if self._run_embedded:
+            return Choice(self._embedded, "it runs this stack")
         if not self._has_compose_file:
             return Choice(self._embedded, "there is no compose.yaml")
+        trouble = self._engine_trouble()
+        if not trouble and self._compose.running():
+            return Choice(self._compose, "it runs this stack")
+        last = state_files.read(self._last, lambda name: self._named[name], self._note)
+        if last:  # with another one there would be a second, empty database
+            return Choice(last, "as the last time")
+        return self._first(trouble or self._compose.trouble())
+
+    def _first(self, trouble: str) -> Choice:
+        """`trouble`: why Compose cannot be used."""
+        if not trouble:
+            return Choice(self._compose, "a Docker Engine answers")
+        if self._settings.processes:
+            return Choice(self._embedded, trouble)
+        return Choice(self._compose, "invoke.yaml has no `processes`")
+
+    def _engine_trouble(self) -> str:
+        """Why no engine can be used; empty where one answers."""
         try:
-            engine = Engine.connect(_ENGINE_SECONDS)
+            self._compose.engine = Engine.connect(_ENGINE_SECONDS)
         except MachineError as error:
-            if self._settings.processes:
-                return Choice(self._embedded, error.message)
-            return Choice(self._compose, "invoke.yaml has no `processes`")
-        self._compose.engine = engine
-        return Choice(self._compose, "a Docker Engine answers")
+            return error.message
+        return ""
+
+    @cached_property
+    def _run_embedded(self) -> bool:
+        return bool(self._embedded.running())
 
     def elsewhere(self, chosen: Runtime) -> MachineError | None:
         """The same stack run by the other runtime, which would hold the ports."""
         if chosen is self._embedded:
-            running = self._compose.running()
+            # Nothing else was started beside it; an engine takes a tenth of a second to ask.
+            running = [] if self._run_embedded else self._compose.running()
             other = self._compose.name
         else:
             running = self._embedded.running()

@@ -9,7 +9,7 @@ from typing import Any
 
 from . import KEY, env_file
 from .boot import STATE_FOLDER, Boot
-from .choosing import Runtimes
+from .choosing import Runtimes, remember
 from .console import Console
 from .errors import BootError
 from .probes import SystemClock
@@ -100,3 +100,5 @@ def look_elsewhere(boot: Boot, names: Sequence[str]) -> None:
         raise trouble
     if trouble:
         boot.console.say(f"note: {trouble.message} ({trouble.seen}); {trouble.hint}")
+    if set(names) - ENDING:
+        remember(boot.state_folder, boot.runtime)

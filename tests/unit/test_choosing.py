@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from scripts.bootorder.choosing import Choice, Runtimes
+from scripts.bootorder.choosing import Choice, Runtimes, remember
 from scripts.bootorder.console import Console
 from scripts.bootorder.errors import MachineError, SettingsError
 from scripts.bootorder.runtimes.compose import COMPOSE_FILES
@@ -27,6 +27,8 @@ class Machine:
         self.trouble: MachineError | None = None
         self.patience: list[float] = []
         self.local: set[str] = set()
+        self.compose: str | FileNotFoundError = "2.40.0"
+        self.talk = io.StringIO()
         (root / "compose.yaml").touch()
         monkeypatch.setattr(Engine, "connect", self._connect)
         monkeypatch.setattr(
@@ -34,6 +36,11 @@ class Machine:
             "look",
             lambda table, names: {name: Seen("running" if name in self.local else "exited") for name in names},
         )
+
+    def last(self, name: str) -> None:
+        """It was started with this one before."""
+        (self.root / ".bootorder").mkdir(exist_ok=True)
+        (self.root / ".bootorder" / "runtime.json").write_text(f'"{name}"', encoding="utf-8")
 
     def _connect(self, seconds: float = 5) -> Engine:
         self.patience.append(seconds)
@@ -44,9 +51,10 @@ class Machine:
     @property
     def runtimes(self) -> Runtimes:
         settings = parse({"bootorder": {**CONFIG, **self.settings}})
-        return Runtimes(
-            self.root, self.root / ".bootorder", settings, FakeProcesses(), Console(io.StringIO()), "shared"
-        )
+        processes = FakeProcesses()
+        processes.answer("docker", "compose", "version", with_=self.compose)
+        processes.answer("docker-compose", with_=FileNotFoundError())
+        return Runtimes(self.root, self.root / ".bootorder", settings, processes, Console(self.talk), "shared")
 
     def choose(self, wanted: str = "") -> Choice:
         return self.runtimes.choose(wanted)
@@ -168,6 +176,90 @@ def test_a_stack_that_says_nothing_of_processes_stays_with_compose_whose_absence
     assert (choice.runtime.name, choice.why) == ("compose", "invoke.yaml has no `processes`")
     with pytest.raises(MachineError, match="no Docker Engine answers"):
         choice.runtime.needs()["docker engine"]()
+
+
+# -- which one runs it -------------------------------------------------------------------------------------------------
+
+
+def test_the_runtime_that_runs_the_stack_is_the_one_that_is_meant(machine: Machine) -> None:
+    machine.local = {"api"}
+    machine.last("compose")
+
+    choice = machine.choose()
+
+    assert (choice.runtime.name, choice.why) == ("embedded", "it runs this stack")
+    assert machine.patience == [], "no engine is asked"
+    assert machine.elsewhere("") is None
+
+
+def test_containers_that_run_are_it_too(machine: Machine) -> None:
+    machine.docker.container("api", folder=machine.root)
+    machine.last("embedded")
+
+    choice = machine.choose()
+
+    assert (choice.runtime.name, choice.why) == ("compose", "it runs this stack")
+
+
+@pytest.mark.parametrize("name", ["compose", "embedded"])
+def test_where_nothing_runs_it_is_the_last_one(machine: Machine, name: str) -> None:
+    machine.last(name)
+
+    choice = machine.choose()
+
+    assert (choice.runtime.name, choice.why) == (name, "as the last time")
+
+
+def test_the_last_one_is_meant_also_where_its_engine_is_gone(without_engine: Machine) -> None:
+    """The other one would boot a second, empty database."""
+    without_engine.last("compose")
+
+    choice = without_engine.choose()
+
+    assert choice.runtime.name == "compose"
+    with pytest.raises(MachineError, match="no Docker Engine answers") as caught:
+        choice.runtime.needs()["docker engine"]()
+    assert "--runtime embedded" in caught.value.hint
+
+
+@pytest.mark.parametrize("name", ["compose", "embedded"])
+def test_a_named_runtime_is_taken_whatever_runs(machine: Machine, name: str) -> None:
+    machine.local = {"api"}
+    machine.last("embedded")
+
+    assert machine.choose(name).runtime.name == name
+
+
+@pytest.mark.parametrize("content", ["", '"podman"', "[]", '{"a": 1'])
+def test_a_spoilt_note_of_the_last_one_is_set_aside(machine: Machine, content: str) -> None:
+    machine.last("compose")
+    (machine.root / ".bootorder" / "runtime.json").write_text(content, encoding="utf-8")
+
+    assert machine.choose().why == "a Docker Engine answers"
+    assert "runtime.json was cut short" in machine.talk.getvalue()
+
+
+@pytest.mark.parametrize("compose", [FileNotFoundError(), "2.2.3", "1.29.2"])
+def test_an_engine_without_a_compose_that_is_new_enough_is_not_taken(
+    machine: Machine, compose: str | FileNotFoundError
+) -> None:
+    """Debian's docker.io brings none."""
+    machine.compose = compose
+
+    choice = machine.choose()
+
+    assert choice.runtime.name == "embedded"
+    assert "Docker Compose is" in choice.why
+
+
+def test_what_was_started_is_remembered_once(machine: Machine) -> None:
+    machine.last("embedded")
+    compose = machine.choose("compose").runtime
+
+    remember(machine.root / ".bootorder", compose)
+    remember(machine.root / ".bootorder", compose)
+
+    assert machine.choose().runtime.name == "compose"
 
 
 def test_choosing_touches_nothing(without_engine: Machine) -> None:

@@ -92,6 +92,14 @@ class ComposeRuntime:
             error.hint += f", or {self._instead}" if self._instead else ""
             raise
 
+    def trouble(self) -> str:
+        """Why Compose cannot be used; empty where it is there and new enough."""
+        try:
+            self._compose.find()
+        except MachineError as error:
+            return f"{error.message}: {error.seen}"
+        return ""
+
     def needs(self) -> Mapping[str, Callable[[], str]]:
         return {"docker engine": self._engine_version, "docker compose": self._compose_version}
 

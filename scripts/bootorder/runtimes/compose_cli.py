@@ -50,6 +50,10 @@ class Compose:
             return [*self._own_command, "--file", str(self._given.path)]
         return self._own_command
 
+    def find(self) -> None:
+        """Raises MachineError where Compose is missing or too old."""
+        _ = self._own_command
+
     @cached_property
     def _own_command(self) -> Sequence[str]:
         return self._with_files(find_compose(self._processes, self._root))
