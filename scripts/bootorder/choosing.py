@@ -97,6 +97,8 @@ class Runtimes:
         last = state_files.read(self._last, lambda name: self._named[name], self._note)
         if last:  # with another one there would be a second, empty database
             return Choice(last, "as the last time")
+        if self._embedded.has_data(self._settings.database.service):
+            return Choice(self._embedded, "its data are there")
         return self._first(trouble or self._compose.trouble())
 
     def _first(self, trouble: str) -> Choice:

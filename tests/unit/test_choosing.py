@@ -230,6 +230,15 @@ def test_a_named_runtime_is_taken_whatever_runs(machine: Machine, name: str) -> 
     assert machine.choose(name).runtime.name == name
 
 
+def test_where_the_last_one_is_not_known_data_say_which_it_was(machine: Machine) -> None:
+    (machine.root / ".bootorder" / "postgres" / "data").mkdir(parents=True)
+    (machine.root / ".bootorder" / "postgres" / "data" / "PG_VERSION").write_text("18", encoding="utf-8")
+
+    choice = machine.choose()
+
+    assert (choice.runtime.name, choice.why) == ("embedded", "its data are there")
+
+
 @pytest.mark.parametrize("content", ["", '"podman"', "[]", '{"a": 1'])
 def test_a_spoilt_note_of_the_last_one_is_set_aside(machine: Machine, content: str) -> None:
     machine.last("compose")
