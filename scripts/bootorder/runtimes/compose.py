@@ -30,7 +30,7 @@ from ..settings import unknown
 from .base import Address, Service, Watched
 from .compose_cli import OLDEST_COMPOSE, Compose, last_words
 from .compose_given import Given
-from .compose_ports import is_answered_by
+from .compose_ports import is_answered_by, is_published_at
 from .engine import Engine
 from .events import ACTIONS, Told
 
@@ -256,6 +256,8 @@ class ComposeRuntime:
     def foreign_listener(self, service: Service) -> str:
         containers = self._inspected([service.name], self._ids)[service.name]
         for address in service.addresses:
+            if any(is_published_at(container, address) for container in containers):
+                continue
             for listener in listeners(address.host, address.port) or ():
                 # Each container has its own ports: it is enough that one of them is what listens there.
                 if not any(is_answered_by(container, address, listener) for container in containers):

@@ -22,6 +22,12 @@ _FORWARDERS = (
 )
 
 
+def is_published_at(container: Mapping[str, Any], address: Address) -> bool:
+    """Whether the engine publishes it on this very address, where nothing else can listen then."""
+    is_of_host = container.get("HostConfig", {}).get("NetworkMode") == "host"
+    return not is_of_host and address.host in _bound(container, address.port)
+
+
 def is_answered_by(container: Mapping[str, Any], address: Address, listener: Listener) -> bool:
     """Whether this listener at the address answers for this container, as far as the system tells."""
     if container.get("HostConfig", {}).get("NetworkMode") == "host":
