@@ -17,7 +17,7 @@ PACKAGE = ROOT / "scripts" / "bootorder"
 # Lowest first; a module imports its own layer and those below, never one above.
 FOUNDATION = {"terminal", "errors", "live", "console", "settings", "outcome"}
 WORLD = {"probes", "processes", "database", "catalog", "ports", "env_file", "lock", "sources", "timeline", "urls"}
-WORLD |= {"migration_lock", "own_schema", "rows", "scratch"}
+WORLD |= {"migration_lock", "own_schema", "rows", "scratch", "tool_watch"}
 WORLD |= {"runtimes", "migrators"}
 DATA = {"places", "pointing", "records", "drift"}
 GUARD = {"guard.roles", "guard.triggers", "guard.strays", "guard.snapshots", "guard.sequences", "guard.untouched"}
