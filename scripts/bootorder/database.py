@@ -166,9 +166,9 @@ class Session(psycopg.Connection[tuple[Any, ...]]):
         )
 
     def _silent(self, seconds: float, seen: str) -> NotReadyError:
-        where = self.target.address if self.target else "the database"
+        where = f" {self.target.name} on {self.target.address}" if self.target else ""
         return NotReadyError(
-            f"{where} did not answer in time",
+            f"the database{where} did not answer in time",
             expected=f"an answer within {self.limit:g} s",
             seen=f"{seen} after {seconds:.0f} s",
             hint=f"look at the server's log: {command('logs')}",
