@@ -362,13 +362,8 @@ class _Refusal:
     hint: str
 
 
+# Where there is TLS, libpq tries it first and then without: of two answers in one error the first here counts.
 _REFUSALS: Sequence[_Refusal] = (
-    _Refusal(
-        ["no pg_hba.conf entry", "pg_hba.conf rejects connection"],
-        'the server does not let "{user}" in from the address that the tasks have',
-        "a line for {user} and {name} in its pg_hba.conf, with scram-sha-256",
-        "add the line to the server's pg_hba.conf, then `select pg_reload_conf()`",
-    ),
     _Refusal(
         ["password authentication failed", "no password supplied"],
         'postgres refused the password of "{user}"',
@@ -376,7 +371,13 @@ _REFUSALS: Sequence[_Refusal] = (
         "put the password that the data were made with back into .env, or give the rows up: {start_clean}",
     ),
     _Refusal(
-        ["authentication method requirement", "server did not complete authentication"],
+        ["requested a hashed password"],
+        'the server on {address} asks "{user}" for its password in a way that lets others find it out (md5)',
+        "scram-sha-256",
+        "set its password anew after `set password_encryption to 'scram-sha-256'`, and scram-sha-256 in pg_hba.conf",
+    ),
+    _Refusal(
+        ["authentication method requirement", "server did not complete authentication", "authentication failed for"],
         'the server on {address} does not ask "{user}" for its password as it should',
         "scram-sha-256: with `trust` every owner could connect as the superuser",
         "remove POSTGRES_HOST_AUTH_METHOD from the database's service, and set scram-sha-256 in its pg_hba.conf",
@@ -388,10 +389,22 @@ _REFUSALS: Sequence[_Refusal] = (
         "see what listens there: {doctor}",
     ),
     _Refusal(
-        ["certificate", "does not support SSL", "unsupported protocol", "wrong version number", "SSL error: tlsv1"],
+        ["requires a valid client certificate", "certificate required"],
+        'the server on {address} asks "{user}" for a certificate of its own, and the tasks have none',
+        "scram-sha-256 alone",
+        "remove `clientcert` from the line for {user} in the server's pg_hba.conf, then `select pg_reload_conf()`",
+    ),
+    _Refusal(
+        ["SSL error:", "does not support SSL"],
         "the server on {address} and these tasks do not agree on TLS",
         "a connection with the server's TLS settings as they are",
         "correct `ssl` and the certificates in the server's settings",
+    ),
+    _Refusal(
+        ["no pg_hba.conf entry", "pg_hba.conf rejects connection"],
+        'the server does not let "{user}" in from the address that the tasks have',
+        "a line for {user} and {name} in its pg_hba.conf, with scram-sha-256",
+        "add the line to the server's pg_hba.conf, then `select pg_reload_conf()`; `hostssl` needs `ssl` on",
     ),
     _Refusal(
         ['database "{name}" does not exist'],
