@@ -70,10 +70,12 @@ _BLOCKERS = """
     select 0, x.owner::text, '', 'prepared', x.prepared::timestamp(0)::text, x.gid, x.database::text
     from pg_prepared_xacts x
     where 0 = any (pg_blocking_pids({pid}))
-      and exists (select from pg_locks held join pg_locks wanted on wanted.pid = {pid} and not wanted.granted
+      and exists (select from pg_locks own
+                  join pg_locks held on held.pid is null and held.virtualtransaction = own.virtualtransaction
+                  join pg_locks wanted on wanted.pid = {pid} and not wanted.granted
                   and (held.database, held.relation) is not distinct from (wanted.database, wanted.relation)
                   and held.transactionid is not distinct from wanted.transactionid
-                  where held.pid is null and held.granted and held.virtualtransaction = '-1/' || x.transaction)
+                  where own.pid is null and own.transactionid = x.transaction)
     order by since
 """
 # Sessions of a tool, by its role and since when it is at work, that have waited for too long. One that waits for
@@ -150,7 +152,8 @@ class Session(psycopg.Connection[tuple[Any, ...]]):
     def _look_for_blocker(self) -> Blocker | None:
         if self.target is None:
             return None
-        with contextlib.suppress(psycopg.Error, BootError), self.target.administrator.open() as other:
+        administrator = self.target.administrator
+        with contextlib.suppress(psycopg.Error, BootError), administrator.open(limit=CONNECT_SECONDS) as other:
             other.target = None
             if row := other.execute(_OWN_BLOCKER, {"pid": self.info.backend_pid}).fetchone():
                 return Blocker(*row)

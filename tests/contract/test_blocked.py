@@ -33,6 +33,7 @@ from tests.contract.hand import by_hand
 
 from .guarded import Guarded
 from .owners import API, PASSWORD, Connection, Tool, Workbench, on_scratch, push, says, send, workbench
+from .servers import copied
 from .tiny import LIMIT, EmbeddedTiny
 
 PATIENCE = 0.8  # seconds that a statement waits for a lock here
@@ -182,6 +183,25 @@ def test_a_holder_that_went_is_no_mystery(database: Target) -> None:
     assert blocked.value.hint == "run this again"
 
 
+@pytest.mark.usefixtures("impatient")
+def test_a_prepared_transaction_is_named_with_the_statement_that_ends_it(
+    server: Target, new_folder: Callable[[], Path]
+) -> None:
+    """It has no session: who prepared it is gone, and its locks stay, also when the server is started anew."""
+    with copied(server, new_folder()) as copy, by_hand(copy.target) as connection:
+        connection.execute("create table kept (); create table other ()")
+        connection.execute("begin; lock table other; prepare transaction 'not this one'")
+        connection.execute("begin; lock table kept; prepare transaction 'it''s left'")
+        with copy.target.connect() as session:
+            with pytest.raises(BlockedError) as blocked:
+                session.execute("select * from public.kept")
+            assert "the prepared transaction it's left of boot, since 20" in blocked.value.seen
+            connect, _, statement = blocked.value.hint.partition(": ")
+            assert connect == "connect to postgres, then end it"
+            connection.execute(statement.encode())
+            assert session.execute("select * from public.kept").fetchall() == []
+
+
 def test_a_statement_that_takes_too_long_on_the_server_is_said_with_its_limit(database: Target) -> None:
     with database.open(limit=0.3) as session, pytest.raises(NotReadyError) as silent:
         session.execute("select pg_sleep(30)")
@@ -194,11 +214,16 @@ def test_a_statement_that_takes_too_long_on_the_server_is_said_with_its_limit(da
 
 
 @contextlib.contextmanager
-def stopped(process: int) -> Iterator[None]:
-    os.kill(process, signal.SIGSTOP)
+def stopped(process: int, after: float = 0) -> Iterator[None]:
+    """A process of the server that does nothing any more, from so many seconds on."""
+    stop = threading.Timer(after, os.kill, (process, signal.SIGSTOP))
+    stop.start()
+    if not after:
+        stop.join()
     try:
         yield
     finally:
+        stop.join()
         os.kill(process, signal.SIGCONT)
 
 
@@ -211,8 +236,8 @@ def test_a_server_process_that_is_stopped_is_not_waited_for_beyond_the_limit(
         session = database.connect().__enter__()
         session.set_limit(0.3)
         begun = time.monotonic()
-        with stopped(session.info.backend_pid), pytest.raises(NotReadyError) as silent:
-            session.execute("select 1")
+        with stopped(session.info.backend_pid, after=0.1), pytest.raises(NotReadyError) as silent:
+            session.execute("select pg_sleep(30)")
 
         assert time.monotonic() - begun < 2
         assert database.name in silent.value.message
