@@ -170,6 +170,18 @@ def test_who_keeps_a_database_from_being_cloned_or_dropped_is_named(
     drop_left_over(database)
 
 
+def test_no_statement_waits_for_a_lock_for_ever_whatever_the_role_is_set_to(server: Target, database: Target) -> None:
+    role = sql.Identifier(server.user)
+    with by_hand(server) as connection:
+        connection.execute(sql.SQL("alter role {} set lock_timeout = 0").format(role))
+        try:
+            with database.open() as session:
+                asked = "select current_setting('lock_timeout'), current_setting('statement_timeout')"
+                assert session.execute(asked).fetchone() == ("10s", "1min")
+        finally:
+            connection.execute(sql.SQL("alter role {} reset lock_timeout").format(role))
+
+
 def test_a_holder_that_went_is_no_mystery(database: Target) -> None:
     """Nobody is there to be named: then the statement has what it waited for."""
     with by_hand(database) as connection:
@@ -206,6 +218,7 @@ def test_a_statement_that_takes_too_long_on_the_server_is_said_with_its_limit(da
     with database.open(limit=0.3) as session, pytest.raises(NotReadyError) as silent:
         session.execute("select pg_sleep(30)")
 
+    assert "canceling statement due to statement timeout" in silent.value.seen
     assert silent.value.message == f"the database {database.name} on {database.address} did not answer in time"
     assert silent.value.expected == "an answer within 0.3 s"
 
