@@ -16,6 +16,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from psycopg import sql
 
 from scripts.bootorder import access, database, tool_watch
 from scripts.bootorder.database import BlockedError, Target
