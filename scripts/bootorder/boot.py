@@ -24,6 +24,7 @@ from .rows import Logins
 from .runtimes.base import Runtime, Service
 from .settings import AppSettings, LayoutName, Settings, unknown
 from .timeline.spans import Timeline
+from .tool_watch import watched
 
 STATE_FOLDER = ".bootorder"
 
@@ -48,6 +49,7 @@ class Boot:
     timeline: Timeline = field(default_factory=Timeline)
     started: set[str] = field(default_factory=set)  # services, in this boot
     _built: set[str] = field(default_factory=set)
+    _locks: list[MigrationLock] = field(default_factory=list)  # the migration lock, while it is held
 
     @property
     def state_folder(self) -> Path:
@@ -229,10 +231,27 @@ class Boot:
             with self.timeline.span("the lock", "wait", cause="one migration at a time") as span:
                 lock = held.enter_context(migration_lock(target, self.settings.database.lock_wait, self.console.note))
                 span.text = f"held by {lock.waited_for}" if lock.waited_for else "free"
-            for line in records.end_left_sessions(target):
+            for line in records.end_left_sessions(target, self._databases(target)):
                 self.console.note(line)
-            scratch.drop_left_over(lock.session, target)
-            yield lock
+            scratch.drop_left_over(target)
+            self._locks.append(lock)
+            try:
+                yield lock
+            finally:
+                self._locks.remove(lock)
+
+    def _databases(self, target: Target) -> Sequence[str]:
+        """The names of all that the stack has."""
+        return list(dict.fromkeys([target.name, *(place.database for place in self.places.values())]))
+
+    @contextmanager
+    def tool_at_work(self, role: str) -> Iterator[None]:
+        """Watch the database while a tool works as this role, where the migration lock is held. See `tool_watch`."""
+        if not self._locks:
+            yield
+            return
+        with watched(self._locks[-1], role, self.settings.database.blocked_wait, self.processes.end_all):
+            yield
 
     def database_service(self) -> Service:
         name = self.settings.database.service

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from urllib.parse import quote
 
 import psycopg
+import psycopg.sql
 
 from .errors import BootError, NotReadyError, SettingsError, command
 from .probes import Failed, Look, NotYet, Ready
@@ -60,12 +61,41 @@ _KEEPALIVE: Mapping[str, Any] = {
 # What `Target.kept` keeps: none, or one connection for each; another thread has its own.
 _KEPT: ContextVar[Mapping[Target, list[Session]]] = ContextVar("kept")
 
+# Who holds what the server process `{pid}` waits for. A prepared transaction has no session: its process id is 0.
 _BLOCKERS = """
     select a.pid, coalesce(a.usename::text, a.backend_type), a.application_name, coalesce(a.state, ''),
-           a.xact_start::timestamp(0)::text, left(a.query, 300)
-    from unnest(pg_blocking_pids(%s)) as blocking (pid) join pg_stat_activity a using (pid)
-    order by a.xact_start
+           a.xact_start::timestamp(0)::text as since, left(a.query, 300), ''
+    from unnest(pg_blocking_pids({pid})) as blocking (pid) join pg_stat_activity a on a.pid = blocking.pid
+    union all
+    select 0, x.owner::text, '', 'prepared', x.prepared::timestamp(0)::text, x.gid, x.database::text
+    from pg_prepared_xacts x
+    where 0 = any (pg_blocking_pids({pid}))
+      and exists (select from pg_locks own
+                  join pg_locks held on held.pid is null and held.virtualtransaction = own.virtualtransaction
+                  join pg_locks wanted on wanted.pid = {pid} and not wanted.granted
+                  and (held.database, held.relation) is not distinct from (wanted.database, wanted.relation)
+                  and held.transactionid is not distinct from wanted.transactionid
+                  where own.pid is null and own.transactionid = x.transaction)
+    order by since
 """
+# Sessions of a tool, by its role and since when it is at work, that have waited for too long. One that waits for
+# another tool that is at work goes on when that one does.
+_BLOCKED = """
+    with tool as (
+        select a.pid, a.usename, a.query, clock_timestamp() - (
+                   select min(l.waitstart) from pg_locks l where l.pid = a.pid and not l.granted) as waited
+        from unnest(%(roles)s::text[], %(since)s::timestamptz[]) as work (role, since)
+        join pg_stat_activity a on a.usename = work.role and a.backend_start >= work.since
+    )
+    select tool.pid, left(tool.query, 300), blocker.*
+    from tool cross join lateral (
+        BLOCKERS
+    ) as blocker (pid)
+    where tool.usename = %(role)s and tool.waited >= %(limit)s * interval '1 second'
+      and blocker.pid not in (select pid from tool)
+    order by tool.waited desc
+""".replace("BLOCKERS", _BLOCKERS.format(pid="tool.pid"))
+_OWN_BLOCKER = _BLOCKERS.format(pid="%(pid)s")
 
 
 class BlockedError(NotReadyError):
@@ -101,6 +131,11 @@ class Session(psycopg.Connection[tuple[Any, ...]]):
             self.close()
             raise self._silent(seconds, "no answer") from None
 
+    def set_limit(self, seconds: float) -> None:
+        """Let every statement from now on take so long, here as on the server."""
+        self.execute("select set_config('statement_timeout', %s, false)", [f"{seconds * 1000:.0f}"])
+        self.limit = seconds
+
     def _watched(self, gen: Generator[Any, Any, Value], begun: float) -> Generator[Any, Any, Value]:
         """The same steps; where nothing came for a while, a look at who blocks this session."""
         looked = begun
@@ -117,9 +152,10 @@ class Session(psycopg.Connection[tuple[Any, ...]]):
     def _look_for_blocker(self) -> Blocker | None:
         if self.target is None:
             return None
-        with contextlib.suppress(psycopg.Error, BootError), self.target.administrator.open() as other:
+        administrator = self.target.administrator
+        with contextlib.suppress(psycopg.Error, BootError), administrator.open(limit=CONNECT_SECONDS) as other:
             other.target = None
-            if row := other.execute(_BLOCKERS, [self.info.backend_pid]).fetchone():
+            if row := other.execute(_OWN_BLOCKER, {"pid": self.info.backend_pid}).fetchone():
                 return Blocker(*row)
         return None
 
@@ -133,9 +169,9 @@ class Session(psycopg.Connection[tuple[Any, ...]]):
         )
 
     def _silent(self, seconds: float, seen: str) -> NotReadyError:
-        where = self.target.address if self.target else "the database"
+        where = f" {self.target.name} on {self.target.address}" if self.target else ""
         return NotReadyError(
-            f"{where} did not answer in time",
+            f"the database{where} did not answer in time",
             expected=f"an answer within {self.limit:g} s",
             seen=f"{seen} after {seconds:.0f} s",
             hint=f"look at the server's log: {command('logs')}",
@@ -144,7 +180,7 @@ class Session(psycopg.Connection[tuple[Any, ...]]):
 
 @dataclass(frozen=True)
 class Blocker:
-    """A session that others wait for."""
+    """A session that others wait for; or, with the process id 0, a prepared transaction: then `query` is its name."""
 
     pid: int
     role: str
@@ -152,8 +188,11 @@ class Blocker:
     state: str
     since: str | None
     query: str
+    database: str
 
     def __str__(self) -> str:
+        if not self.pid:
+            return f"the prepared transaction {self.query} of {self.role}, since {self.since} (server time)"
         application = f", application {self.application}" if self.application else ""
         since = f" since {self.since} (server time)" if self.since else ""
         query = " ".join(self.query.split())
@@ -161,9 +200,30 @@ class Blocker:
 
     @property
     def hint(self) -> str:
-        """How the session can be ended."""
+        """How it can be ended."""
+        if not self.pid:
+            name = psycopg.sql.Literal(self.query).as_string()
+            return f"connect to {self.database}, then end it: rollback prepared {name}"
         shell = command("psql --as-superuser --command")
         return f'end its transaction, or the session: {shell} "select pg_terminate_backend({self.pid})"'
+
+
+@dataclass(frozen=True)
+class Blocked:
+    """A session that waits for another one, and what it wants to do."""
+
+    pid: int
+    query: str
+    blocker: Blocker
+
+
+def blocked_sessions(session: Session, role: str, since: Mapping[str, object], limit: float) -> Sequence[Blocked]:
+    """Sessions of a tool that have waited longer than `limit` seconds for the lock of one that is no tool's.
+
+    `since`: for each role whose tool is at work, when it began; sessions that began before are an app's.
+    """
+    given = {"role": role, "roles": [*since], "since": [*since.values()], "limit": limit}
+    return [Blocked(pid, query, Blocker(*rest)) for pid, query, *rest in session.execute(_BLOCKED, given)]
 
 
 @dataclass(frozen=True)
@@ -309,13 +369,8 @@ class _Refusal:
     hint: str
 
 
+# Where there is TLS, libpq tries it first and then without: of two answers in one error the first here counts.
 _REFUSALS: Sequence[_Refusal] = (
-    _Refusal(
-        ["no pg_hba.conf entry", "pg_hba.conf rejects connection"],
-        'the server does not let "{user}" in from the address that the tasks have',
-        "a line for {user} and {name} in its pg_hba.conf, with scram-sha-256",
-        "add the line to the server's pg_hba.conf, then `select pg_reload_conf()`",
-    ),
     _Refusal(
         ["password authentication failed", "no password supplied"],
         'postgres refused the password of "{user}"',
@@ -323,7 +378,13 @@ _REFUSALS: Sequence[_Refusal] = (
         "put the password that the data were made with back into .env, or give the rows up: {start_clean}",
     ),
     _Refusal(
-        ["authentication method requirement", "server did not complete authentication"],
+        ["requested a hashed password"],
+        'the server on {address} asks "{user}" for its password in a way that lets others find it out (md5)',
+        "scram-sha-256",
+        "set its password anew after `set password_encryption to 'scram-sha-256'`, and scram-sha-256 in pg_hba.conf",
+    ),
+    _Refusal(
+        ["authentication method requirement", "server did not complete authentication", "authentication failed for"],
         'the server on {address} does not ask "{user}" for its password as it should',
         "scram-sha-256: with `trust` every owner could connect as the superuser",
         "remove POSTGRES_HOST_AUTH_METHOD from the database's service, and set scram-sha-256 in its pg_hba.conf",
@@ -335,10 +396,22 @@ _REFUSALS: Sequence[_Refusal] = (
         "see what listens there: {doctor}",
     ),
     _Refusal(
-        ["certificate", "does not support SSL", "unsupported protocol", "wrong version number", "SSL error: tlsv1"],
+        ["requires a valid client certificate", "certificate required"],
+        'the server on {address} asks "{user}" for a certificate of its own, and the tasks have none',
+        "scram-sha-256 alone",
+        "remove `clientcert` from the line for {user} in the server's pg_hba.conf, then `select pg_reload_conf()`",
+    ),
+    _Refusal(
+        ["SSL error:", "does not support SSL"],
         "the server on {address} and these tasks do not agree on TLS",
         "a connection with the server's TLS settings as they are",
         "correct `ssl` and the certificates in the server's settings",
+    ),
+    _Refusal(
+        ["no pg_hba.conf entry", "pg_hba.conf rejects connection"],
+        'the server does not let "{user}" in from the address that the tasks have',
+        "a line for {user} and {name} in its pg_hba.conf, with scram-sha-256",
+        "add the line to the server's pg_hba.conf, then `select pg_reload_conf()`; `hostssl` needs `ssl` on",
     ),
     _Refusal(
         ['database "{name}" does not exist'],

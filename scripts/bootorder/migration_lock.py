@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import psycopg
 
 from .database import ANSWER_SECONDS, BlockedError, Session, Target, refuse_pooler
 from .errors import LockedError, NotReadyError
+
+# For a look at the lock: 1 ms, also in a server that has much to do.
+_LOOK_SECONDS = 20.0
+# PostgreSQL 17; an older server refuses a connection that asks for what it does not know.
+_WITH_TRANSACTION_TIMEOUT = 170000
 
 _TRY_LOCK = "select pg_try_advisory_lock(hashtextextended(%s, 0))"
 _IS_HELD = """
@@ -36,6 +41,19 @@ class MigrationLock:
     session: Session
     key: str
     waited_for: str = ""
+    roles_at_work: dict[str, object] = field(default_factory=dict)  # since when, in the server's time
+
+    @contextlib.contextmanager
+    def at_work(self, role: str) -> Iterator[None]:
+        """Note that a tool works as this role, within the block. Raises LockedError where the lock is not held."""
+        self.require()
+        [(since,)] = self.session.execute("select clock_timestamp()").fetchall()
+        before = self.roles_at_work.setdefault(role, since)
+        try:
+            yield
+        finally:
+            if before is since:
+                del self.roles_at_work[role]
 
     def require(self) -> None:
         """Raises LockedError where it is not held any more: then another start may be at work by now.
@@ -66,11 +84,14 @@ def migration_lock(target: Target, wait: float, say: Callable[[str], None]) -> I
     key = f"bootorder {target.name}"
     with target.administrator.open(limit=wait + ANSWER_SECONDS) as session:
         refuse_pooler(session)
+        if session.info.server_version >= _WITH_TRANSACTION_TIMEOUT:
+            session.execute("set transaction_timeout to 0")  # to wait for the lock is one long transaction
         waited_for = ""
         if session.execute(_TRY_LOCK, [key]).fetchone() != (True,):
             waited_for = _holder(session, key)
             say(f"waiting for {waited_for}")
             _wait_for_lock(session, key, wait)
+        session.set_limit(_LOOK_SECONDS)
         try:
             yield MigrationLock(session, key, waited_for)
         finally:

@@ -99,7 +99,8 @@ class Owner:
         `name`: what the timeline calls it, where the command does not say. `as_its_user`: not as the owner's role, but
         as the tasks connect to that database.
         """
-        with self._boot.timeline.span(name or " ".join(argv), "tool") as span:
+        at_work = contextlib.nullcontext() if database is _NO_DATABASE else self._boot.tool_at_work(self.place.role)
+        with self._boot.timeline.span(name or " ".join(argv), "tool") as span, at_work:
             done = self._run(argv, database, as_its_user=as_its_user)
             span.outcome, span.text = "failed" if done.code else "done", f"exit code {done.code}"
             return done

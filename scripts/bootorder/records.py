@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -13,6 +13,7 @@ from psycopg import sql
 from .database import Connection, Target, me
 from .errors import NotReadyError, command
 from .own_schema import refuse_foreign_objects
+from .terminal import counted
 
 # One row an owner: what its seed or its schema was made of when it was last run to a good end, and who ran it.
 _MAKE = """
@@ -40,6 +41,7 @@ _BEGIN_WORK = """
 _LEFT = """
     select w.role, w.by, a.pid
     from bootorder.work w left join pg_stat_activity a on a.usename = w.role and a.backend_start >= w.since
+                                                       and a.datname = any (%s)
     order by 1
 """
 _ENDING_MILLISECONDS = 5000
@@ -94,15 +96,17 @@ def at_work(target: Target, roles: list[str]) -> Iterator[None]:
             connection.execute("delete from bootorder.work where role = any (%s) and by = %s", [roles, me()])
 
 
-def end_left_sessions(target: Target) -> list[str]:
-    """End the sessions of tools that an earlier start left at work. For who holds the migration lock.
+def end_left_sessions(target: Target, databases: Sequence[str]) -> list[str]:
+    """End the sessions in these databases of tools that an earlier start left at work.
+
+    For who holds the migration lock.
 
     Returns what was ended, for people. An app of the same role that has connected since connects again.
     """
     with target.connect() as connection:
         if not _is_there(connection, "work"):
             return []
-        left = connection.execute(_LEFT).fetchall()
+        left = connection.execute(_LEFT, [databases]).fetchall()
         if not left:
             return []
         ended: dict[tuple[str, str], int] = {}
@@ -114,7 +118,10 @@ def end_left_sessions(target: Target) -> list[str]:
                 raise _still_at_work(role, by, process)
             ended[role, by] = ended.get((role, by), 0) + 1
         connection.execute("delete from bootorder.work")
-    return [f"ended {count} database sessions of {role} that {by} left at work" for (role, by), count in ended.items()]
+    return [
+        f"ended {counted(count, 'database session')} of {role} that {by} left at work"
+        for (role, by), count in ended.items()
+    ]
 
 
 def _is_there(connection: Connection, table: str) -> bool:

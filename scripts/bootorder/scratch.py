@@ -56,11 +56,15 @@ def scratch_database(target: Target, purpose: str, *, clone: bool = False) -> It
         drop()
 
 
-def drop_left_over(session: Session, target: Target) -> None:
-    """Drop what killed runs left. For who holds the migration lock, with its session: nobody else uses one now."""
+def drop_left_over(target: Target) -> None:
+    """Drop what killed runs left. For who holds the migration lock: nobody else uses one now."""
     query = "select datname::text from pg_database where starts_with(datname, %s)"
-    for (name,) in session.execute(query, [_prefix(target)]).fetchall():
-        _drop(session, str(name))
+    with target.connect() as connection:
+        left = [str(name) for (name,) in connection.execute(query, [_prefix(target)])]
+    if left:
+        with target.administrator.open(limit=LONG_SECONDS) as session:
+            for name in left:
+                _drop(session, name)
 
 
 def _prefix(target: Target) -> str:

@@ -116,6 +116,7 @@ class DatabaseSettings(_Part):
     beside: tuple[Name, ...] = ()
     wait: Seconds = 60
     lock_wait: Seconds = 300
+    blocked_wait: Seconds = 30
     port: Port = "5432"
     major: Annotated[int, Field(ge=14, strict=True)] = 18
     binaries: Literal["wheel", "path"] = "wheel"

@@ -225,6 +225,7 @@ class Workbench:
     target: Target
     talk: io.StringIO
     patience: float = 0.3  # seconds that the lock is waited for
+    blocked_wait: float = 30  # seconds that a tool may wait for a lock of somebody else
 
     def send(self, statements: str, by: str = "") -> None:
         """As this owner; else as the superuser who may do anything, on purpose."""
@@ -252,6 +253,7 @@ class Workbench:
             "user": self.target.user,
             "password": "PASSWORD",
             "lock_wait": self.patience,
+            "blocked_wait": self.blocked_wait,
         }
         with_roles = {name: {**its, "role": self.runtime.roles[name]} for name, its in owners.items()}
         settings = parse({"bootorder": {"database": database, "owners": with_roles, "apps": {"api": {}}}})

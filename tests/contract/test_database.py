@@ -2,18 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import platform
-import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from urllib.parse import quote
@@ -24,15 +16,13 @@ from psycopg import sql
 
 from scripts.bootorder import catalog
 from scripts.bootorder.database import Target, me
-from scripts.bootorder.errors import LockedError, NotReadyError
-from scripts.bootorder.migration_lock import MigrationLock, migration_lock
+from scripts.bootorder.errors import NotReadyError
+from scripts.bootorder.migration_lock import migration_lock
 from scripts.bootorder.probes import Failed, NotYet, Ready
 from scripts.bootorder.scratch import drop_left_over, scratch_database
 from scripts.bootorder.urls import with_database
 from tests.contract.hand import by_hand, rows_by_hand
-from tests.stack import ROOT, free_ports
-
-from .tiny import LIMIT
+from tests.stack import free_ports
 
 
 def names(server: Target) -> set[str]:
@@ -189,122 +179,6 @@ def test_a_variable_of_the_caller_does_not_leak_into_a_connection(
         assert connection.execute(asked).fetchone() == before
 
 
-# -- the lock ---------------------------------------------------------------------------------------------------------
-
-
-def locked(
-    target: Target, wait: float = 0.2, say: Callable[[str], None] = print
-) -> AbstractContextManager[MigrationLock]:
-    return migration_lock(target, wait, say)
-
-
-def test_the_lock_refuses_a_second_holder_when_it_has_waited_and_names_the_first(database: Target) -> None:
-    said: list[str] = []
-    begun = time.monotonic()
-
-    with locked(database), pytest.raises(LockedError) as refused, locked(database, 0.5, said.append):
-        pytest.fail("two migrations at once")
-
-    assert 0.5 <= time.monotonic() - begun < LIMIT
-    assert f"bootorder on {platform.node()[:30]}, process {os.getpid()} (server process " in refused.value.seen
-    assert said == [f"waiting for {refused.value.seen}"]
-    assert "within 0.5 s (`database.lock_wait`)" in refused.value.expected
-    assert refused.value.exit_code == 7
-    assert refused.value.hint.startswith("wait")
-
-
-def test_the_lock_is_free_again_afterwards(database: Target) -> None:
-    with locked(database):
-        pass
-    with contextlib.suppress(RuntimeError), locked(database):
-        raise RuntimeError
-    with locked(database) as lock:
-        assert lock.waited_for == ""
-
-
-def test_who_waits_gets_the_lock_when_it_is_freed_and_is_told_whose_it_was(database: Target) -> None:
-    waiting = threading.Event()
-
-    def wait() -> str:
-        with locked(database, LIMIT, lambda _: waiting.set()) as lock:
-            return lock.waited_for
-
-    with ThreadPoolExecutor() as pool:
-        with locked(database):
-            second = pool.submit(wait)
-            assert waiting.wait(LIMIT)
-            assert not second.done()
-        assert second.result(LIMIT).startswith(f"{me()} (server process ")
-
-
-def test_ten_at_once_come_one_at_a_time(database: Target) -> None:
-    inside: list[int] = []
-    most: list[int] = []
-
-    def run(number: int) -> str:
-        with locked(database, LIMIT) as lock:
-            inside.append(number)
-            most.append(len(inside))
-            time.sleep(0.02)
-            inside.remove(number)
-            return lock.waited_for
-
-    with ThreadPoolExecutor(10) as pool:
-        told = list(pool.map(run, range(10)))
-
-    assert most == [1] * 10
-    assert any(told), "nobody had to wait"
-
-
-def test_the_lock_of_another_database_is_not_in_the_way(database: Target, odd_database: Target) -> None:
-    with locked(database), locked(odd_database):
-        pass
-
-
-def test_a_database_can_be_cloned_by_who_holds_its_lock(database: Target) -> None:
-    """A database that somebody is connected to cannot: the lock is held in another one."""
-    with by_hand(database) as connection:
-        connection.execute("create table kept (id int); insert into kept values (7)")
-
-    with locked(database), scratch_database(database, "trial", clone=True) as clone, by_hand(clone) as connection:
-        assert connection.execute("select id from kept").fetchone() == (7,)
-
-
-_HOLD = """
-import sys, time
-from scripts.bootorder.database import Target
-from scripts.bootorder.migration_lock import migration_lock
-
-host, port, name, user, password = sys.stdin.read().split("\\0")
-with migration_lock(Target(host, int(port), name, user, password), 1, print):
-    print("held", flush=True)
-    time.sleep(60)
-"""
-
-
-def test_the_lock_is_freed_when_its_holder_is_killed(database: Target) -> None:
-    parts = (database.host, str(database.port), database.name, database.user, database.password)
-    with subprocess.Popen(
-        [sys.executable, "-c", _HOLD], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as child:
-        try:
-            assert child.stdin is not None
-            assert child.stdout is not None
-            child.stdin.write("\0".join(parts))
-            child.stdin.close()
-            assert child.stdout.readline() == "held\n"
-            with pytest.raises(LockedError) as refused, locked(database):
-                pytest.fail("two migrations at once")
-            assert f"process {child.pid} (" in refused.value.seen
-        finally:
-            child.send_signal(signal.SIGKILL)
-        child.wait(LIMIT)
-
-    begun = time.monotonic()
-    with locked(database, LIMIT):
-        assert time.monotonic() - begun < 2
-
-
 # -- scratch databases ------------------------------------------------------------------------------------------------
 
 
@@ -356,8 +230,8 @@ def test_a_scratch_database_is_gone_though_somebody_is_connected(database: Targe
 def test_what_a_killed_run_left_behind_is_dropped_by_who_holds_the_lock(database: Target, odd_database: Target) -> None:
     with scratch_database(database, "sso") as left, scratch_database(odd_database, "sso") as others:
         lingering = by_hand(left)
-        with locked(database) as lock:
-            drop_left_over(lock.session, database)
+        with migration_lock(database, 1, print):
+            drop_left_over(database)
         lingering.close()
 
         assert left.name not in names(database)

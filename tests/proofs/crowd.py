@@ -29,6 +29,7 @@ _BLOCK = re.compile(r"(?m)^error: (.+)\n((?:  .*\n)*)")
 _MACHINE = (
     'mount -t overlay overlay -o "lowerdir=$1,upperdir=$2/made,workdir=$2/work" "$1" && cd "$1" && shift 2 && exec "$@"'
 )
+_OWN_PROCESSES = ["--pid", "--fork", "--kill-child", "--mount-proc"]
 _NUMBERS = count(1)
 
 
@@ -47,26 +48,30 @@ def after(seconds: float, command: Callable[[], Ran]) -> Callable[[], Ran]:
     return run_it
 
 
-def on_another_machine(stack: Stack, folder: Path, *arguments: str) -> Callable[[], Ran]:
-    """`inv` in the same checkout on another machine, which writes into `folder`. Skips where none can be made."""
+def on_another_machine(stack: Stack, folder: Path, *arguments: str, sees_processes: bool = False) -> Callable[[], Ran]:
+    """`inv` in the same checkout on another machine, which writes into `folder`. Skips where none can be made.
+
+    `sees_processes`: of this one, without which the database of a stack without Docker is nobody's there.
+    """
     if trouble := _no_machines():
         unavailable(f"no other machines can be made here: {trouble}")
     own = folder / f"machine-{next(_NUMBERS)}"
     for part in ("made", "work"):
         (own / part).mkdir(parents=True)
     argv = [str(stack.folder), str(own), sys.executable, str(stack.folder / MAIN), *arguments]
-    return partial(run, [*_unshared(), "sh", "-c", _MACHINE, "sh", *argv], stack.folder, stack.environment)
+    unshared = [*_unshared(), *([] if sees_processes else _OWN_PROCESSES)]
+    return partial(run, [*unshared, "sh", "-c", _MACHINE, "sh", *argv], stack.folder, stack.environment)
 
 
 def _unshared() -> Sequence[str]:
     as_root = [] if hasattr(os, "geteuid") and os.geteuid() == 0 else ["--user", "--map-root-user"]
-    return ["unshare", *as_root, "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
+    return ["unshare", *as_root, "--mount"]
 
 
 @cache
 def _no_machines() -> str:
     try:
-        done = run([*_unshared(), "true"])
+        done = run([*_unshared(), *_OWN_PROCESSES, "true"])
     except FileNotFoundError as error:
         return str(error)
     return done.err.strip() if done.code else ""

@@ -71,7 +71,8 @@ def test_ten_machines_migrate_one_database_once(stack: Stack, tmp_path: Path) ->
     assert stack.inv("db-up", "wait-db").code == 0
 
     stages = ("guard", "migrate", "--verbose", "seed")
-    ran = at_once(*(on_another_machine(stack, tmp_path, *stages) for _ in range(TEN)))
+    machines = [on_another_machine(stack, tmp_path, *stages, sees_processes=True) for _ in range(TEN)]
+    ran = at_once(*machines)
 
     assert [one.code for one in ran] == [0] * TEN, [one.err for one in ran]
     talk = "\n".join(one.err for one in ran)

@@ -216,7 +216,7 @@ class FakeServer:
 
 
 class FakeConnection:
-    info = SimpleNamespace(backend_pid=31)
+    info = SimpleNamespace(backend_pid=31, server_version=180000)
 
     def __init__(self, server: FakeServer, database: FakeDatabase) -> None:
         self._server = server
@@ -234,6 +234,9 @@ class FakeConnection:
     def transaction(self) -> Iterator[None]:
         yield
 
+    def set_limit(self, seconds: float) -> None:
+        """Nothing takes long here."""
+
     def close(self) -> None:
         self.closed = True
         self._server.locks = {key: holder for key, holder in self._server.locks.items() if holder is not self}
@@ -250,7 +253,7 @@ class FakeConnection:
     def _of_the_server(self, text: str, values: Any) -> list[tuple[Any, ...]] | None:  # noqa: PLR0911
         if "advisory" in text or "'lock_timeout'" in text:
             return self._of_the_lock(text, values[0])
-        if text.startswith("revoke all on database") or "bootorder.work" in text:
+        if text.startswith(("revoke all on database", "set transaction_timeout")) or "bootorder.work" in text:
             return []
         answers: Mapping[str, list[tuple[Any, ...]]] = {
             "select pg_backend_pid(), current_setting('search_path')": [(31, "pg_catalog,pg_temp")],

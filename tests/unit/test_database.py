@@ -279,8 +279,8 @@ def test_what_a_killed_run_left_behind_is_dropped_by_the_next_holder_of_the_lock
         name = scratch.name
     server.databases |= {name: type(server.main)(), f"{name}x": type(server.main)(), "other": type(server.main)()}
 
-    with locked() as lock:
-        drop_left_over(lock.session, TARGET)
+    with locked():
+        drop_left_over(TARGET)
 
     assert list(server.databases) == ["taskflow", "other"]
 

@@ -433,4 +433,9 @@ class EmbeddedRuntime:
         return commands.run(argv, cwd=folder, env=surroundings, on_line=on_line, inherit=False, limit=limit)
 
     def psql(self, service: str, variables: Mapping[str, str]) -> tuple[Sequence[str], Mapping[str, str]]:
-        return [self._postgres.program("psql")], {**variables, "PGHOST": _HOST, "PGPORT": str(self._port(service))}
+        return [self._postgres.program("psql")], {
+            **variables,
+            "PGHOST": _HOST,
+            "PGPORT": str(self._port(service)),
+            "PGREQUIREAUTH": "scram-sha-256",  # the password itself goes to no server
+        }
