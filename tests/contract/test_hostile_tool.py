@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -16,6 +17,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from invoke.util import yaml
 
 from scripts.bootorder import processes
 from scripts.bootorder.errors import MigrationError
@@ -24,7 +26,7 @@ from scripts.bootorder.processes import Completed
 from scripts.bootorder.redaction import forms
 from tests.stack import ROOT, free_ports
 
-from .tiny import EmbeddedTiny, Part, ignore, python
+from .tiny import ComposeTiny, EmbeddedTiny, Part, ignore, python
 
 pytestmark = pytest.mark.usefixtures("postgres_programs")
 
@@ -148,6 +150,28 @@ def _unharmed(stack: TwoOwners) -> Iterator[None]:
     assert stack.harm() == []
 
 
+def test_an_owner_that_holds_all_connections_is_named_by_the_server_and_holds_up_nothing_for_long(
+    stack: TwoOwners,
+) -> None:
+    """Roles have no limit of their own. What needs a connection fails and says why; `stop` and `start` end it."""
+    url = f"postgresql://shop:{SECRETS['SHOP_DB_PASSWORD']}@127.0.0.1:{stack.ports['database']}/store"
+    with contextlib.ExitStack() as held:
+        with contextlib.suppress(psycopg.OperationalError):
+            for _ in range(1000):
+                held.enter_context(contextlib.closing(psycopg.connect(url)))
+        with pytest.raises(psycopg.OperationalError, match="connection slots are reserved"):
+            psycopg.connect(url)
+
+        migrated = stack.inv("migrate")
+        looked = stack.inv("status")
+
+    assert migrated.returncode in {4, 5}, migrated.stderr
+    assert re.search("too many clients|connection slots", migrated.stderr)
+    assert looked.returncode == 0
+    stack.act("")
+    assert stack.inv("migrate").returncode == 0
+
+
 def lines(said: str) -> list[str]:
     return [line for line in said.splitlines() if line.strip()]
 
@@ -163,6 +187,7 @@ def test_what_a_tool_prints_forges_no_line_of_ours(stack: TwoOwners, flags: tupl
         forged = {forged!r}
         for text in (
             forged, "\\r" + forged, "\\x1b[2K\\x1b[1A" + forged, "\\x85" + forged, "\\u2028" + forged, "\\x0b" + forged,
+            "<script>alert(1)</script>",
             "\\x1b]0;title\\x07" + forged, "\\x9b1A" + forged, "\\u202e" + forged, "\\0" + forged, "\\x1bM" + forged,
         ):
             print(text, flush=True)
@@ -183,6 +208,8 @@ def test_what_a_tool_prints_forges_no_line_of_ours(stack: TwoOwners, flags: tupl
     )
     if flags == ("--json",):
         assert json.loads(done.stdout)["ok"] is False
+        drawn = [path for path in (stack.folder / ".bootorder").glob("timeline.*") if path.suffix in {".html", ".svg"}]
+        assert not [path.name for path in drawn if "<script>alert" in path.read_text(encoding="utf-8")]
 
 
 @pytest.mark.parametrize("code", [0, 6, 130, 137])
@@ -311,6 +338,32 @@ time.sleep(60)
         done = stack.runtime.run_once("tool", python(program), {}, ignore)
 
         assert (done.code, stack.alive(), stack.workers()) == (0, [], [])
+
+
+@pytest.mark.usefixtures("engine")
+def test_what_a_tool_leaves_behind_in_its_container_ends_with_it(new_folder: Callable[[], Path]) -> None:
+    program = "import os, time\nif not os.fork():\n    os.setsid()\n    os.fork() or time.sleep(60)\n    os._exit(0)"
+    with ComposeTiny(new_folder() / "tiny", parts={"tool": Part("print('the tool')", one_off=True)}) as stack:
+        done = stack.runtime.run_once("tool", python(program), {}, ignore)
+
+        assert (done.code, stack.alive()) == (0, [])
+
+
+@pytest.mark.parametrize("text", ["compose.yaml", "invoke.yaml"])
+def test_no_service_of_the_sample_is_given_the_password_of_another_owner(text: str) -> None:
+    """Nor the engine, nor a folder of this machine."""
+    read = yaml.safe_load((ROOT / text).read_text(encoding="utf-8"))
+    services = read["services"] if "services" in read else read["bootorder"]["processes"]
+    for name, service in services.items():
+        if name == "postgres":
+            continue
+        said = json.dumps(service)
+        known = {word for word in ("POSTGRES_PASSWORD", "SSO_DB_PASSWORD", "API_DB_PASSWORD") if word in said}
+        own = {"api": {"API_DB_PASSWORD"}, "sso": {"SSO_DB_PASSWORD"}, "sso-setup": {"SSO_DB_PASSWORD"}}
+        assert known <= own.get(name, set()), name
+        assert not any(word in service for word in ("privileged", "pid", "network_mode", "cap_add", "devices")), name
+        assert "docker.sock" not in said
+        assert not [one for one in service.get("volumes", ()) if str(one).startswith((".", "/", "~"))], name
 
 
 @pytest.mark.parametrize(

@@ -446,4 +446,6 @@ class EmbeddedRuntime:
             self.table.kill(label)  # as in a container: with its first process ends all that it started
 
     def psql(self, service: str, variables: Mapping[str, str]) -> tuple[Sequence[str], Mapping[str, str]]:
-        return [self._postgres.program("psql")], {**variables, "PGHOST": _HOST, "PGPORT": str(self._port(service))}
+        # What listens there instead gets no password itself (PGREQUIREAUTH is of PostgreSQL 16 and later).
+        server = {"PGHOST": _HOST, "PGPORT": str(self._port(service)), "PGREQUIREAUTH": "scram-sha-256"}
+        return [self._postgres.program("psql")], {**variables, **server}
