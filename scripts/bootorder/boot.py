@@ -67,6 +67,12 @@ class Boot:
         database = self.settings.database.password
         return list(dict.fromkeys([*([database] if database else []), *owners, *self.settings.secrets]))
 
+    @property
+    def passwords(self) -> Sequence[str]:
+        """The variables that hold what only one part of the stack is to know, wherever they are set."""
+        in_service = self.settings.database.service_password
+        return [*self.secrets, *([in_service] if in_service else [])]
+
     @cached_property
     def places(self) -> Mapping[str, Place]:
         """Where each owner lives, in the order in which they migrate."""

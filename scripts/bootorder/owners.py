@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -109,10 +110,17 @@ class Owner:
         given, limit = self._environment(), tool_limit(self.settings.wait, self.name)
         if self.settings.run == "host":
             database = database or self.target(self._boot.target())
-            environment = {**given, **self._boot.runtime.marks(self.settings.service)}
+            # What this person's shell has, but no password of the stack that is exported there: an owner has its own.
+            kept = {name: value for name, value in os.environ.items() if name not in self._boot.passwords}
+            environment = {**kept, **given, **self._boot.runtime.marks(self.settings.service)}
             environment |= pointed_at(self.settings, given, database, from_host=True, as_its_user=as_its_user)
             return self._boot.processes.run(
-                argv, cwd=self._directory(), env=environment, on_line=self._boot.console.detail, limit=limit
+                argv,
+                cwd=self._directory(),
+                env=environment,
+                on_line=self._boot.console.detail,
+                inherit=False,
+                limit=limit,
             )
         changed = pointed_at(self.settings, given, database, as_its_user=as_its_user) if database else {}
         return self._boot.runtime.run_once(self.settings.service, argv, changed, self._boot.console.detail, limit)

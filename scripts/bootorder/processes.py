@@ -10,15 +10,17 @@ import signal
 import subprocess
 import sys
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, wait
 from dataclasses import dataclass
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from threading import Thread
+from threading import Condition, Thread
 from typing import IO, Protocol, TypeVar
 
 from .errors import BootError, BuildError, LogTail, MachineError, MigrationError, command
+from .redaction import SECRETS
 
 Thing = TypeVar("Thing")
 Result = TypeVar("Result")
@@ -32,6 +34,10 @@ _KILLED_SECONDS = 5.0
 # How long threads may take to end when all that they ran has ended: to read on, and to stop a container. Then they are
 # left to the end of this process.
 _THREADS_SECONDS = _LEFT_OVER_SECONDS + 3
+# Characters of one line, and of a command's whole output, that are kept in memory: of a longer line the begin, of a
+# longer output the end. The longest that these tasks read whole is Compose's configuration, less than 1 MB.
+_LONGEST_LINE = 1024 * 1024
+_LONGEST_OUTPUT = 16 * 1024 * 1024
 BUILD_SECONDS = 1800  # as `build_wait` of the settings has it
 _SHOWN = 200  # characters of a command line in a message
 # As shells and containers tell that a signal was the end.
@@ -42,7 +48,7 @@ _KILL = getattr(signal, "SIGKILL", signal.SIGTERM)
 
 @dataclass(frozen=True)
 class Completed:
-    """A finished command. `text` is both streams in the order they arrived."""
+    """A finished command. `text` is both streams in the order they arrived. Of very long ones the end is kept."""
 
     code: int
     out: str
@@ -170,7 +176,7 @@ class SystemProcesses:
             output = _Output(process, on_line)
             code = output.code(limit.seconds)
             if code is None:
-                text = "".join(output.both)  # before it says that it was interrupted
+                text = output.both.text()  # before it says that it was interrupted
                 over = limit.exceeded(argv, text, ended=_end(process))
             if not output.is_whole():
                 _tell(process, _KILL)
@@ -179,7 +185,7 @@ class SystemProcesses:
             raise output.failures[0]
         if over:
             raise over
-        return Completed(code or 0, "".join(output.out), "".join(output.both))
+        return Completed(code or 0, output.out.text(), output.both.text())
 
     def stream(self, argv: Sequence[str], *, cwd: Path, limit: Limit | None = None) -> Iterator[str]:
         """The command's lines as they come; the command ends when the reader stops reading.
@@ -190,7 +196,7 @@ class SystemProcesses:
             lines = process.stdout or io.StringIO()
             if limit is None:
                 with lines:
-                    for line in lines:
+                    for line in _lines_of(lines):
                         yield line.rstrip("\r\n")
                 return
             last: list[str] = []
@@ -210,7 +216,7 @@ def _lines_within(seconds: float, stream: IO[str]) -> Iterator[str | None]:
     def read() -> None:
         nonlocal over
         with stream:
-            for line in stream:
+            for line in _lines_of(stream):
                 over = time.monotonic() > end
                 if over:
                     break
@@ -227,19 +233,75 @@ def _lines_within(seconds: float, stream: IO[str]) -> Iterator[str | None]:
         yield None
 
 
+def _lines_of(stream: IO[str]) -> Iterator[str]:
+    """Yield the lines; of one that is very long the begin, without the half of a secret where it is cut."""
+    while line := stream.readline(_LONGEST_LINE):
+        if len(line) < _LONGEST_LINE or line.endswith("\n"):
+            yield line
+            continue
+        longest = max(map(len, SECRETS.redactor.texts), default=0)
+        kept, left_out = SECRETS.redact(line)[: len(line) - longest], longest
+        while (more := stream.readline(_LONGEST_LINE)) and not more.endswith("\n"):
+            left_out += len(more)
+        yield f"{kept}... ({left_out + len(more.rstrip())} more characters)\n"
+
+
+class _LastLines:
+    """The last lines that were added, as many as there is room for. Threads may add and take at the same time."""
+
+    def __init__(self) -> None:
+        self._lines: deque[str] = deque()
+        self._size = 0
+        self._ended = False
+        self._news = Condition()
+
+    def add(self, line: str) -> None:
+        with self._news:
+            self._lines.append(line)
+            self._size += len(line)
+            while self._size > _LONGEST_OUTPUT:
+                self._size -= len(self._lines.popleft())
+            self._news.notify_all()
+
+    def end(self) -> None:
+        """Nothing is added any more."""
+        with self._news:
+            self._ended = True
+            self._news.notify_all()
+
+    def taken(self) -> Iterator[str]:
+        """Take out line by line, until the end."""
+        while (line := self._next()) is not None:
+            yield line
+
+    def _next(self) -> str | None:
+        with self._news:
+            self._news.wait_for(lambda: self._lines or self._ended)
+            if not self._lines:
+                return None
+            line = self._lines.popleft()
+            self._size -= len(line)
+            return line
+
+    def text(self) -> str:
+        with self._news:
+            return "".join(self._lines)
+
+
 class _Output:
     """What a command prints, read in threads while it runs, and passed on to a listener in another one.
 
-    A listener that stands still (`| less`) must not keep the command from writing, nor its deadline from coming.
+    A listener that stands still (`| less`) must not keep the command from writing, nor its deadline from coming: when
+    it goes on, it hears the last lines.
     """
 
     def __init__(self, process: subprocess.Popen[str], on_line: Callable[[str], None] | None) -> None:
-        self.out: list[str] = []
-        self.both: list[str] = []
+        self.out = _LastLines()
+        self.both = _LastLines()
         self.failures: list[BaseException] = []
         self._process = process
         self._on_line = on_line
-        self._to_pass_on: SimpleQueue[str | None] = SimpleQueue()
+        self._to_pass_on = _LastLines()
         self._readers = [
             Thread(target=self._read, args=(stream, keep), daemon=True)
             for stream, keep in ((process.stdout, self.out), (process.stderr, None))
@@ -249,16 +311,17 @@ class _Output:
         for thread in [*self._readers, *([self._listener] if on_line else [])]:
             thread.start()
 
-    def _read(self, stream: IO[str], keep: list[str] | None) -> None:
+    def _read(self, stream: IO[str], keep: _LastLines | None) -> None:
         with stream:
-            for line in stream:
+            for line in _lines_of(stream):
                 if keep is not None:
-                    keep.append(line)
-                self.both.append(line)
-                self._to_pass_on.put(line)
+                    keep.add(line)
+                self.both.add(line)
+                if self._on_line:
+                    self._to_pass_on.add(line)
 
     def _pass_on(self) -> None:
-        while (line := self._to_pass_on.get()) is not None:
+        for line in self._to_pass_on.taken():
             if self._on_line and not self.failures:
                 try:
                     self._on_line(line.rstrip())
@@ -285,7 +348,7 @@ class _Output:
 
     def pass_on_rest(self) -> None:
         """Let the listener come to the last line; a slow one does not for long, and hears the rest later."""
-        self._to_pass_on.put(None)
+        self._to_pass_on.end()
         if self._on_line:
             _join([self._listener])
 

@@ -5,16 +5,18 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import stat
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 Kept = TypeVar("Kept")
 
 # What a file can raise that was cut short, or that something else wrote.
-_SPOILT = (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError, IsADirectoryError)
+_SPOILT = (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError, OverflowError)
+_LARGEST = 64 * 1024 * 1024  # bytes; what these tasks write is smaller
 
 
 def make_folder(folder: Path) -> None:
@@ -34,6 +36,14 @@ def make_folder(folder: Path) -> None:
             folder.chmod(mode)
 
 
+def remove(path: Path) -> None:
+    """Remove a folder with all that is in it, or a file. Of a link only the link: what it leads to is somebody's."""
+    if path.is_symlink() or path.is_file():
+        path.unlink()
+    elif path.exists():
+        shutil.rmtree(path)
+
+
 def write(path: Path, content: str | bytes, mode: int = 0o600) -> None:
     """Replace the file at once: a reader finds the old one or the new one, and a full disk leaves the old one.
 
@@ -51,18 +61,31 @@ def write(path: Path, content: str | bytes, mode: int = 0o600) -> None:
         raise
 
 
+def open_file(path: Path) -> BinaryIO:
+    """Open a file for reading. Raises OSError, or ValueError where it is a pipe or a device, which could be waited for.
+
+    Programs of the stack may write here as well: without Docker they run as the same user.
+    """
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise ValueError(f"{path} is no file")
+    return os.fdopen(descriptor, "rb")
+
+
 def read(path: Path, made_of: Callable[[Any], Kept], note: Callable[[str], None]) -> Kept | None:
     """What `made_of` makes of the JSON in the file; None where there is none that this user can read.
 
     A file that is spoilt is set aside with a note. `made_of` refuses it with what its wrong types raise by themselves.
     """
     try:
-        return made_of(json.loads(path.read_bytes()))
+        with open_file(path) as file:
+            return made_of(json.loads(file.read(_LARGEST)))
     except (FileNotFoundError, PermissionError):  # of another user: whoever writes it next hears of that
         return None
     except _SPOILT:
         aside = path.with_name(f"{path.name}.spoilt")
-        with contextlib.suppress(FileNotFoundError):  # another task was first
+        with contextlib.suppress(OSError):  # another task was first, or a folder of that name is in the way
             path.replace(aside)
             note(f"{path.name} was cut short or is not what these tasks write: it is {aside.name} now, and made again")
         return None

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import sys
@@ -62,6 +63,7 @@ class FakeTable:
         self.orders: dict[str, Order] = {}
         self.left: list[Any] = []  # what a look at the system shows
         self.did: list[str] = []
+        self.killed: list[str] = []  # labels
 
     def label(self, service: str, *, one_off: bool = False) -> str:
         return f"a label of {service}{', a one-off' if one_off else ''}"
@@ -95,6 +97,9 @@ class FakeTable:
         self.left = [one for one in self.left if one not in chosen]
         for one in chosen:
             self.seen[one.service] = Seen("exited", 0)
+
+    def kill(self, label: str) -> None:
+        self.killed.append(label)
 
     def forget(self) -> list[str]:
         self.did.append("forget")
@@ -615,6 +620,30 @@ def test_a_one_off_runs_in_its_service_s_folder_on_top_of_its_environment(stack:
     assert (call.env["DATABASE_URL"], call.env["PRICE"]) == ("postgresql://scratch", "6$")
     assert call.env[LABEL] == "a label of sso-setup, a one-off"
     assert not call.inherit
+
+
+@pytest.mark.parametrize("raised", [None, KeyboardInterrupt()])
+def test_with_a_one_off_ends_what_it_left_behind(stack: Stack, raised: BaseException | None) -> None:
+    if raised:
+        stack.processes.answer("tool", with_=raised)
+
+    with contextlib.suppress(KeyboardInterrupt):
+        given(stack)
+
+    assert stack.table.killed == ["a label of sso-setup, a one-off"]
+
+
+def test_a_stack_that_goes_on_starting_processes_is_not_called_stopped(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    find, endless = stack.table.find, SimpleNamespace(service="api", one_off=False, ports=[])
+    monkeypatch.setattr(stack.table, "find", lambda: [*find(), endless])
+
+    with pytest.raises(MachineError, match="the stack could not be stopped") as refused:
+        stack.runtime.stop()
+
+    assert refused.value.seen == "api goes on starting new ones, faster than they can be ended"
+    assert refused.value.hint.startswith("stop it again")
 
 
 def test_its_service_s_tools_are_found_before_the_caller_s(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -214,12 +214,27 @@ def test_on_the_host_the_url_leads_to_the_published_port_and_travels_in_the_envi
     [call] = stack.processes.calls
     assert call.argv == PUSH
     assert call.cwd == folder
-    assert call.env == {
+    assert {name: call.env[name] for name in ("DATABASE_URL", "SSO_URL", "MARK")} == {
         "DATABASE_URL": f"postgresql://sso:{PASSWORD}@127.0.0.1:5432/taskflow",
         "SSO_URL": "http://localhost:3001",
         "MARK": "sso-setup",
     }
     assert not any(PASSWORD in word for word in call.argv)
+
+
+def test_on_the_host_a_tool_has_what_the_shell_has_but_no_password_of_the_stack(
+    stack: FakeStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    on_the_host(stack)
+    stack.processes.answer("pnpm", with_="done")
+    for name in ("EDITOR", "POSTGRES_PASSWORD", "API_DB_PASSWORD", "DATABASE_URL"):
+        monkeypatch.setenv(name, "exported")
+
+    owner(stack).run(PUSH)
+
+    [call] = stack.processes.calls
+    assert [name for name, value in call.env.items() if value == "exported"] == ["EDITOR"]
+    assert not call.inherit
 
 
 def test_what_a_tool_prints_is_shown_with_verbose(stack: FakeStack) -> None:

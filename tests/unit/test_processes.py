@@ -8,7 +8,6 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -241,8 +240,8 @@ def test_a_stream_over_its_limit_ends_its_command(monkeypatch: pytest.MonkeyPatc
 class endless(io.StringIO):  # noqa: N801  # as it reads where it is used
     """A stream that has this line for ever."""
 
-    def __iter__(self) -> Iterator[str]:  # type: ignore[override]
-        return repeat(self.getvalue())
+    def readline(self, size: int = -1) -> str:  # type: ignore[override]  # as typeshed has it for bytes
+        return self.getvalue()
 
 
 def test_a_reader_who_takes_long_for_a_line_does_not_use_up_the_limit(

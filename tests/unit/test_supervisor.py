@@ -40,6 +40,11 @@ def _logs_are_closed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         file.close()
 
 
+@pytest.fixture(autouse=True)
+def _no_real_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervisor, "_TAKES_ORPHANS", False)
+
+
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "web.log"

@@ -16,6 +16,7 @@ from .base import Migrator, last_line
 _PROGRAM = Path(__file__).with_name("models_check.py")
 _PYTHON = re.compile(r"(python|pypy)[\d.]*(\.exe)?", re.IGNORECASE)
 _WITH_VALUE = {"-W", "-X"}
+_OF_A_MODEL = ("name", "state", "file", "line", "module")
 _ANSWER = '{"reached": '  # how the line begins that the program prints
 
 _WHY = {
@@ -45,7 +46,7 @@ def check_command(argv: Sequence[str]) -> Sequence[str]:
 def registered(owner: str, argv: Sequence[str], done: Completed) -> Sequence[str]:
     """The models that the program found. Raises MigrationError where one of them gets no table."""
     answers = [line for line in done.out.splitlines() if line.startswith(_ANSWER)]
-    found = json.loads(answers[-1]) if answers else {}
+    found = _read(answers[-1]) if answers else {}
     if not found.get("reached"):
         said = "\n".join(line for line in done.text.splitlines() if line not in answers)
         raise MigrationError(
@@ -67,6 +68,19 @@ def registered(owner: str, argv: Sequence[str], done: Completed) -> Sequence[str
             hint=f"add {_mend(left_out[0], where)}",
         )
     return [model["name"] for model in models]
+
+
+def _read(answer: str) -> Mapping[str, Any]:
+    """What the program found; nothing where the app printed something that only begins like its answer."""
+    try:
+        found = json.loads(answer)
+        models = [{key: str(model[key]) for key in _OF_A_MODEL} for model in found["models"]]
+        if not {model["state"] for model in models} <= {"created", *_WHY}:
+            return {}
+        called = [str(file) for file in found["called"]]
+        return {"reached": bool(found["reached"]), "ended": str(found["ended"]), "models": models, "called": called}
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return {}
 
 
 def _line(model: Mapping[str, Any], where: str) -> str:

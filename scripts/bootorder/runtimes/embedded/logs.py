@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import heapq
+import io
 import os
 import time
 from collections import deque
@@ -11,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO
 
+from ... import state_files
 from .supervisor import LOGS_KEPT
 
 _POLL_SECONDS = 0.05
@@ -95,10 +97,11 @@ class _Reader:
 
 
 def _open(path: Path) -> IO[str] | None:
+    """None where there is no log: no file of that name."""
     try:
         # A line ends where the supervisor ended it: those of a progress bar end with a carriage return only.
-        return path.open(encoding="utf-8", errors="replace", newline="\n")
-    except FileNotFoundError:
+        return io.TextIOWrapper(state_files.open_file(path), encoding="utf-8", errors="replace", newline="\n")
+    except (FileNotFoundError, ValueError):
         return None
 
 

@@ -362,11 +362,10 @@ class Postgres:
         """The data. What was installed stays. Returns what is gone."""
         gone = [path for path in (self.data, *self._left) if path.exists()]
         for path in self._left:
-            if path.exists():
-                shutil.rmtree(path)
+            state_files.remove(path)
         if self.is_made:
             self.data.rename(self._given_up)  # whoever is killed in the middle leaves no half of them
-            shutil.rmtree(self._given_up)
+            state_files.remove(self._given_up)
         return [str(path) for path in gone]
 
 

@@ -6,13 +6,12 @@ import contextlib
 import json
 import os
 import re
-import shutil
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 
-from ... import env_file, sources
-from ...errors import LogTail, SettingsError
+from ... import env_file, sources, state_files
+from ...errors import LogTail, MachineError, SettingsError, command
 from ...ports import listeners, refuse_taken_ports
 from ...processes import Completed, Limit, Processes, at_once
 from ...settings import ProcessSettings, Settings, unknown
@@ -26,6 +25,8 @@ from .table import LABEL, Order, ProcessTable, ports_of
 from .toolchain import Toolchain
 
 _HOST = "127.0.0.1"
+# How often to look whether all has ended: what starts processes all the time is not to be called stopped.
+_LOOKS = 5
 
 # What a program needs of this machine to work at all; the rest of the caller's environment stays away, as in a
 # container. With it stay DATABASE_URL, PGHOST, NODE_ENV and the like of another project.
@@ -401,9 +402,19 @@ class EmbeddedRuntime:
         return sorted({one.service for one in found})
 
     def _require_silence(self) -> None:
-        left = self.table.find()
-        if left:
+        """Raises MachineError where something of the stack goes on starting processes while they are ended."""
+        for _ in range(_LOOKS):
+            left = self.table.find()
+            if not left:
+                return
             self.table.stop(left)  # started while the others ended
+        names = ", ".join(sorted({one.service for one in left}))
+        raise MachineError(
+            "the stack could not be stopped",
+            expected="no process of it runs",
+            seen=f"{names} goes on starting new ones, faster than they can be ended",
+            hint=f"stop it again, or see what it starts: {command(f'logs --service {left[0].service}')}",
+        )
 
     def stop_one_offs(self) -> None:
         self.table.stop([found for found in self.table.left_over() if found.one_off])
@@ -415,7 +426,7 @@ class EmbeddedRuntime:
             folder = self._data_folder(service)
             if folder.is_dir():
                 data += [str(folder)] if any(folder.iterdir()) else []  # most apps keep nothing
-                shutil.rmtree(folder)
+            state_files.remove(folder)
         built = self._builds.forget()
         self.table.forget()
         return {"process": stopped, "data folder": data, "build": built}
@@ -429,13 +440,14 @@ class EmbeddedRuntime:
         limit: Limit | None = None,
     ) -> Completed:
         folder, surroundings = self._folder(service), self._surroundings(service, env)
-        commands = self._commands(service)
-        return commands.run(argv, cwd=folder, env=surroundings, on_line=on_line, inherit=False, limit=limit)
+        label = self.table.label(service, one_off=True)
+        commands = Marked(self._processes, lambda: {LABEL: label})
+        try:
+            return commands.run(argv, cwd=folder, env=surroundings, on_line=on_line, inherit=False, limit=limit)
+        finally:
+            self.table.kill(label)  # as in a container: with its first process ends all that it started
 
     def psql(self, service: str, variables: Mapping[str, str]) -> tuple[Sequence[str], Mapping[str, str]]:
-        return [self._postgres.program("psql")], {
-            **variables,
-            "PGHOST": _HOST,
-            "PGPORT": str(self._port(service)),
-            "PGREQUIREAUTH": "scram-sha-256",  # the password itself goes to no server
-        }
+        # What listens there instead gets no password itself (PGREQUIREAUTH is of PostgreSQL 16 and later).
+        server = {"PGHOST": _HOST, "PGPORT": str(self._port(service)), "PGREQUIREAUTH": "scram-sha-256"}
+        return [self._postgres.program("psql")], {**variables, **server}

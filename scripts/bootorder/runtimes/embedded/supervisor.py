@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 LOG_BYTES = 10 * 1024 * 1024
 LOGS_KEPT = 2  # full ones, beside the one that is written
 _CHUNK = 65536
+_TAKES_ORPHANS = sys.platform == "linux"
+_ORPHANS_SECONDS = 5.0
 _KILL = getattr(signal, "SIGKILL", signal.SIGTERM)
 
 
@@ -32,6 +34,7 @@ def main() -> None:
     if hasattr(os, "fork") and os.fork():
         os._exit(0)  # so that the task has no child left to wait for
     process = None
+    _take_orphans()
     try:
         process = _start(order)
         answer: dict[str, Any] = {"pid": os.getpid()}
@@ -64,6 +67,18 @@ def _start(order: dict[str, Any]) -> subprocess.Popen[bytes]:
     )
 
 
+def _take_orphans() -> None:
+    """Become the parent of what the process starts and leaves: whatever it changes about itself, it is found below.
+
+    Linux has this (prctl(2), PR_SET_CHILD_SUBREAPER); elsewhere such a process is found by its environment only.
+    """
+    if _TAKES_ORPHANS:
+        import ctypes
+
+        with contextlib.suppress(OSError, AttributeError):
+            ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)
+
+
 def _listen(process: subprocess.Popen[bytes], stop_signal: int) -> None:
     """Pass on the request to end; Ctrl-C and a closed terminal are not meant for a stack that goes on."""
     signal.signal(signal.SIGTERM, lambda *_: _tell(process.pid, stop_signal))
@@ -84,11 +99,46 @@ def _let_go() -> None:
 def _keep(order: dict[str, Any], process: subprocess.Popen[bytes]) -> None:
     pump = threading.Thread(target=_pump, args=(process.stdout, _Log(order["log"]), order["hidden"]), daemon=True)
     pump.start()
-    code = process.wait()
+    code = _wait_for(process)
     # As in a container: with its first process ends all that it started.
     _tell(process.pid, _KILL)
+    _end_orphans()
     pump.join(2)
     _note(order, 128 - code if code < 0 else code)
+
+
+def _wait_for(process: subprocess.Popen[bytes]) -> int:
+    """Wait for its end, and bury the orphans that end before."""
+    if not _TAKES_ORPHANS:
+        return process.wait()
+    while True:
+        number, status = os.waitpid(-1, 0)
+        if number == process.pid:
+            return os.waitstatus_to_exitcode(status)
+
+
+def _end_orphans() -> None:
+    """Kill them and what becomes an orphan by that, for some seconds at most."""
+    if not _TAKES_ORPHANS:
+        return
+    limit = time.monotonic() + _ORPHANS_SECONDS
+    with contextlib.suppress(OSError):  # ChildProcessError: there are none
+        while time.monotonic() < limit:
+            for number in _children():
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.kill(number, _KILL)
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
+            time.sleep(0.01)
+
+
+def _children() -> list[int]:
+    """The numbers of all processes that this one is the parent of."""
+    found: list[int] = []
+    for thread in os.listdir("/proc/self/task"):  # noqa: PTH208  # as above
+        with open(f"/proc/self/task/{thread}/children", encoding="ascii") as file:  # noqa: PTH123
+            found += map(int, file.read().split())
+    return found
 
 
 def _tell(group: int, number: int) -> None:

@@ -251,7 +251,9 @@ class ProcessTable:
         try:
             said = within(_START_SECONDS, lambda: _ordered(supervisor, json.dumps(what).encode()))
         except TimeoutError:
-            self._kill(supervisor, label)
+            self.kill(label)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                supervisor.wait(_GRACE_SECONDS)
             return MachineError(
                 f"{service} could not be started",
                 expected=f"an answer of its supervisor within {_START_SECONDS:g} s",
@@ -271,14 +273,18 @@ class ProcessTable:
             hint=f"correct `processes.{service}` in invoke.yaml, or see what the machine lacks: {command('doctor')}",
         )
 
-    def _kill(self, supervisor: subprocess.Popen[bytes], label: str) -> None:
-        """Kill a supervisor that does not answer, and what it may have started."""
+    def kill(self, label: str) -> None:
+        """Kill what runs under this label, and what that began."""
+        labelled = []
         for process in psutil.process_iter():
             with contextlib.suppress(psutil.Error, OSError):
                 if self._label_of(process) == label:
-                    process.kill()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            supervisor.wait(_GRACE_SECONDS)
+                    labelled.append(process)
+        below = _below() if labelled else {}
+        for process in [*labelled, *(child for one in labelled for child in _descendants(one, below))]:
+            with contextlib.suppress(psutil.Error):
+                process.kill()
+        _wait(labelled)
 
     def stop(self, chosen: Sequence[Found]) -> None:
         """Ask these to end, and kill what does not. Raises MachineError for what is left even so."""
@@ -388,5 +394,5 @@ def _runs(process: psutil.Process) -> bool:
 def _is_labelled(pid: int, label: str) -> bool:
     try:
         return label in psutil.Process(pid).cmdline()
-    except (psutil.NoSuchProcess, psutil.AccessDenied):
+    except (psutil.NoSuchProcess, psutil.AccessDenied, ValueError, OverflowError):  # it need not be a number of one
         return False
