@@ -82,6 +82,8 @@ def prepare(boot: Boot, *, with_clean: bool = False) -> None:
         env_file.secret(boot.env_path, name)  # refuses an empty one, before Compose does with fewer words
     boot.check()
     boot.learn_declared()
+    if with_clean:
+        boot.runtime.check_removal()
 
 
 @contextlib.contextmanager

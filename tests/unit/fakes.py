@@ -415,6 +415,7 @@ class FakeRuntime:
         self.lacks: dict[str, BootError] = {}
         self.wrong: BootError | None = None  # what a check finds
         self.taken: BootError | None = None  # what a look at the ports finds
+        self.keeps: BootError | None = None  # what a removal would have to leave
         self.holds_data = False
         self.models: list[dict[str, Any]] = []  # what the look for models finds
         self.stale: set[str] = set()
@@ -491,6 +492,10 @@ class FakeRuntime:
         for name, service in running.items():
             self.becomes(name, "exited", at=self._clock.now(), exit_code=143, instance=service.instance)
         return list(running)
+
+    def check_removal(self) -> None:
+        if self.keeps:
+            raise self.keeps
 
     def remove(self) -> Mapping[str, Sequence[str]]:
         there = [name for name, service in self.services().items() if service.state != "absent"]

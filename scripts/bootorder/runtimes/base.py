@@ -125,6 +125,9 @@ class Runtime(Protocol):
     def stop_one_offs(self) -> None:
         """End what killed runs left of one-offs: their locks are free, they go on. This run's own are left alone."""
 
+    def check_removal(self) -> None:
+        """Raises SettingsError where `remove` would have to leave rows: asked before anything is stopped."""
+
     def remove(self) -> Mapping[str, Sequence[str]]:
         """Remove what runs, its data and what was built, of this stack only. Returns names by kind: `volume` ..."""
 

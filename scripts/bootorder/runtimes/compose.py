@@ -29,6 +29,7 @@ from ..processes import (
 from ..settings import unknown
 from .base import Address, Service, Watched
 from .compose_cli import OLDEST_COMPOSE, Compose, last_words
+from .compose_data import KeptData, data_folder, holds_data, kept_data, mount_of, remove_data
 from .compose_given import Given
 from .compose_ports import is_answered_by
 from .engine import Engine
@@ -132,9 +133,51 @@ class ComposeRuntime:
 
     def has_data(self, service: str) -> bool:
         config = self._compose.read()  # not to be kept: it is asked while .env still lacks what it will say
-        mounts = config["services"].get(service, {}).get("volumes", [])
+        declared = config["services"].get(service, {})
+        folder = data_folder(declared, self.engine.image_environment(_image_name(config, service)))
+        mine = {"label": f"{_PROJECT}={config['name']}"}
+        if folder and (kept := self._kept_data(config, service)):
+            return self._holds_data(config, kept)
+        mounts = declared.get("volumes", [])
         used = {config["volumes"][mount["source"]]["name"] for mount in mounts if _is_named_volume(mount)}
-        return not used.isdisjoint(self.engine.volumes({"label": f"{_PROJECT}={config['name']}"}))
+        if not used.isdisjoint(self.engine.volumes(mine)):
+            return True
+        # A volume without a name lives as long as the container, and is given to the next one of the service.
+        nameless = (
+            mount["Destination"]
+            for container in self.engine.containers(mine)
+            if _service_of(container) == service and container["Labels"].get(_ONE_OFF) != "True"
+            for mount in container.get("Mounts", [])
+            if mount["Type"] == "volume"
+        )
+        return folder is not None and any(folder.is_relative_to(path) for path in nameless)
+
+    def _kept_data(self, config: Mapping[str, Any], service: str) -> KeptData | None:
+        """Return where this service's data outlive the removal of its containers and volumes."""
+        declared = config["services"].get(service, {})
+        if not declared.get("volumes"):
+            return None
+        folder = data_folder(declared, self.engine.image_environment(_image_name(config, service)))
+        mount = mount_of(declared, folder) if folder else None
+        return kept_data(service, folder, mount, config.get("volumes") or {}, self._root) if folder and mount else None
+
+    def _holds_data(self, config: Mapping[str, Any], kept: KeptData) -> bool:
+        image = _image_name(config, kept.service)
+        return holds_data(kept, self.engine, self.engine.image_id(image), self._labels(config))
+
+    def _labels(self, config: Mapping[str, Any]) -> Mapping[str, str]:
+        """Of a container that only looks or empties: where its task is killed, the next `stop` finds it."""
+        return {_PROJECT: config["name"], _ONE_OFF: "True", _RUN: self._run}
+
+    def _all_kept_data(self) -> Sequence[KeptData]:
+        config = self._compose.config
+        found = (self._kept_data(config, service) for service in config["services"])
+        return [kept for kept in found if kept]
+
+    def check_removal(self) -> None:
+        for kept in self._all_kept_data():
+            if kept.why and self._holds_data(self._compose.config, kept):
+                raise kept.refusal()
 
     def environment(self, service: str) -> Mapping[str, str]:
         given = self._service_config(service).get("environment") or {}
@@ -282,7 +325,7 @@ class ComposeRuntime:
         return "" if any(mount["type"] == "bind" for mount in mounts) else self._image_id(service)
 
     def _image_id(self, service: str) -> str:
-        image = str(self._service_config(service).get("image") or f"{self.project}-{service}")
+        image = _image_name(self._compose.config, service)
         known = self._images  # what another thread builds meanwhile begins a new one
         if not known.get(image):
             known[image] = self.engine.image_id(image)
@@ -404,6 +447,7 @@ class ComposeRuntime:
     def remove(self) -> Mapping[str, Sequence[str]]:
         mine = {"label": f"{_PROJECT}={self.project}"}
         containers = self._containers()
+        self.check_removal()
         volumes = self.engine.volumes(mine)
         images = [
             tag
@@ -416,6 +460,7 @@ class ComposeRuntime:
                 self.engine.remove(container["Id"])
         flags = ["--volumes", "--remove-orphans", "--timeout", "2"]
         done = self._compose.run(["--profile", "*", "down", *flags], limit=change_limit())
+        folders = [kept.source for kept in self._all_kept_data() if not kept.why and self._remove_data(kept)]
         # Not by `down --rmi`: it leaves what a classic builder made on the way to an image.
         images = [image for image in images if self.engine.remove_image(image)]
         self._images = {}
@@ -430,7 +475,13 @@ class ComposeRuntime:
                 log=LogTail.of("docker compose down", done.text),
                 hint="see what still uses it, then run this again",
             )
-        return {"container": [*map(_name, containers)], "volume": volumes, "image": images}
+        emptied = {"data folder": folders} if folders else {}
+        return {"container": [*map(_name, containers)], "volume": volumes, **emptied, "image": images}
+
+    def _remove_data(self, kept: KeptData) -> bool:
+        config = self._compose.config
+        image = self.engine.image_id(_image_name(config, kept.service))
+        return remove_data(kept, self.engine, image, self._labels(config))
 
     def run_once(
         self,
@@ -496,6 +547,10 @@ def _service_of(container: Mapping[str, Any]) -> str:
 
 def _name(container: Mapping[str, Any]) -> str:
     return str(container["Names"][0]).lstrip("/")
+
+
+def _image_name(config: Mapping[str, Any], service: str) -> str:
+    return str(config["services"].get(service, {}).get("image") or f"{config['name']}-{service}")
 
 
 def _is_named_volume(mount: Mapping[str, Any]) -> bool:

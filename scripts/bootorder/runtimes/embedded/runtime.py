@@ -408,6 +408,9 @@ class EmbeddedRuntime:
     def stop_one_offs(self) -> None:
         self.table.stop([found for found in self.table.left_over() if found.one_off])
 
+    def check_removal(self) -> None:
+        """Nothing: all data stand in the state folder."""
+
     def remove(self) -> Mapping[str, Sequence[str]]:
         stopped = self.stop()
         data = self._postgres.remove()
