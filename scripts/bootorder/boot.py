@@ -54,7 +54,7 @@ class Boot:
         """Caches, the lock, logs; and, without Docker, the database."""
         return self.root / STATE_FOLDER
 
-    @property
+    @cached_property
     def env_path(self) -> Path:
         return env_file.path_of(self.root, self.settings.compose)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 
-from . import state_files
+from . import env_file, state_files
 from .console import Console
 from .errors import MachineError, SettingsError, command
 from .places import places
@@ -68,7 +68,8 @@ class Runtimes:
         self, root: Path, state: Path, settings: Settings, processes: Processes, console: Console, layout: LayoutName
     ) -> None:
         self._settings = settings
-        self._has_compose_file = any((root / name).exists() for name in settings.compose or COMPOSE_FILES)
+        files = settings.compose or env_file.compose_file_variable(root) or COMPOSE_FILES
+        self._has_compose_file = any((root / name).exists() for name in files)
         variables = {place.database_variable: place.database for place in places(settings, layout).values()}
         instead = f"boot without Docker: {command('start --runtime embedded')}" if settings.processes else ""
         connections = _connections(settings, layout)

@@ -44,10 +44,45 @@ _PLACEHOLDER = re.compile(
 _HEADER = "# Secrets of this stack, made by bootorder on first use. Keep them out of git.\n"
 
 
+# Files that Compose reads as well, whose variables the file of the stack wins over; by that file.
+_BENEATH: dict[Path, Sequence[Path]] = {}
+
+
 def path_of(root: Path, compose_files: Sequence[str] = ()) -> Path:
-    """Where Compose reads it: beside the first of its files."""
-    folder = Path(compose_files[0]).parent if compose_files else Path()
-    return root / folder / ".env"
+    """Return the file that Compose reads last, which wins: of COMPOSE_ENV_FILES, else `.env` of the root or project."""
+    if names := [name.strip() for name in os.environ.get("COMPOSE_ENV_FILES", "").split(",") if name.strip()]:
+        *beneath, path = (root / name for name in names)
+    else:
+        path, folder = root / ".env", folder_of(root, compose_files)
+        beneath = []
+        if compose_files or (folder != root and not path.exists()):
+            path = folder / ".env"
+        elif folder != root:
+            beneath = [folder / ".env"]
+    _BENEATH[path] = beneath
+    return path
+
+
+def folder_of(root: Path, compose_files: Sequence[str] = ()) -> Path:
+    """Return the project's folder, as Compose has it: that of its first file."""
+    files = list(compose_files) or compose_file_variable(root)
+    return root / Path(files[0]).parent if files else root
+
+
+def compose_file_variable(root: Path) -> Sequence[str]:
+    """Return what COMPOSE_FILE names, in the environment or `.env` of the root."""
+    if (root / ".env").is_fifo():  # read as rarely as can be: each reading waits for who fills it
+        return [name for name in os.environ.get("COMPOSE_FILE", "").split(os.pathsep) if name]
+    named = variable(root / ".env", "COMPOSE_FILE")
+    return [name for name in named.split(variable(root / ".env", "COMPOSE_PATH_SEPARATOR") or os.pathsep) if name]
+
+
+def variable(path: Path, name: str) -> str:
+    """Return what a variable is for Compose; empty where it is nowhere. A file that cannot be read has none."""
+    try:
+        return os.environ[name] if name in os.environ else written(path).get(name, "")
+    except SettingsError:
+        return ""
 
 
 def read(path: Path) -> dict[str, str]:
@@ -58,8 +93,9 @@ def read(path: Path) -> dict[str, str]:
 
 
 def written(path: Path) -> dict[str, str]:
-    """The variables as they stand in the file; none where there is no file."""
-    variables = {line.key: line.value or "" for line in _lines(path) if line.key is not None}
+    """The variables as they stand in the file, and in those beneath it; none where there is no file."""
+    lines = (line for file in [*_BENEATH.get(path, ()), path] for line in _lines(file))
+    variables = {line.key: line.value or "" for line in lines if line.key is not None}
     SECRETS.learn(variables)
     return variables
 

@@ -417,6 +417,7 @@ class FakeRuntime:
         self.taken: BootError | None = None  # what a look at the ports finds
         self.keeps: BootError | None = None  # what a removal would have to leave
         self.holds_data = False
+        self.active_profiles: dict[str, list[str]] = {}
         self.models: list[dict[str, Any]] = []  # what the look for models finds
         self.stale: set[str] = set()
         self.foreign: dict[str, str] = {}  # what else answers where a service is reached
@@ -492,6 +493,9 @@ class FakeRuntime:
         for name, service in running.items():
             self.becomes(name, "exited", at=self._clock.now(), exit_code=143, instance=service.instance)
         return list(running)
+
+    def profiles(self) -> Mapping[str, Sequence[str]]:
+        return self.active_profiles
 
     def check_removal(self) -> None:
         if self.keeps:

@@ -101,6 +101,9 @@ class Runtime(Protocol):
     def optional(self) -> Collection[str]:
         """Those that are only started when they are asked for by name (`--with`)."""
 
+    def profiles(self) -> Mapping[str, Sequence[str]]:
+        """Return the active profiles, each with the services that it starts."""
+
     def services(self, names: Collection[str] = ()) -> Mapping[str, Service]:
         """Every declared service as it is now, or those named only."""
 

@@ -74,6 +74,7 @@ class ComposeRuntime:
         """
         self._root = root
         self._env_path = env_file.path_of(root, files)
+        self._folder = env_file.folder_of(root, files)
         self._instead = instead
         self._compose = Compose(root, processes, variables or {}, files, given)
         self._created: set[str] = set()  # in this run, from what compose.yaml says
@@ -119,8 +120,28 @@ class ComposeRuntime:
         return list(self._compose.config["services"])
 
     def optional(self) -> Collection[str]:
+        return [
+            name
+            for name, config in self._compose.config["services"].items()
+            if not self._is_active(config.get("profiles") or ()) or self._wanted(name) == 0
+        ]
+
+    def _is_active(self, profiles: Collection[str]) -> bool:
+        return not profiles or "*" in self._profiles or not self._profiles.isdisjoint(profiles)
+
+    @cached_property
+    def _profiles(self) -> set[str]:
+        said = env_file.variable(self._env_path, "COMPOSE_PROFILES").split(",")
+        return {name.strip() for name in said if name.strip()}
+
+    def profiles(self) -> Mapping[str, Sequence[str]]:
         services = self._compose.config["services"].items()
-        return [name for name, config in services if config.get("profiles") or self._wanted(name) == 0]
+        active: dict[str, list[str]] = {name: [] for name in sorted(self._profiles)}
+        for service, config in services:
+            for name in active:
+                if name in (config.get("profiles") or ()) or (name == "*" and config.get("profiles")):
+                    active[name].append(service)
+        return active
 
     def _wanted(self, service: str) -> int:
         """Return how many containers of it Compose would run."""
@@ -213,7 +234,7 @@ class ComposeRuntime:
     def running(self) -> list[str]:
         """What of this folder's stack runs; nothing where no engine answers. Asks the engine only, not Compose."""
         try:
-            found = self.engine.containers({"label": f"{_FOLDER}={self._env_path.parent.resolve()}"})
+            found = self.engine.containers({"label": f"{_FOLDER}={self._folder.resolve()}"})
         except MachineError:
             return []
         return [_service_of(container) for container in found if container["State"] in _ALIVE]
@@ -513,7 +534,7 @@ class ComposeRuntime:
         given = {**variables, "PGHOST": "127.0.0.1"}  # over TCP: on the socket no password is asked
         names = [part for name in given for part in ("--env", name)]
         terminal = [] if sys.stdin.isatty() else ["--no-TTY"]
-        folder = ["--project-directory", str(self._env_path.parent)]
+        folder = ["--project-directory", str(self._folder)]
         argv = [*self._compose.command, *folder, "exec", *terminal, *names, service, "psql"]
         return argv, {**self._compose.variables, **given}
 

@@ -93,6 +93,9 @@ class EmbeddedRuntime:
     def optional(self) -> Collection[str]:
         return [name for name, process in self._settings.processes.items() if process.optional]
 
+    def profiles(self) -> Mapping[str, Sequence[str]]:
+        return {}
+
     def check(self, names: Sequence[str]) -> None:
         if self._database in self._settings.processes:
             raise SettingsError(
