@@ -261,7 +261,7 @@ class Boot:
         for name in kept:
             if self.runtime.is_stale(name):
                 self.console.note(
-                    f"{name} runs what was built before its sources changed; {command('start')} builds it anew"
+                    f"{name} runs what was built of other sources, packages or `env`; {command('start')} builds it anew"
                 )
         if anew := [name for name in wanted if name not in kept]:
             with self.timeline.span(f"build {', '.join(anew)}", "build", cause="services run what was built"):

@@ -3,6 +3,7 @@ from __future__ import annotations
 import errno
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from scripts.bootorder.boot import Boot
 from scripts.bootorder.errors import (
     BootError,
+    BuildError,
     LogTail,
     MachineError,
     MigrationError,
@@ -20,7 +22,7 @@ from scripts.bootorder.errors import (
     UserInterruptError,
 )
 from scripts.bootorder.outcome import Outcome
-from scripts.bootorder.stages import STAGES, Stage, named, plan, run_plan
+from scripts.bootorder.stages import STAGES, Stage, _told, named, plan, run_plan
 from scripts.bootorder.timeline.spans import Span
 
 from .fakes import FakeStack, create_all
@@ -303,3 +305,13 @@ def test_a_stage_that_comes_too_early_names_the_one_to_run_first_and_changes_not
     assert "inv db-up wait-db" in caught.value.hint
     assert stack.runtime.ran == []
     assert stack.runtime.changed == []
+
+
+def test_what_an_interrupt_ended_beside_a_stage_is_not_told_as_an_error(tmp_path: Path) -> None:
+    stack = FakeStack(tmp_path)
+    ended = UserInterruptError("`docker compose build web` was interrupted", hint="go on")
+    broken = BuildError("building web failed", hint="correct it")
+
+    assert _told(stack.boot(), [("build apps", ended)], "migrate", KeyboardInterrupt(), []).message == "interrupted"
+    assert "was interrupted" not in stack.said
+    assert _told(stack.boot(), [("build apps", broken)], "migrate", KeyboardInterrupt(), []) is broken

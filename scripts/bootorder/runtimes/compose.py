@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import env_file
+from ..certificates import hint_for
 from ..errors import BuildError, LogTail, MachineError, command
 from ..ports import listeners, refuse_taken_ports
 from ..processes import (
@@ -390,7 +391,11 @@ class ComposeRuntime:
                 f"building {', '.join(built)} failed",
                 seen=last_words(done.text),
                 log=LogTail.of("the build", done.text),
-                hint="correct what it says (a first build needs a network), then start again",
+                hint=done.hint(
+                    hint_for(
+                        done.text, "correct what it says (a first build needs a network), then start again", in_image=True
+                    )
+                ),
             )
 
     def create(self, names: Sequence[str], on_line: Callable[[str], None]) -> None:
@@ -418,7 +423,7 @@ class ComposeRuntime:
                 message,
                 seen=last_words(done.text),
                 log=LogTail.of("docker compose up", done.text),
-                hint=f"see what the machine lacks: {command('doctor')}",
+                hint=hint_for(done.text, f"see what the machine lacks: {command('doctor')}"),
             )
 
     def _start_created(self, names: Sequence[str]) -> None:

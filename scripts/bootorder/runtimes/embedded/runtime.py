@@ -31,7 +31,7 @@ _HOST = "127.0.0.1"
 # container. With it stay DATABASE_URL, PGHOST, NODE_ENV and the like of another project.
 _KEPT = {"HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "TZ", "TERM", "CI", "NO_COLOR"}
 _KEPT |= {"TMPDIR", "TEMP", "TMP", "LD_LIBRARY_PATH", "PYTHONDONTWRITEBYTECODE", "COREPACK_HOME", "PNPM_HOME"}
-_KEPT |= {"SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "NODE_EXTRA_CA_CERTS"}
+_KEPT |= {"SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "NODE_EXTRA_CA_CERTS", "NODE_USE_SYSTEM_CA"}
 _KEPT |= {"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY"}
 _KEPT |= {"SYSTEMROOT", "SYSTEMDRIVE", "WINDIR", "COMSPEC", "PATHEXT", "APPDATA", "LOCALAPPDATA", "PROGRAMDATA"}
 _KEPT |= {"USERPROFILE", "USERNAME", "HOMEDRIVE", "HOMEPATH", "PROGRAMFILES", "NUMBER_OF_PROCESSORS"}
@@ -335,8 +335,8 @@ class EmbeddedRuntime:
             for name, value in os.environ.items()
             if name.upper() in _KEPT or name.upper().startswith(_KEPT_STARTS)
         }
-        path = self._toolchain(service).search_path()
-        return {**kept, "PATH": path, **self.environment(service), **(added or {})}
+        toolchain = self._toolchain(service)
+        return {**kept, **toolchain.trust, "PATH": toolchain.search_path(), **self.environment(service), **(added or {})}
 
     # -- changing --------------------------------------------------------------------------------------------------
 
