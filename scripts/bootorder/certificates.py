@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -54,9 +53,8 @@ def hint_for(said: str, otherwise: str, *, in_image: bool = False) -> str:
         return otherwise
     if in_image:
         return "copy the CA certificate of your network's proxy into the image, and run update-ca-certificates there"
-    named = os.environ.get("SSL_CERT_FILE", "")
-    seen = f" (SSL_CERT_FILE is {named})" if named else ""
+    file = "/path/to/ca.pem"
     return (
-        "add the CA certificate of your network's proxy to those of this system, or name a file with all that are to be"
-        f" trusted: export SSL_CERT_FILE=/path/to/ca.pem PIP_CERT=/path/to/ca.pem NODE_EXTRA_CA_CERTS=/path/to/ca.pem{seen}"
+        "let this machine trust the CA of your network's proxy: add its certificate to those of the system, or"
+        f" export SSL_CERT_FILE={file} PIP_CERT={file} NODE_EXTRA_CA_CERTS={file}"
     )

@@ -191,7 +191,8 @@ def show_whole_plan(boot: Boot, *, with_clean: bool, until: str, as_json: bool) 
     profiles = _active_profiles(boot)
     at_once = [[owner.name for owner in wave] for wave in waves(boot.owners)]
     if as_json:
-        boot.console.data({**_plan_as_data(stages, beside_them), "waves": at_once, "profiles": profiles, "owners": found})
+        planned = _plan_as_data(stages, beside_them)
+        boot.console.data({**planned, "waves": at_once, "profiles": profiles, "owners": found})
     else:
         answer = boot.console.answering()
         print_plan(answer, stages, beside_them)

@@ -62,9 +62,7 @@ def test_a_folder_of_the_checkout_is_emptied_of_the_data(stack: ComposeTiny, kin
     elif kind == "below the mount":
         environment = {"PGDATA": "/keeps/data"}
         given = json.loads((stack.folder / "compose.yaml").read_text(encoding="utf-8"))
-        mount(
-            stack, ["./pgdata:/keeps"], environment=given["services"]["database"]["environment"] | environment
-        )
+        mount(stack, ["./pgdata:/keeps"], environment=given["services"]["database"]["environment"] | environment)
     else:
         mount(stack, [f"./pgdata:{HOME}"])
     assert not stack.runtime.has_data("database")

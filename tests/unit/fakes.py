@@ -417,6 +417,7 @@ class FakeRuntime:
         self.taken: BootError | None = None  # what a look at the ports finds
         self.keeps: BootError | None = None  # what a removal would have to leave
         self.holds_data = False
+        self.needs_no_variables = False  # its passwords are in files
         self.active_profiles: dict[str, list[str]] = {}
         self.models: list[dict[str, Any]] = []  # what the look for models finds
         self.stale: set[str] = set()
@@ -450,7 +451,7 @@ class FakeRuntime:
 
     def has_data(self, service: str) -> bool:
         assert service == "postgres"
-        assert "POSTGRES_PASSWORD" in os.environ, "compose.yaml cannot be read without it"
+        assert self.needs_no_variables or "POSTGRES_PASSWORD" in os.environ, "compose.yaml cannot be read without it"
         return self.holds_data
 
     def declared(self) -> Sequence[str]:

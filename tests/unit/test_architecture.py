@@ -19,7 +19,7 @@ FOUNDATION = {"", "bootstrap", "terminal", "errors", "live", "console", "setting
 FOUNDATION |= {"redaction", "state_files", "certificates"}
 WORLD = {"http_get", "probes", "processes", "database", "catalog", "ports", "env_file", "lock", "sources", "timeline"}
 WORLD |= {"migration_lock", "own_schema", "rows", "scratch", "urls"}
-WORLD |= {"runtimes", "migrators"}
+WORLD |= {"runtimes", "migrators", "secret_files"}
 DATA = {"places", "pointing", "records", "drift"}
 GUARD = {
     "guard.roles",

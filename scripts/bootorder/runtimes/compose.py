@@ -139,9 +139,10 @@ class ComposeRuntime:
         services = self._compose.config["services"].items()
         active: dict[str, list[str]] = {name: [] for name in sorted(self._profiles)}
         for service, config in services:
-            for name in active:
-                if name in (config.get("profiles") or ()) or (name == "*" and config.get("profiles")):
-                    active[name].append(service)
+            its = config.get("profiles") or ()
+            for name, started in active.items():
+                if name in its or (name == "*" and its):
+                    started.append(service)
         return active
 
     def _wanted(self, service: str) -> int:
@@ -224,6 +225,14 @@ class ComposeRuntime:
         for container in found:
             folder = container["Labels"].get(_FOLDER, "")
             if folder and not self._is_ours(Path(folder).resolve()):
+                if not _exists(Path(folder)):
+                    raise MachineError(
+                        f'the Compose project "{self.project}" was started in a folder that is gone',
+                        expected=str(self._root),
+                        seen=f"{folder}, which may have become this one, or stand on another machine",
+                        hint=f"if this checkout was moved, keep its containers and data: echo COMPOSE_PROJECT_NAME="
+                        f"{self.project} >> {self._env_path}; else give it another name there (and other ports)",
+                    )
                 raise MachineError(
                     f'the Compose project "{self.project}" already belongs to another folder',
                     expected=str(self._root),
@@ -387,15 +396,12 @@ class ComposeRuntime:
         done = self._compose.run(["build", *built], limit=build_limit(self._build_wait), on_line=on_line)
         self._images = {}
         if done.code:
+            correct = "correct what it says (a first build needs a network), then start again"
             raise BuildError(
                 f"building {', '.join(built)} failed",
                 seen=last_words(done.text),
                 log=LogTail.of("the build", done.text),
-                hint=done.hint(
-                    hint_for(
-                        done.text, "correct what it says (a first build needs a network), then start again", in_image=True
-                    )
-                ),
+                hint=done.hint(hint_for(done.text, correct, in_image=True)),
             )
 
     def create(self, names: Sequence[str], on_line: Callable[[str], None]) -> None:

@@ -34,7 +34,7 @@ class KeptData:
             by_hand = f"sudo rm -r {PurePosixPath(self.source) / self.inside}"
         return SettingsError(
             f"the data of {self.service} are not this stack's to remove",
-            expected=f"data in a volume of this stack, or in a folder of this checkout: with {command('clean')} they go",
+            expected=f"what {command('clean')} may remove: a volume of this stack, a folder of this checkout",
             seen=f"the {self.kind} {self.source} ({self.why}); nothing was stopped or removed",
             hint=f"remove them by hand, where nobody else needs them: {command('stop')}, then"
             f" {'docker compose down, then ' if self.kind == 'volume' else ''}{by_hand}",
@@ -108,9 +108,9 @@ def _may_hold_data(folder: Path) -> bool:
 
 
 def remove_data(kept: KeptData, engine: Engine, image: str, labels: Mapping[str, str]) -> bool:
-    """Empty PostgreSQL's folder, as root of a container: it belongs to the account of the server. Whether there was one.
+    """Empty PostgreSQL's folder, and return whether there was one. Raises MachineError where something of it is left.
 
-    Raises MachineError where something of it is left.
+    As root of a container: the folder belongs to the account of the server.
     """
     if not holds_data(kept, engine, image, labels):
         return False

@@ -11,11 +11,11 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 
-from ... import env_file, sources
+from ... import env_file, secret_files, sources
 from ...errors import LogTail, SettingsError
 from ...ports import listeners, refuse_taken_ports
 from ...processes import Completed, Limit, Processes, at_once
-from ...settings import ProcessSettings, Settings, unknown
+from ...settings import ProcessSettings, SecretFile, Settings, unknown
 from ...terminal import listed
 from ..base import Address, Polled, Service, Watched
 from . import logs
@@ -335,8 +335,8 @@ class EmbeddedRuntime:
             for name, value in os.environ.items()
             if name.upper() in _KEPT or name.upper().startswith(_KEPT_STARTS)
         }
-        toolchain = self._toolchain(service)
-        return {**kept, **toolchain.trust, "PATH": toolchain.search_path(), **self.environment(service), **(added or {})}
+        tools = self._toolchain(service)
+        return {**kept, **tools.trust, "PATH": tools.search_path(), **self.environment(service), **(added or {})}
 
     # -- changing --------------------------------------------------------------------------------------------------
 
@@ -360,12 +360,18 @@ class EmbeddedRuntime:
         )
         for name in orders:
             if name == self._database:
-                self._postgres.prepare(env_file.secret(self._env_path, self._settings.database.password), on_line)
+                self._postgres.prepare(self._password(), on_line)
                 orders[name] = self._postgres.order(self._port(name) or 0)  # until now nothing may have said where
             else:
                 self._data_folder(name).mkdir(mode=0o700, parents=True, exist_ok=True)
         self.table.start(orders)
         return list(orders)
+
+    def _password(self) -> str:
+        name = self._settings.database.password
+        if isinstance(name, SecretFile):
+            return secret_files.read(self._root, name)
+        return env_file.secret(self._env_path, name)
 
     def check_ports(self, names: Sequence[str]) -> None:
         refuse_taken_ports(
