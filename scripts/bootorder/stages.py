@@ -147,7 +147,7 @@ def run_plan(boot: Boot, stages: Sequence[Stage], jobs: Sequence[Job] = ()) -> N
                     outcome = stage.run(boot)
                     if waited >= _WORTH_SAYING:
                         jobs_before = listed([job.name for job in jobs if job.before == stage.name])
-                        outcome = replace(outcome, text=f"{outcome.text}, {waited:.1f} s waited for {jobs_before}")
+                        outcome = replace(outcome, text=f"{outcome.text} (waited {waited:.1f} s for {jobs_before})")
                     span.came_to(outcome)
             except (BootError, KeyboardInterrupt, OSError, psycopg.Error) as cause:
                 go_on = [stage.typed for stage in stages[position:]]

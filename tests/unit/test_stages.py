@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +22,7 @@ from scripts.bootorder.errors import (
     SettingsError,
     UserInterruptError,
 )
+from scripts.bootorder.jobs import Beside, Job
 from scripts.bootorder.outcome import Outcome
 from scripts.bootorder.stages import STAGES, Stage, _told, named, plan, run_plan
 from scripts.bootorder.timeline.spans import Span
@@ -315,3 +317,25 @@ def test_what_an_interrupt_ended_beside_a_stage_is_not_told_as_an_error(tmp_path
     assert _told(stack.boot(), [("build apps", ended)], "migrate", KeyboardInterrupt(), []).message == "interrupted"
     assert "was interrupted" not in stack.said
     assert _told(stack.boot(), [("build apps", broken)], "migrate", KeyboardInterrupt(), []) is broken
+
+
+def test_a_stage_says_how_long_it_waited_for_a_build(tmp_path: Path) -> None:
+    """Its seconds are the build's: `apps-up  web started  44.8 s` said that the start took them."""
+    stack = FakeStack(tmp_path)
+    built = threading.Event()
+
+    def build(boot: Boot) -> Outcome:
+        assert built.wait(5)
+        return Outcome.done("web built")
+
+    def require(self: Beside, name: str) -> None:
+        stack.clock.sleep(40)
+        built.set()
+
+    job = Job("build apps", "builds", "because", after=[], before="two", run=build)
+    stages = [stage("two", lambda _: Outcome.done("web started"))]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Beside, "require", require)
+        run_plan(stack.boot(), stages, [job])
+
+    assert "web started (waited 40.0 s for build apps)  40.0 s" in stack.said
