@@ -10,7 +10,6 @@ from urllib.parse import quote
 
 import psycopg
 
-from . import env_file
 from .boot import Boot
 from .database import Target
 from .errors import MachineError, NotReadyError, SettingsError, command
@@ -69,7 +68,7 @@ def target_as(boot: Boot, owner: str, *, as_superuser: bool) -> Target:
     if owner not in boot.places:
         raise unknown("owner", owner, boot.places)
     place = boot.places[owner]
-    password = env_file.secret(boot.env_path, place.password)
+    password = boot.secret(place.password)
     return replace(target, name=place.database).as_role(place.role, password)
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from . import env_file, records, scratch, state_files
+from . import env_file, records, scratch, secret_files, state_files
 from .console import Console
 from .database import Target
 from .errors import BootError, NotReadyError, SettingsError, command
@@ -22,7 +22,7 @@ from .processes import Processes
 from .redaction import SECRETS
 from .rows import Logins
 from .runtimes.base import Runtime, Service
-from .settings import AppSettings, LayoutName, Settings, unknown
+from .settings import AppSettings, LayoutName, SecretFile, Settings, unknown
 from .timeline.spans import Timeline
 from .tool_watch import watched
 
@@ -56,7 +56,7 @@ class Boot:
         """Caches, the lock, logs; and, without Docker, the database."""
         return self.root / STATE_FOLDER
 
-    @property
+    @cached_property
     def env_path(self) -> Path:
         return env_file.path_of(self.root, self.settings.compose)
 
@@ -65,7 +65,20 @@ class Boot:
         """The variables that .env must have."""
         owners = [place.password for place in self.places.values()]
         database = self.settings.database.password
-        return list(dict.fromkeys([*([database] if database else []), *owners, *self.settings.secrets]))
+        names = dict.fromkeys([*([database] if database else []), *owners, *self.settings.secrets])
+        return [name for name in names if not isinstance(name, SecretFile)]
+
+    @property
+    def secret_files(self) -> Sequence[SecretFile]:
+        """The files that must hold a password."""
+        names = [self.settings.database.password, *(place.password for place in self.places.values())]
+        return [name for name in names if isinstance(name, SecretFile)]
+
+    def secret(self, name: str) -> str:
+        """Return a password by its variable or file. Raises SettingsError where there is none."""
+        if isinstance(name, SecretFile):
+            return secret_files.read(self.root, name)
+        return env_file.secret(self.env_path, name)
 
     @property
     def passwords(self) -> Sequence[str]:
@@ -141,6 +154,7 @@ class Boot:
         SECRETS.learn(given, required=self.secrets, names=names)
         with suppress(BootError):  # a .env that cannot be read is refused where it is needed
             env_file.read(self.env_path)
+        secret_files.learn(self.root, self.secret_files)
 
     def learn_declared(self) -> None:
         """The same of what the runtime says, which is asked a moment later."""
@@ -153,6 +167,8 @@ class Boot:
         """That there are data, and .env does not have their password: a new one would not open them."""
         name = self.settings.database.password
         written = env_file.written(self.env_path)
+        if isinstance(name, SecretFile):
+            return self._lost_file(name)
         if not name or written.get(name) or name in os.environ:
             return None
         with env_file.lent(self.env_path, self.secrets):
@@ -166,6 +182,18 @@ class Boot:
             f"this stack has data, and their password is lost: {lacking}",
             expected=f"{self.env_path} with the {name} that the data were made with",
             hint=f"put {back}, or give the rows up: {first}{command('start --clean')}",
+        )
+
+    def _lost_file(self, name: SecretFile) -> SettingsError | None:
+        if not secret_files.missing(self.root, name):
+            return None
+        with env_file.lent(self.env_path, self.secrets):
+            if not self.runtime.has_data(self.settings.database.service):
+                return None
+        return SettingsError(
+            f"this stack has data, and their password is lost: there is no file {name}",
+            expected=f"{self.root / name} with the password that the data were made with",
+            hint=f"put the file back, or give the rows up: {command('start --clean')}",
         )
 
     def target(self) -> Target:
@@ -190,13 +218,13 @@ class Boot:
         """That of the tasks' own role."""
         database = self.settings.database
         if database.password:
-            return env_file.secret(self.env_path, database.password)
+            return self.secret(database.password)
         return self.runtime.environment(database.service).get(database.service_password, "")
 
     @property
     def logins(self) -> Logins:
         """How the tasks connect as each owner, to read rows of its own."""
-        return {place.role: env_file.secret(self.env_path, place.password) for place in self.places.values()}
+        return {place.role: self.secret(place.password) for place in self.places.values()}
 
     def require_database(self) -> Target:
         """The database, if it answers now; otherwise names the stage that makes it do so."""
@@ -286,7 +314,7 @@ class Boot:
         for name in kept:
             if self.runtime.is_stale(name):
                 self.console.note(
-                    f"{name} runs what was built before its sources changed; {command('start')} builds it anew"
+                    f"{name} runs what was built of other sources, packages or `env`; {command('start')} builds it anew"
                 )
         if anew := [name for name in wanted if name not in kept]:
             with self.timeline.span(f"build {', '.join(anew)}", "build", cause="services run what was built"):

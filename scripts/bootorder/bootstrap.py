@@ -196,11 +196,10 @@ def _make(python: str, lock: int) -> None:
     install = ["install", "--require-hashes", "--requirement", str(_WANTED)]
     ended, said = _run([str(PYTHON), "-I", "-m", "pip", "--disable-pip-version-check", "--quiet", *install], lock)
     if ended:
-        raise _refusal(
-            "the packages of the tasks could not be installed",
-            "connect to the network (or set pip's index or proxy), then run this again",
-            said,
-        )
+        hint = "connect to the network (or set pip's index or proxy), then run this again"
+        if "CERTIFICATE_VERIFY_FAILED" in said or "certificate verify failed" in said:
+            hint = "let pip trust the CA of your network's proxy: export PIP_CERT=/path/to/ca.pem, then run this again"
+        raise _refusal("the packages of the tasks could not be installed", hint, said)
     try:
         shutil.copyfile(_WANTED, _INSTALLED)
     except OSError as error:

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 
-from . import state_files
+from . import env_file, state_files
 from .console import Console
 from .errors import MachineError, SettingsError, command
-from .places import places
+from .places import file_variables, places
 from .pointing import as_owner
 from .processes import Processes
 from .runtimes.base import Runtime
@@ -68,8 +68,11 @@ class Runtimes:
         self, root: Path, state: Path, settings: Settings, processes: Processes, console: Console, layout: LayoutName
     ) -> None:
         self._settings = settings
-        self._has_compose_file = any((root / name).exists() for name in settings.compose or COMPOSE_FILES)
-        variables = {place.database_variable: place.database for place in places(settings, layout).values()}
+        files = settings.compose or env_file.compose_file_variable(root) or COMPOSE_FILES
+        self._has_compose_file = any((root / name).exists() for name in files)
+        found = places(settings, layout)
+        variables = {place.database_variable: place.database for place in found.values()}
+        variables |= file_variables(found, root)
         instead = f"boot without Docker: {command('start --runtime embedded')}" if settings.processes else ""
         connections = _connections(settings, layout)
         given = Given(state / "compose.json", connections, settings.database.service) if settings.compose else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
+import json
 import os
 import re
 import secrets
@@ -44,10 +45,48 @@ _PLACEHOLDER = re.compile(
 _HEADER = "# Secrets of this stack, made by bootorder on first use. Keep them out of git.\n"
 
 
+# Where the name is kept that the stack of a file had at its last start; by that file.
+_KEPT_NAMES: dict[Path, Path] = {}
+# Files that Compose reads as well, whose variables the file of the stack wins over; by that file.
+_BENEATH: dict[Path, Sequence[Path]] = {}
+
+
 def path_of(root: Path, compose_files: Sequence[str] = ()) -> Path:
-    """Where Compose reads it: beside the first of its files."""
-    folder = Path(compose_files[0]).parent if compose_files else Path()
-    return root / folder / ".env"
+    """Return the file that Compose reads last, which wins: of COMPOSE_ENV_FILES, else `.env` of the root or project."""
+    if names := [name.strip() for name in os.environ.get("COMPOSE_ENV_FILES", "").split(",") if name.strip()]:
+        *beneath, path = (root / name for name in names)
+    else:
+        path, folder = root / ".env", folder_of(root, compose_files)
+        beneath = []
+        if compose_files or (folder != root and not path.exists()):
+            path = folder / ".env"
+        elif folder != root:
+            beneath = [folder / ".env"]
+    _BENEATH[path] = beneath
+    _KEPT_NAMES[path] = root / ".bootorder" / "project.json"
+    return path
+
+
+def folder_of(root: Path, compose_files: Sequence[str] = ()) -> Path:
+    """Return the project's folder, as Compose has it: that of its first file."""
+    files = list(compose_files) or compose_file_variable(root)
+    return root / Path(files[0]).parent if files else root
+
+
+def compose_file_variable(root: Path) -> Sequence[str]:
+    """Return what COMPOSE_FILE names, in the environment or `.env` of the root."""
+    if (root / ".env").is_fifo():  # read as rarely as can be: each reading waits for who fills it
+        return [name for name in os.environ.get("COMPOSE_FILE", "").split(os.pathsep) if name]
+    named = variable(root / ".env", "COMPOSE_FILE")
+    return [name for name in named.split(variable(root / ".env", "COMPOSE_PATH_SEPARATOR") or os.pathsep) if name]
+
+
+def variable(path: Path, name: str) -> str:
+    """Return what a variable is for Compose; empty where it is nowhere. A file that cannot be read has none."""
+    try:
+        return os.environ[name] if name in os.environ else written(path).get(name, "")
+    except SettingsError:
+        return ""
 
 
 def read(path: Path) -> dict[str, str]:
@@ -58,8 +97,9 @@ def read(path: Path) -> dict[str, str]:
 
 
 def written(path: Path) -> dict[str, str]:
-    """The variables as they stand in the file; none where there is no file."""
-    variables = {line.key: line.value or "" for line in _lines(path) if line.key is not None}
+    """The variables as they stand in the file, and in those beneath it; none where there is no file."""
+    lines = (line for file in [*_BENEATH.get(path, ()), path] for line in _lines(file))
+    variables = {line.key: line.value or "" for line in lines if line.key is not None}
     SECRETS.learn(variables)
     return variables
 
@@ -135,7 +175,7 @@ def complete(path: Path, names: Sequence[str], lock: Path) -> list[str]:
     A new file begins as the template that stands beside it, as people copy it. It also gives the stack a name of its
     own: two checkouts must not take each other's volumes for their own.
     """
-    if not _missing(path, names) and (path.exists() or not template_of(path)):
+    if not _missing(path, names) and not _lacks_name(path, names):
         return []
     if path.is_fifo():
         raise SettingsError(
@@ -145,10 +185,11 @@ def complete(path: Path, names: Sequence[str], lock: Path) -> list[str]:
         )
     try:
         state_files.make_folder(lock.parent)
+        existed = path.exists()
         # Two tasks at once on a fresh checkout must not make two passwords.
         with hold(lock, lock.with_suffix(".json"), "making secrets", _LOCK_SECONDS, _locked(path)):
             missing = _missing(path, names)
-            made = {**_own_name(path), **_made(missing)}
+            made = {**_own_name(path, names), **_made(missing)}
             _append(path, _from_template(path, made) + "".join(f"{name}={value}\n" for name, value in made.items()))
     except OSError as error:
         raise SettingsError(
@@ -156,7 +197,7 @@ def complete(path: Path, names: Sequence[str], lock: Path) -> list[str]:
             expected="a file this user can write, for the stack's secrets",
             hint=f"make {path.parent} writable, or set {', '.join(dict.fromkeys(names))} in the environment",
         ) from None
-    return missing
+    return [*(name for name in made if name not in missing and existed), *missing]
 
 
 def _locked(path: Path) -> LockedError:
@@ -178,7 +219,7 @@ def lent(path: Path, names: Sequence[str]) -> Iterator[None]:
     before = dict(os.environ)
     template = None if path.exists() else template_of(path)
     begun = read(template) if template else {}
-    os.environ.update({**begun, **_own_name(path), **_made(empty)})
+    os.environ.update({**begun, **_own_name(path, names), **_made(empty)})
     try:
         yield
     finally:
@@ -186,9 +227,48 @@ def lent(path: Path, names: Sequence[str]) -> Iterator[None]:
         os.environ.update(before)
 
 
-def _own_name(path: Path) -> dict[str, str]:
-    """The stack's name, where neither a file nor the environment may have one already."""
-    return {} if path.exists() or PROJECT in os.environ else {PROJECT: project_name(path.parent)}
+def _own_name(path: Path, names: Sequence[str]) -> dict[str, str]:
+    """The stack's name, where neither the file nor the environment has one: that of its last start, else a new one.
+
+    A new one only for a file that is to be made: without it the stack starts under the name that Compose gives it.
+    """
+    if PROJECT in os.environ or path.is_fifo() or PROJECT in written(path):
+        return {}
+    kept = _kept_name(path)
+    if kept is not None:
+        return {PROJECT: kept} if kept else {}
+    if path.exists() or not (_missing(path, names) or template_of(path)):
+        return {}
+    return {PROJECT: project_name(path.parent)}
+
+
+def _lacks_name(path: Path, names: Sequence[str]) -> bool:
+    """Whether a file is to be begun, or one that was replaced is to have the stack's name again."""
+    return bool(_own_name(path, names)) or (not path.exists() and template_of(path) is not None)
+
+
+def keep_name(path: Path) -> None:
+    """Note under which name this stack was started: nothing where Compose gives it one.
+
+    One of the environment is for one start.
+    """
+    if PROJECT in os.environ or path not in _KEPT_NAMES:
+        return
+    kept = _KEPT_NAMES[path]
+    content = json.dumps({"name": written(path).get(PROJECT, ""), "folder": str(path.parent.resolve())})
+    if not kept.exists() or kept.read_text(encoding="utf-8") != content:
+        state_files.make_folder(kept.parent)
+        state_files.write(kept, content)
+
+
+def _kept_name(path: Path) -> str | None:
+    """None before the first start, and for a copy of a checkout: that is another stack."""
+    if path not in _KEPT_NAMES:
+        return None
+    kept = state_files.read(_KEPT_NAMES[path], lambda data: (str(data["name"]), Path(data["folder"])), lambda _: None)
+    if kept is None or (kept[1] != path.parent.resolve() and kept[1].exists()):
+        return None
+    return kept[0]
 
 
 def template_of(path: Path) -> Path | None:

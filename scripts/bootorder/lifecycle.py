@@ -12,6 +12,8 @@ from .outcome import Outcome
 from .terminal import listed
 from .urls import user_and_database
 
+_WORTH_SAYING = 1.0  # seconds that a build took which nobody expects in a start
+
 
 def stop(boot: Boot) -> Outcome:
     """Stop everything of this stack; its data stays."""
@@ -65,13 +67,18 @@ def apps_up(boot: Boot) -> Outcome:
     first = [owner for owner in boot.owners if not owner.migrator.creates_at_start]
     with boot.database() as target:
         require_guard(boot, target)
+        began = boot.clock.now()
         boot.build([*names, *(owner.settings.service for owner in first)])
+        seconds = boot.clock.now() - began
         require_tables(first, target)
         if len(first) < len(boot.owners):  # the others' tools are at work when their apps start
             made = {owner.name: owner.rehearsal(target) for owner in boot.owners}
             keep_names(target, list(boot.places.values()), made)
     _note_superusers(boot)
-    return start(boot, names)
+    outcome = start(boot, names)
+    if seconds < _WORTH_SAYING or outcome.was_skipped:
+        return outcome
+    return Outcome.done(f"{outcome.text} (after {seconds:.1f} s of builds)")
 
 
 def _note_superusers(boot: Boot) -> None:

@@ -7,13 +7,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from . import KEY, env_file
+from . import KEY, env_file, secret_files
 from .boot import STATE_FOLDER, Boot
 from .choosing import Runtimes, remember
 from .console import Console
 from .errors import BootError
 from .probes import SystemClock
-from .processes import SystemProcesses
+from .processes import SystemProcesses, question_limit
 from .settings import layout_name, parse
 
 ENDING = {"stop", "clean"}  # the stages that start nothing
@@ -78,10 +78,27 @@ def prepare(boot: Boot, *, with_clean: bool = False) -> None:
     if added:
         beginning = f"from {template.name}, " if template else ""
         boot.console.say(f"made .env {beginning}with {', '.join(added)}")
+    for file in secret_files.complete(boot.root, boot.secret_files, boot.console.note):
+        boot.console.say(f"made {file} with a password")
+        _note_tracked(boot, file)
+    for file in boot.secret_files:
+        boot.secret(file)
     for name in boot.secrets:
         env_file.secret(boot.env_path, name)  # refuses an empty one, before Compose does with fewer words
     boot.check()
     boot.learn_declared()
+    if with_clean:
+        boot.runtime.check_removal()
+
+
+def _note_tracked(boot: Boot, name: str) -> None:
+    """A file that was made just now and that git would take along."""
+    if not (boot.root / ".git").exists():
+        return
+    with contextlib.suppress(FileNotFoundError):
+        asked = boot.processes.run(["git", "check-ignore", "--quiet", name], cwd=boot.root, limit=question_limit())
+        if asked.code == 1:
+            boot.console.note(f"git does not ignore {name}: echo /{name} >> .gitignore")
 
 
 @contextlib.contextmanager
@@ -102,3 +119,5 @@ def look_elsewhere(boot: Boot, names: Sequence[str]) -> None:
         boot.console.say(f"note: {trouble.message} ({trouble.seen}); {trouble.hint}")
     if set(names) - ENDING:
         remember(boot.state_folder, boot.runtime)
+        if boot.runtime.name == "compose":
+            env_file.keep_name(boot.env_path)

@@ -24,7 +24,7 @@ from .places import Place
 from .pointing import as_written, connects_as, pointed_at, variables_of
 from .processes import Completed, tool_limit
 from .scratch import scratch_database
-from .settings import OwnerSettings
+from .settings import OwnerSettings, SecretFile
 from .sources import digest
 from .terminal import counted
 
@@ -77,7 +77,8 @@ class Owner:
             if seen == (place.role, place.database):
                 continue
             wanted = as_written(self.settings, place, self._boot.settings.database.name)
-            mend = f"write it so in compose.yaml and invoke.yaml; {place.password} is made in .env"
+            made = f"{place.password} is made" + ("" if isinstance(place.password, SecretFile) else " in .env")
+            mend = f"write it so in compose.yaml and invoke.yaml; {made}"
             if self._boot.settings.compose:
                 mend = f"add {service} to `owners.{self.name}.connects`: then the tasks give it that"
             raise SettingsError(
@@ -107,13 +108,16 @@ class Owner:
             return done
 
     def _run(self, argv: Sequence[str], database: Target | None, *, as_its_user: bool) -> Completed:
-        given, limit = self._environment(), tool_limit(self.settings.wait, self.name)
+        given, limit, place = self._environment(), tool_limit(self.settings.wait, self.name), self.place
         if self.settings.run == "host":
             database = database or self.target(self._boot.target())
             # What this person's shell has, but no password of the stack that is exported there: an owner has its own.
             kept = {name: value for name, value in os.environ.items() if name not in self._boot.passwords}
             environment = {**kept, **given, **self._boot.runtime.marks(self.settings.service)}
-            environment |= pointed_at(self.settings, given, database, from_host=True, as_its_user=as_its_user)
+            file = str(self._boot.root / place.password) if isinstance(place.password, SecretFile) else ""
+            environment |= pointed_at(
+                self.settings, given, database, from_host=True, as_its_user=as_its_user, password_file=file
+            )
             return self._boot.processes.run(
                 argv,
                 cwd=self._directory(),

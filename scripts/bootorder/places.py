@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from .errors import SettingsError
 from .migrators import BY_NAME
-from .settings import LayoutName, OwnerSettings, Settings
+from .settings import LayoutName, OwnerSettings, SecretFile, Settings
 
 _LONGEST = 63  # bytes of a name in PostgreSQL, which cuts off the rest
 # Roles that cannot be made, and schemas that are not an owner's to have.
@@ -19,6 +20,8 @@ _NOT_SCHEMAS = {"bootorder", "information_schema", "$user"}
 @dataclass(frozen=True)
 class Place:
     """`password` and `database_variable` are names of variables: what they hold stands in .env, or follows from here.
+
+    A `password` that is a SecretFile is the path of a file.
 
     `reads` and `references` are places of other owners.
     """
@@ -32,6 +35,11 @@ class Place:
     # Left out where a place is hashed or written: each of them has others, and these have others again.
     reads: Sequence[Place] = field(default=(), hash=False, repr=False)
     references: Sequence[Place] = field(default=(), hash=False, repr=False)
+
+    @property
+    def password_home(self) -> str:
+        """Where its password is, for people."""
+        return f"the file {self.password}" if isinstance(self.password, SecretFile) else f"{self.password} of .env"
 
     @property
     def needs(self) -> Sequence[Place]:
@@ -75,6 +83,15 @@ def _schema(owner: str, its: OwnerSettings, layout: LayoutName) -> str:
     if layout != "schemas":
         return "public"
     return its.in_schema or BY_NAME[its.migrator].only_schema or its.role or owner
+
+
+def file_variables(found: Mapping[str, Place], root: Path) -> Mapping[str, str]:
+    """Return the paths of the owners' password files by variables that compose files and `processes` may refer to."""
+    return {
+        _variable(owner, "PASSWORD_FILE", "password"): str(root / place.password)
+        for owner, place in found.items()
+        if isinstance(place.password, SecretFile)
+    }
 
 
 def _variable(owner: str, what: str, setting: str) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from urllib.parse import quote
 
 from .database import Target
+from .errors import SettingsError
 from .places import Place
 from .settings import OwnerSettings
 from .urls import user_and_database, with_database, with_user
@@ -35,10 +36,12 @@ def pointed_at(
     *,
     from_host: bool = False,
     as_its_user: bool = False,
+    password_file: str = "",
 ) -> dict[str, str]:
     """The variables turned to another database.
 
     `from_host`: also to the address that its server has here; `as_its_user`: to connect as this target does.
+    `password_file`: where this machine has the file with the owner's password.
     """
 
     def turned(url: str) -> str:
@@ -47,7 +50,13 @@ def pointed_at(
 
     if not settings.variables:
         return {name: turned(environment[name]) for name in urls_of(settings, environment)}
-    server = {"host": target.host, "port": str(target.port)} if from_host else {}
+    if as_its_user and "password_file" in settings.variables:
+        raise SettingsError(
+            "a tool that takes its password as a file cannot be sent to a database as somebody else",
+            expected="`variables.password`, or a URL",
+            hint="leave this proof out for that owner",
+        )
+    server = {"host": target.host, "port": str(target.port), "password_file": password_file} if from_host else {}
     login = {"user": target.user, "password": target.password} if as_its_user else {}
     values = {**server, **login, "database": target.name}
     return {settings.variables[part]: value for part, value in values.items() if part in settings.variables}
@@ -58,11 +67,12 @@ def as_owner(settings: OwnerSettings, place: Place, environment: Mapping[str, st
 
     The server, and what else a URL has, stays.
     """
-    password = f"${{{place.password}}}"
+    password = f"${{{place.password}}}"  # where it is a file, its path in the container stays as it is
     if not all(environment.get(name) for name in variables_of(settings)):
         return {}
     if parts := settings.variables:
-        return {parts["user"]: place.role, parts["password"]: password, parts["database"]: place.database}
+        said = {parts["password"]: password} if "password" in parts else {}
+        return {parts["user"]: place.role, **said, parts["database"]: place.database}
     return {
         name: with_user(with_database(environment[name], place.database), place.role, password)
         for name in urls_of(settings, environment)
@@ -73,6 +83,7 @@ def as_written(settings: OwnerSettings, place: Place, default: str) -> Mapping[s
     """What these variables are to say in compose.yaml; `default`: the stack's database."""
     password, database = f"${{{place.password}}}", f"${{{place.database_variable}:-{default}}}"
     if parts := settings.variables:
-        values = {parts["user"]: place.role, parts["password"]: password, parts["database"]: database}
+        values = {parts["user"]: place.role, parts["database"]: database}
+        values |= {parts["password"]: password} if "password" in parts else {}
         return {name: values[name] for name in parts.values() if name in values}
     return {settings.url_variable: f"postgresql://{quote(place.role)}:{password}@...:5432/{database}"}

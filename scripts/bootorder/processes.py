@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Condition, Thread
-from typing import IO, Protocol, TypeVar
+from typing import IO, Any, Protocol, TypeVar
 
-from .errors import BootError, BuildError, LogTail, MachineError, MigrationError, command
+from .errors import BootError, BuildError, LogTail, MachineError, MigrationError, UserInterruptError, command
 from .redaction import SECRETS
 
 Thing = TypeVar("Thing")
@@ -73,8 +73,7 @@ class Limit:
 
     def exceeded(self, argv: Sequence[str], text: str, *, ended: bool = True) -> BootError:
         """Return the error of a command that was over it, and had printed this."""
-        shown = self.what or " ".join(argv)
-        shown = shown if len(shown) <= _SHOWN else f"{shown[:_SHOWN]}..."
+        shown = _shown(self.what or argv)
         log = LogTail.of(shown, text)
         return self.error(
             f"`{shown}` took longer than {self.seconds:g} s",
@@ -84,6 +83,12 @@ class Limit:
             log=log,
             hint=self.longer,
         )
+
+
+def _shown(command_line: Any) -> str:
+    """Return a command line, or its name, as it stands in a message."""
+    shown = command_line if isinstance(command_line, str) else " ".join(map(str, command_line))
+    return shown if len(shown) <= _SHOWN else f"{shown[:_SHOWN]}..."
 
 
 def question_limit() -> Limit:
@@ -138,9 +143,11 @@ class SystemProcesses:
 
     def __init__(self) -> None:
         self._running: set[subprocess.Popen[str]] = set()
+        self._interrupted: set[subprocess.Popen[str]] = set()
 
     def end_all(self) -> None:
         for process in list(self._running):
+            self._interrupted.add(process)  # what it says from now on is no error of its own
             _end(process)
 
     @contextlib.contextmanager
@@ -154,6 +161,14 @@ class SystemProcesses:
                 _end(process)
             finally:
                 self._running.discard(process)
+                interrupted = process in self._interrupted
+                self._interrupted.discard(process)
+        if interrupted:
+            raise UserInterruptError(
+                f"`{_shown(process.args)}` was interrupted",
+                seen="it was ended, as what waits for it was",
+                hint="go on whenever you like; nothing was lost",
+            )
 
     def run(
         self,
@@ -176,7 +191,7 @@ class SystemProcesses:
             output = _Output(process, on_line)
             code = output.code(limit.seconds)
             if code is None:
-                text = output.both.text()  # before it says that it was interrupted
+                text = output.both.text()  # before it says that it was ended
                 over = limit.exceeded(argv, text, ended=_end(process))
             if not output.is_whole():
                 _tell(process, _KILL)

@@ -8,7 +8,17 @@ import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any, Literal, cast, get_args
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    model_validator,
+)
 
 from . import KEY
 from .errors import SettingsError, page
@@ -17,7 +27,7 @@ from .redaction import HIDDEN, SECRETS
 RuntimeName = Literal["auto", "compose", "embedded"]
 LayoutName = Literal["shared", "schemas", "databases"]
 StageName = Literal["db-up", "wait-db", "guard", "migrate", "seed"]
-ConnectionPart = Literal["host", "port", "user", "password", "database"]
+ConnectionPart = Literal["host", "port", "user", "password", "password_file", "database"]
 MigratorName = Literal[
     "alembic", "command", "django", "drizzle", "mikroorm", "prisma", "sqlalchemy", "sqlmodel", "typeorm"
 ]
@@ -51,6 +61,24 @@ _PATH = "^(/.*)?$"
 _Optional = BeforeValidator(lambda value: {} if value is None else value)
 ProcessName = Annotated[String, Field(pattern=_PROCESS_NAME)]
 Variable = Annotated[str, Field(pattern=_VARIABLE)]
+
+
+class SecretFile(str):
+    """The path of a file that holds a password, from the root of the repository, where others name a variable."""
+
+    __slots__ = ()
+
+
+def _password(value: object, otherwise: ValidatorFunctionWrapHandler) -> object:
+    if not isinstance(value, Mapping):
+        return otherwise(value)
+    path = value.get("file")
+    if set(value) != {"file"} or not isinstance(path, str) or not path or "\0" in path:
+        raise ValueError("should be a variable's name, or `{file: PATH}`")
+    return SecretFile(path)
+
+
+Password = Annotated[Variable | Literal[""], WrapValidator(_password)]
 
 
 def _not_reserved(name: str) -> str:
@@ -101,7 +129,7 @@ class _Part(BaseModel):
 
 
 class DatabaseSettings(_Part):
-    """The one PostgreSQL that all share. `password` names the variable in .env that holds it.
+    """The one PostgreSQL that all share. `password` names the variable in .env, or the file, that holds it.
 
     `service_password` instead: the variable of the service's own environment, where compose.yaml has it.
 
@@ -111,7 +139,7 @@ class DatabaseSettings(_Part):
     service: Name
     name: Name
     user: Role
-    password: Variable | Literal[""] = ""
+    password: Password = ""
     service_password: Variable | Literal[""] = ""
     beside: tuple[Name, ...] = ()
     wait: Seconds = 60
@@ -149,7 +177,7 @@ class OwnerSettings(_Part):
     run: Literal["service", "host"] = "service"
     directory: String = ""
     role: String = ""
-    password: Variable | Literal[""] = ""
+    password: Password = ""
     database: Variable | Literal[""] = ""
     in_schema: String = Field("", alias="schema")
     reads: tuple[Name, ...] = ()
@@ -158,8 +186,15 @@ class OwnerSettings(_Part):
 
     @model_validator(mode="after")
     def _parts_are_complete(self) -> OwnerSettings:
-        if self.variables and (missing := {"user", "password", "database"} - self.variables.keys()):
+        password = "password_file" if "password_file" in self.variables else "password"
+        if self.variables and (missing := {"user", password, "database"} - self.variables.keys()):
             raise ValueError(f"`variables` needs {' and '.join(sorted(missing))}, too")
+        if {"password", "password_file"} <= self.variables.keys():
+            raise ValueError("`variables` has `password` and `password_file`: which of the two does the tool read?")
+        if "password_file" in self.variables and not isinstance(self.password, SecretFile):
+            raise ValueError("`variables.password_file` needs `password: {file: PATH}`")
+        if self.connects and isinstance(self.password, SecretFile) and "password_file" not in self.variables:
+            raise ValueError("`connects` with `password: {file: PATH}` needs `variables.password_file`")
         return self
 
     @model_validator(mode="after")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -20,7 +21,7 @@ from .lock import exclusive
 from .opening import look_elsewhere, looking, prepare
 from .settings import unknown
 from .stages import Stage, as_boot_error, beside, jobs, plan
-from .terminal import counted
+from .terminal import counted, listed
 from .timeline.spans import Recording
 from .waves import waves
 
@@ -187,13 +188,17 @@ def show_whole_plan(boot: Boot, *, with_clean: bool, until: str, as_json: bool) 
         except (BootError, OSError, psycopg.Error) as cause:
             error = as_boot_error(cause)
             reason = ": ".join(filter(None, (error.message, error.seen)))
+    profiles = _active_profiles(boot)
     at_once = [[owner.name for owner in wave] for wave in waves(boot.owners)]
     if as_json:
-        boot.console.data({**_plan_as_data(stages, beside_them), "waves": at_once, "owners": found})
+        planned = _plan_as_data(stages, beside_them)
+        boot.console.data({**planned, "waves": at_once, "profiles": profiles, "owners": found})
     else:
         answer = boot.console.answering()
         print_plan(answer, stages, beside_them)
         answer.say()
+        for name, services in profiles.items():
+            answer.say(f"active profile {name}: {listed(services) if services else 'no service has it'}")
         if len(boot.owners) > 1:
             answer.say(f"owners at work: {', then '.join(map(' beside '.join, at_once))}")
         if found is None:
@@ -201,6 +206,13 @@ def show_whole_plan(boot: Boot, *, with_clean: bool, until: str, as_json: bool) 
         else:
             _print_changes(answer, found)
     _refuse_what_migrate_would(boot, found or [])
+
+
+def _active_profiles(boot: Boot) -> Mapping[str, Sequence[str]]:
+    """Those of COMPOSE_PROFILES; none where the compose files cannot be read, which a start would say."""
+    with contextlib.suppress(BootError), looking(boot):
+        return boot.runtime.profiles()
+    return {}
 
 
 def show_status(boot: Boot, *, as_json: bool = False) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import shlex
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import psycopg
 
@@ -18,6 +18,7 @@ from .migrate import migrate
 from .outcome import Outcome
 from .seed import seed
 from .settings import AppSettings, unknown
+from .terminal import listed
 from .waits import wait_apps, wait_db
 
 
@@ -49,6 +50,8 @@ STAGES: Sequence[Stage] = (
     Stage("wait-apps", "waits for health, verifies tables made at start", "started is not healthy", wait_apps),
 )
 
+
+_WORTH_SAYING = 1.0  # seconds that a stage waited for what runs beside it
 
 LOOKING = {"wait-db", "wait-apps"}  # the stages that change nothing
 
@@ -138,8 +141,13 @@ def run_plan(boot: Boot, stages: Sequence[Stage], jobs: Sequence[Job] = ()) -> N
             try:
                 needs = _needs(stage, names, jobs)
                 with boot.timeline.span(stage.name, "stage", cause=stage.cause, needs=needs) as span:
+                    began = boot.clock.now()
                     beside.require(stage.name)
+                    waited = boot.clock.now() - began
                     outcome = stage.run(boot)
+                    if waited >= _WORTH_SAYING:
+                        jobs_before = listed([job.name for job in jobs if job.before == stage.name])
+                        outcome = replace(outcome, text=f"{outcome.text} (waited {waited:.1f} s for {jobs_before})")
                     span.came_to(outcome)
             except (BootError, KeyboardInterrupt, OSError, psycopg.Error) as cause:
                 go_on = [stage.typed for stage in stages[position:]]
@@ -164,6 +172,8 @@ def _told(
     boot: Boot, before: Sequence[tuple[str, BaseException]], stage: str, cause: BaseException, go_on: Sequence[str]
 ) -> BootError:
     """Tell what failed, the first cause first. Returns that one as it is to be raised."""
+    if isinstance(cause, KeyboardInterrupt):  # what the interrupt ended beside it is no error
+        before = [(where, error) for where, error in before if not isinstance(error, UserInterruptError)]
     failures = [*before, *([] if any(cause is other for _, other in before) else [(stage, cause)])]
     first = as_boot_error(failures[0][1])
     for where, failed in failures:

@@ -131,6 +131,12 @@ class SqlRuntime:
     def is_stale(self, service: str) -> bool:
         return False
 
+    def check_removal(self) -> None:
+        """Nothing is removed."""
+
+    def profiles(self) -> Mapping[str, Sequence[str]]:
+        return {}
+
     def has_data(self, service: str) -> bool:
         raise NotImplementedError
 

@@ -468,3 +468,17 @@ def test_a_project_can_be_renamed_by_the_environment(fresh: ComposeTiny, monkeyp
     assert isinstance(runtime, ComposeRuntime)
 
     assert runtime.project == renamed
+
+
+def test_a_checkout_that_was_moved_without_a_name_of_its_own_is_told_what_became_of_its_stack(
+    fresh: ComposeTiny, tmp_path: Path
+) -> None:
+    fresh.start("dying")
+    moved = fresh.folder.rename(tmp_path / "moved")
+
+    with pytest.raises(MachineError, match="in a folder that is gone") as refused:
+        ComposeTiny.open(moved).services()
+    assert f"echo COMPOSE_PROJECT_NAME={fresh.project} >> {moved / '.env'}" in refused.value.hint
+
+    (moved / ".env").write_text(f"COMPOSE_PROJECT_NAME={fresh.project}\n", encoding="utf-8")
+    assert ComposeTiny.open(moved).services()["dying"].state != "absent"

@@ -18,6 +18,7 @@ import psutil
 import pytest
 
 from scripts.bootorder import processes
+from scripts.bootorder.errors import UserInterruptError
 from scripts.bootorder.processes import SystemProcesses
 from tests.stack import ROOT
 
@@ -171,6 +172,7 @@ def test_a_stream_ends_with_its_reader_and_so_does_all_that_the_command_started(
 _RUN = """
 import sys
 from pathlib import Path
+from scripts.bootorder.errors import UserInterruptError
 from scripts.bootorder.processes import SystemProcesses
 
 argv = [sys.executable, "-u", "-c", sys.argv[1]]
@@ -240,7 +242,26 @@ def test_what_other_threads_run_can_be_ended(tmp_path: Path) -> None:
         running = pool.submit(processes.run, program(text), cwd=tmp_path, on_line=heard)
         assert told.wait(LIMIT)
         processes.end_all()
-        assert running.result(LIMIT).code != 0
+        with pytest.raises(UserInterruptError):
+            running.result(LIMIT)
 
     assert gone(pids[0])
     processes.end_all()  # nothing is left to be ended
+
+
+def test_what_is_ended_with_everything_else_was_interrupted_and_did_not_fail(tmp_path: Path) -> None:
+    """A tool says what it likes at its end, e.g. exit code 1 and "build failed"."""
+    running, said = SystemProcesses(), threading.Event()
+    text = (
+        "import signal, sys, time\n"
+        "def end(*_): print('build failed'); sys.exit(1)\n"
+        "signal.signal(signal.SIGINT, end); signal.signal(signal.SIGTERM, end)\n"
+        "print('ready', flush=True); time.sleep(60)"
+    )
+    with ThreadPoolExecutor() as pool:
+        command = [sys.executable, "-c", text]
+        run = pool.submit(lambda: running.run(command, cwd=tmp_path, on_line=lambda line: said.set()))
+        assert said.wait(30)
+        running.end_all()
+        with pytest.raises(UserInterruptError, match="was interrupted"):
+            run.result(30)

@@ -418,7 +418,10 @@ class FakeRuntime:
         self.lacks: dict[str, BootError] = {}
         self.wrong: BootError | None = None  # what a check finds
         self.taken: BootError | None = None  # what a look at the ports finds
+        self.keeps: BootError | None = None  # what a removal would have to leave
         self.holds_data = False
+        self.needs_no_variables = False  # its passwords are in files
+        self.active_profiles: dict[str, list[str]] = {}
         self.models: list[dict[str, Any]] = []  # what the look for models finds
         self.stale: set[str] = set()
         self.foreign: dict[str, str] = {}  # what else answers where a service is reached
@@ -451,7 +454,7 @@ class FakeRuntime:
 
     def has_data(self, service: str) -> bool:
         assert service == "postgres"
-        assert "POSTGRES_PASSWORD" in os.environ, "compose.yaml cannot be read without it"
+        assert self.needs_no_variables or "POSTGRES_PASSWORD" in os.environ, "compose.yaml cannot be read without it"
         return self.holds_data
 
     def declared(self) -> Sequence[str]:
@@ -494,6 +497,13 @@ class FakeRuntime:
         for name, service in running.items():
             self.becomes(name, "exited", at=self._clock.now(), exit_code=143, instance=service.instance)
         return list(running)
+
+    def profiles(self) -> Mapping[str, Sequence[str]]:
+        return self.active_profiles
+
+    def check_removal(self) -> None:
+        if self.keeps:
+            raise self.keeps
 
     def remove(self) -> Mapping[str, Sequence[str]]:
         there = [name for name, service in self.services().items() if service.state != "absent"]

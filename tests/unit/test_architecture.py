@@ -16,10 +16,10 @@ PACKAGE = ROOT / "scripts" / "bootorder"
 
 # Lowest first; a module imports its own layer and those below, never one above.
 FOUNDATION = {"", "bootstrap", "terminal", "errors", "live", "console", "settings", "env_settings", "outcome"}
-FOUNDATION |= {"redaction", "state_files"}
+FOUNDATION |= {"redaction", "state_files", "certificates"}
 WORLD = {"http_get", "probes", "processes", "database", "catalog", "ports", "env_file", "lock", "sources", "timeline"}
 WORLD |= {"migration_lock", "own_schema", "rows", "scratch", "tool_watch", "urls"}
-WORLD |= {"runtimes", "migrators"}
+WORLD |= {"runtimes", "migrators", "secret_files"}
 DATA = {"places", "pointing", "records", "drift"}
 GUARD = {
     "guard.roles",

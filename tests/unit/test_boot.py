@@ -261,7 +261,7 @@ def test_quick_says_which_services_run_older_sources(stack: FakeStack) -> None:
     boot.build(["sso", "api", "web"])
     boot.build(["api"])
 
-    assert stack.said == "      api runs what was built before its sources changed; inv start builds it anew\n"
+    assert stack.said == "      api runs what was built of other sources, packages or `env`; inv start builds it anew\n"
     assert stack.runtime.changed == ["build web"]
 
 

@@ -440,7 +440,7 @@ def test_a_folder_that_is_gone_or_inside_has_no_claim_of_its_own(stage: Stage, f
 def test_a_folder_that_is_gone_may_be_on_another_machine(stage: Stage) -> None:
     stage.container("postgres", folder="/home/colleague/taskflow")
 
-    with pytest.raises(MachineError, match="belongs to another folder"):
+    with pytest.raises(MachineError, match="in a folder that is gone"):
         stage.runtime.remove()
 
 

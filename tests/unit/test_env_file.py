@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import stat
 import string
 import sys
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -493,3 +495,63 @@ def test_nothing_is_added_to_a_pipe(path: Path, monkeypatch: pytest.MonkeyPatch)
 
     with pytest.raises(SettingsError, match="is a pipe, and lacks ONE, TWO"):
         complete(path, "ONE", "TWO")
+
+
+# -- the stack's name --------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.delenv(env_file.PROJECT, raising=False)
+    return env_file.path_of(tmp_path)
+
+
+def name_at_a_start(path: Path, names: Sequence[str] = ("TOKEN",)) -> str:
+    """Under which name a start runs, which must be that of what only looks afterwards; empty: what Compose says."""
+    env_file.complete(path, names, path.parent / ".bootorder" / "env.lock")
+    env_file.keep_name(path)
+    name = env_file.written(path).get(env_file.PROJECT, "")
+    with env_file.lent(path, names):
+        assert env_file.written(path).get(env_file.PROJECT, os.environ.get(env_file.PROJECT, "")) == name
+    return name
+
+
+@pytest.mark.parametrize("first", ["no file", "a file without a name", "a file with one", "nothing to be made"])
+@pytest.mark.parametrize("then", ["removed", "replaced"])
+def test_a_stack_keeps_its_name_whatever_was_missing_the_first_time(named: Path, first: str, then: str) -> None:
+    if first == "a file without a name":
+        named.write_text("TOKEN=secret-of-mine\n", encoding="utf-8")
+    elif first == "a file with one":
+        named.write_text("COMPOSE_PROJECT_NAME=mine\n", encoding="utf-8")
+    name = name_at_a_start(named, [] if first == "nothing to be made" else ["TOKEN"])
+
+    named.unlink(missing_ok=True)
+    if then == "replaced":
+        named.write_text("OTHER=1\n", encoding="utf-8")
+
+    assert name_at_a_start(named) == name
+
+
+def test_a_name_in_the_environment_is_for_one_start(named: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = name_at_a_start(named)
+    with monkeypatch.context() as patch:
+        patch.setenv(env_file.PROJECT, "other")
+        env_file.keep_name(named)
+
+    assert name_at_a_start(named) == name
+
+
+def test_a_copy_is_a_stack_of_its_own_and_a_moved_checkout_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(env_file.PROJECT, raising=False)
+    first, copy, moved = (tmp_path / name for name in ("first", "copy", "moved"))
+    first.mkdir()
+    name = name_at_a_start(env_file.path_of(first))
+    (first / ".env").unlink()
+    shutil.copytree(first, copy)
+
+    assert name_at_a_start(env_file.path_of(copy)) != name
+
+    first.rename(moved)
+    assert name_at_a_start(env_file.path_of(moved)) == name

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 import pytest
 
 from scripts.bootorder.errors import NotReadyError
@@ -193,3 +195,15 @@ def test_an_app_that_connects_as_the_superuser_is_named(migrated: FakeStack) -> 
 def test_what_the_start_of_the_apps_would_make_first_is_made_without_starting_them(stack: FakeStack) -> None:
     assert create_apps(stack.boot()) == Outcome("sso, api and web created")
     assert stack.runtime.changed == ["create sso", "create api", "create web"]
+
+
+def test_a_start_says_how_long_its_builds_took(migrated: FakeStack, monkeypatch: pytest.MonkeyPatch) -> None:
+    build = migrated.runtime.build
+
+    def slow(names: Sequence[str], on_line: Callable[[str], None]) -> None:
+        migrated.clock.sleep(44)
+        build(names, on_line)
+
+    monkeypatch.setattr(migrated.runtime, "build", slow)
+
+    assert apps_up(migrated.boot()).text.endswith("started (after 44.0 s of builds)")

@@ -20,7 +20,7 @@ from scripts.bootorder.lock import exclusive
 from scripts.bootorder.opening import open_boot
 from scripts.bootorder.running import run_nox, run_stages, start_stack
 from scripts.bootorder.runtimes.base import Runtime
-from scripts.bootorder.showing import follow_logs, show_doctor, show_status
+from scripts.bootorder.showing import follow_logs, show_doctor, show_status, show_whole_plan
 
 from .fakes import CONFIG, PUSH, FakeStack, prints
 
@@ -520,3 +520,26 @@ def test_nothing_that_is_shown_holds_the_password(running: FakeStack) -> None:
     show_status(running.boot(), as_json=True)
 
     assert "c0rrect-horse" not in running.said + running.printed.getvalue()
+
+
+@pytest.mark.parametrize("with_clean", [False, True])
+def test_rows_that_a_removal_would_leave_are_refused_before_anything_is_stopped(
+    running: FakeStack, with_clean: bool
+) -> None:
+    running.runtime.keeps = SettingsError("the data of postgres are not this stack's to remove", hint="remove them")
+    if with_clean:
+        with pytest.raises(SettingsError, match="are not this stack's to remove"):
+            start(running, with_clean=True)
+        assert running.runtime.services()["postgres"].running
+        assert running.runtime.changed == []
+    else:
+        start(running, until="db-up")  # they are nobody's concern where nothing is removed
+
+
+def test_the_plan_names_the_active_profiles_and_what_they_start(running: FakeStack) -> None:
+    running.runtime.active_profiles = {"nobody": [], "worker": ["pgadmin", "web"]}
+
+    show_whole_plan(running.boot(), with_clean=True, until="", as_json=False)
+
+    assert "active profile nobody: no service has it\n" in running.printed.getvalue()
+    assert "active profile worker: pgadmin and web\n" in running.printed.getvalue()

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import errno
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -12,6 +14,7 @@ from hypothesis import strategies as st
 from scripts.bootorder.boot import Boot
 from scripts.bootorder.errors import (
     BootError,
+    BuildError,
     LogTail,
     MachineError,
     MigrationError,
@@ -19,8 +22,9 @@ from scripts.bootorder.errors import (
     SettingsError,
     UserInterruptError,
 )
+from scripts.bootorder.jobs import Beside, Job
 from scripts.bootorder.outcome import Outcome
-from scripts.bootorder.stages import STAGES, Stage, named, plan, run_plan
+from scripts.bootorder.stages import STAGES, Stage, _told, named, plan, run_plan
 from scripts.bootorder.timeline.spans import Span
 
 from .fakes import FakeStack, create_all
@@ -303,3 +307,35 @@ def test_a_stage_that_comes_too_early_names_the_one_to_run_first_and_changes_not
     assert "inv db-up wait-db" in caught.value.hint
     assert stack.runtime.ran == []
     assert stack.runtime.changed == []
+
+
+def test_what_an_interrupt_ended_beside_a_stage_is_not_told_as_an_error(tmp_path: Path) -> None:
+    stack = FakeStack(tmp_path)
+    ended = UserInterruptError("`docker compose build web` was interrupted", hint="go on")
+    broken = BuildError("building web failed", hint="correct it")
+
+    assert _told(stack.boot(), [("build apps", ended)], "migrate", KeyboardInterrupt(), []).message == "interrupted"
+    assert "was interrupted" not in stack.said
+    assert _told(stack.boot(), [("build apps", broken)], "migrate", KeyboardInterrupt(), []) is broken
+
+
+def test_a_stage_says_how_long_it_waited_for_a_build(tmp_path: Path) -> None:
+    """Its seconds are the build's: `apps-up  web started  44.8 s` said that the start took them."""
+    stack = FakeStack(tmp_path)
+    built = threading.Event()
+
+    def build(boot: Boot) -> Outcome:
+        assert built.wait(5)
+        return Outcome.done("web built")
+
+    def require(self: Beside, name: str) -> None:
+        stack.clock.sleep(40)
+        built.set()
+
+    job = Job("build apps", "builds", "because", after=[], before="two", run=build)
+    stages = [stage("two", lambda _: Outcome.done("web started"))]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Beside, "require", require)
+        run_plan(stack.boot(), stages, [job])
+
+    assert "web started (waited 40.0 s for build apps)  40.0 s" in stack.said

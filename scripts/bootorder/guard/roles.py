@@ -122,9 +122,9 @@ def role_repairs(connection: Connection, places: Iterable[Place], passwords: Map
         if found and not ours:
             raise GuardError(
                 f"there is a role {place.role} that was not made here",
-                expected=f"a role that may log in with {place.password} of .env, is no superuser and in no group",
+                expected=f"a role that may log in with {place.password_home}, is no superuser and in no group",
                 seen="; ".join(f"it would have to change: {repair.what}" for repair in found),
-                hint=f"put its password into .env as {place.password}, or set `owners.{place.owner}.role`",
+                hint=f"put its password into {place.password_home}, or set `owners.{place.owner}.role`",
             )
         repairs += found
     return repairs + _repairs(connection, _SERVER, _names(places))

@@ -12,7 +12,6 @@ from psycopg import sql
 from .. import catalog
 from ..boot import Boot
 from ..database import Connection, Target, refuse_pooler
-from ..env_file import secret
 from ..errors import BuildError, GuardError, MigrationError, NotReadyError, command
 from ..migration_lock import MigrationLock
 from ..outcome import Outcome
@@ -65,7 +64,7 @@ def _pass(boot: Boot, target: Target, connection: Connection, lock: MigrationLoc
     """Look at everything in the order in which it is made; without the lock only until the first finding."""
     repair = lock is not None
     places = list(boot.places.values())
-    passwords = {place.owner: secret(boot.env_path, place.password) for place in places}
+    passwords = {place.owner: boot.secret(place.password) for place in places}
     told = _run(connection, role_repairs(connection, places, passwords), repair=repair)
     if not told or repair:
         told += _make_databases(connection, places, repair=repair)

@@ -101,6 +101,9 @@ class Runtime(Protocol):
     def optional(self) -> Collection[str]:
         """Those that are only started when they are asked for by name (`--with`)."""
 
+    def profiles(self) -> Mapping[str, Sequence[str]]:
+        """Return the active profiles, each with the services that it starts."""
+
     def services(self, names: Collection[str] = ()) -> Mapping[str, Service]:
         """Every declared service as it is now, or those named only."""
 
@@ -124,6 +127,9 @@ class Runtime(Protocol):
 
     def stop_one_offs(self) -> None:
         """End what killed runs left of one-offs: their locks are free, they go on. This run's own are left alone."""
+
+    def check_removal(self) -> None:
+        """Raises SettingsError where `remove` would have to leave rows: asked before anything is stopped."""
 
     def remove(self) -> Mapping[str, Sequence[str]]:
         """Remove what runs, its data and what was built, of this stack only. Returns names by kind: `volume` ..."""

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import env_file
+from ..certificates import hint_for
 from ..errors import BuildError, LogTail, MachineError, command
 from ..ports import listeners, refuse_taken_ports
 from ..processes import (
@@ -29,6 +30,7 @@ from ..processes import (
 from ..settings import unknown
 from .base import Address, Service, Watched
 from .compose_cli import OLDEST_COMPOSE, Compose, last_words
+from .compose_data import KeptData, data_folder, holds_data, kept_data, mount_of, remove_data
 from .compose_given import Given
 from .compose_ports import is_answered_by, is_published_at
 from .engine import Engine
@@ -73,6 +75,7 @@ class ComposeRuntime:
         """
         self._root = root
         self._env_path = env_file.path_of(root, files)
+        self._folder = env_file.folder_of(root, files)
         self._instead = instead
         self._compose = Compose(root, processes, variables or {}, files, given)
         self._created: set[str] = set()  # in this run, from what compose.yaml says
@@ -118,8 +121,29 @@ class ComposeRuntime:
         return list(self._compose.config["services"])
 
     def optional(self) -> Collection[str]:
+        return [
+            name
+            for name, config in self._compose.config["services"].items()
+            if not self._is_active(config.get("profiles") or ()) or self._wanted(name) == 0
+        ]
+
+    def _is_active(self, profiles: Collection[str]) -> bool:
+        return not profiles or "*" in self._profiles or not self._profiles.isdisjoint(profiles)
+
+    @cached_property
+    def _profiles(self) -> set[str]:
+        said = env_file.variable(self._env_path, "COMPOSE_PROFILES").split(",")
+        return {name.strip() for name in said if name.strip()}
+
+    def profiles(self) -> Mapping[str, Sequence[str]]:
         services = self._compose.config["services"].items()
-        return [name for name, config in services if config.get("profiles") or self._wanted(name) == 0]
+        active: dict[str, list[str]] = {name: [] for name in sorted(self._profiles)}
+        for service, config in services:
+            its = config.get("profiles") or ()
+            for name, started in active.items():
+                if name in its or (name == "*" and its):
+                    started.append(service)
+        return active
 
     def _wanted(self, service: str) -> int:
         """Return how many containers of it Compose would run."""
@@ -132,9 +156,51 @@ class ComposeRuntime:
 
     def has_data(self, service: str) -> bool:
         config = self._compose.read()  # not to be kept: it is asked while .env still lacks what it will say
-        mounts = config["services"].get(service, {}).get("volumes", [])
+        declared = config["services"].get(service, {})
+        folder = data_folder(declared, self.engine.image_environment(_image_name(config, service)))
+        mine = {"label": f"{_PROJECT}={config['name']}"}
+        if folder and (kept := self._kept_data(config, service)):
+            return self._holds_data(config, kept)
+        mounts = declared.get("volumes", [])
         used = {config["volumes"][mount["source"]]["name"] for mount in mounts if _is_named_volume(mount)}
-        return not used.isdisjoint(self.engine.volumes({"label": f"{_PROJECT}={config['name']}"}))
+        if not used.isdisjoint(self.engine.volumes(mine)):
+            return True
+        # A volume without a name lives as long as the container, and is given to the next one of the service.
+        nameless = (
+            mount["Destination"]
+            for container in self.engine.containers(mine)
+            if _service_of(container) == service and container["Labels"].get(_ONE_OFF) != "True"
+            for mount in container.get("Mounts", [])
+            if mount["Type"] == "volume"
+        )
+        return folder is not None and any(folder.is_relative_to(path) for path in nameless)
+
+    def _kept_data(self, config: Mapping[str, Any], service: str) -> KeptData | None:
+        """Return where this service's data outlive the removal of its containers and volumes."""
+        declared = config["services"].get(service, {})
+        if not declared.get("volumes"):
+            return None
+        folder = data_folder(declared, self.engine.image_environment(_image_name(config, service)))
+        mount = mount_of(declared, folder) if folder else None
+        return kept_data(service, folder, mount, config.get("volumes") or {}, self._root) if folder and mount else None
+
+    def _holds_data(self, config: Mapping[str, Any], kept: KeptData) -> bool:
+        image = _image_name(config, kept.service)
+        return holds_data(kept, self.engine, self.engine.image_id(image), self._labels(config))
+
+    def _labels(self, config: Mapping[str, Any]) -> Mapping[str, str]:
+        """Of a container that only looks or empties: where its task is killed, the next `stop` finds it."""
+        return {_PROJECT: config["name"], _ONE_OFF: "True", _RUN: self._run}
+
+    def _all_kept_data(self) -> Sequence[KeptData]:
+        config = self._compose.config
+        found = (self._kept_data(config, service) for service in config["services"])
+        return [kept for kept in found if kept]
+
+    def check_removal(self) -> None:
+        for kept in self._all_kept_data():
+            if kept.why and self._holds_data(self._compose.config, kept):
+                raise kept.refusal()
 
     def environment(self, service: str) -> Mapping[str, str]:
         given = self._service_config(service).get("environment") or {}
@@ -159,6 +225,14 @@ class ComposeRuntime:
         for container in found:
             folder = container["Labels"].get(_FOLDER, "")
             if folder and not self._is_ours(Path(folder).resolve()):
+                if not _exists(Path(folder)):
+                    raise MachineError(
+                        f'the Compose project "{self.project}" was started in a folder that is gone',
+                        expected=str(self._root),
+                        seen=f"{folder}, which may have become this one, or stand on another machine",
+                        hint=f"if this checkout was moved, keep its containers and data: echo COMPOSE_PROJECT_NAME="
+                        f"{self.project} >> {self._env_path}; else give it another name there (and other ports)",
+                    )
                 raise MachineError(
                     f'the Compose project "{self.project}" already belongs to another folder',
                     expected=str(self._root),
@@ -170,7 +244,7 @@ class ComposeRuntime:
     def running(self) -> list[str]:
         """What of this folder's stack runs; nothing where no engine answers. Asks the engine only, not Compose."""
         try:
-            found = self.engine.containers({"label": f"{_FOLDER}={self._env_path.parent.resolve()}"})
+            found = self.engine.containers({"label": f"{_FOLDER}={self._folder.resolve()}"})
         except MachineError:
             return []
         return [_service_of(container) for container in found if container["State"] in _ALIVE]
@@ -284,7 +358,7 @@ class ComposeRuntime:
         return "" if any(mount["type"] == "bind" for mount in mounts) else self._image_id(service)
 
     def _image_id(self, service: str) -> str:
-        image = str(self._service_config(service).get("image") or f"{self.project}-{service}")
+        image = _image_name(self._compose.config, service)
         known = self._images  # what another thread builds meanwhile begins a new one
         if not known.get(image):
             known[image] = self.engine.image_id(image)
@@ -324,11 +398,12 @@ class ComposeRuntime:
         done = self._compose.run(["build", *built], limit=build_limit(self._build_wait), on_line=on_line)
         self._images = {}
         if done.code:
+            correct = "correct what it says (a first build needs a network), then start again"
             raise BuildError(
                 f"building {', '.join(built)} failed",
                 seen=last_words(done.text),
                 log=LogTail.of("the build", done.text),
-                hint="correct what it says (a first build needs a network), then start again",
+                hint=done.hint(hint_for(done.text, correct, in_image=True)),
             )
 
     def create(self, names: Sequence[str], on_line: Callable[[str], None]) -> None:
@@ -356,7 +431,7 @@ class ComposeRuntime:
                 message,
                 seen=last_words(done.text),
                 log=LogTail.of("docker compose up", done.text),
-                hint=f"see what the machine lacks: {command('doctor')}",
+                hint=hint_for(done.text, f"see what the machine lacks: {command('doctor')}"),
             )
 
     def _start_created(self, names: Sequence[str]) -> None:
@@ -406,6 +481,7 @@ class ComposeRuntime:
     def remove(self) -> Mapping[str, Sequence[str]]:
         mine = {"label": f"{_PROJECT}={self.project}"}
         containers = self._containers()
+        self.check_removal()
         volumes = self.engine.volumes(mine)
         images = [
             tag
@@ -418,6 +494,7 @@ class ComposeRuntime:
                 self.engine.remove(container["Id"])
         flags = ["--volumes", "--remove-orphans", "--timeout", "2"]
         done = self._compose.run(["--profile", "*", "down", *flags], limit=change_limit())
+        folders = [kept.source for kept in self._all_kept_data() if not kept.why and self._remove_data(kept)]
         # Not by `down --rmi`: it leaves what a classic builder made on the way to an image.
         images = [image for image in images if self.engine.remove_image(image)]
         self._images = {}
@@ -432,7 +509,13 @@ class ComposeRuntime:
                 log=LogTail.of("docker compose down", done.text),
                 hint="see what still uses it, then run this again",
             )
-        return {"container": [*map(_name, containers)], "volume": volumes, "image": images}
+        emptied = {"data folder": folders} if folders else {}
+        return {"container": [*map(_name, containers)], "volume": volumes, **emptied, "image": images}
+
+    def _remove_data(self, kept: KeptData) -> bool:
+        config = self._compose.config
+        image = self.engine.image_id(_image_name(config, kept.service))
+        return remove_data(kept, self.engine, image, self._labels(config))
 
     def run_once(
         self,
@@ -464,7 +547,7 @@ class ComposeRuntime:
         given = {**variables, "PGHOST": "127.0.0.1"}  # over TCP: on the socket no password is asked
         names = [part for name in given for part in ("--env", name)]
         terminal = [] if sys.stdin.isatty() else ["--no-TTY"]
-        folder = ["--project-directory", str(self._env_path.parent)]
+        folder = ["--project-directory", str(self._folder)]
         argv = [*self._compose.command, *folder, "exec", *terminal, *names, service, "psql"]
         return argv, {**self._compose.variables, **given}
 
@@ -498,6 +581,10 @@ def _service_of(container: Mapping[str, Any]) -> str:
 
 def _name(container: Mapping[str, Any]) -> str:
     return str(container["Names"][0]).lstrip("/")
+
+
+def _image_name(config: Mapping[str, Any], service: str) -> str:
+    return str(config["services"].get(service, {}).get("image") or f"{config['name']}-{service}")
 
 
 def _is_named_volume(mount: Mapping[str, Any]) -> bool:

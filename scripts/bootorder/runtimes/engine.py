@@ -20,7 +20,7 @@ _CONNECT_OVER_SSH_SECONDS = 15
 # volume on a busy machine. The SDK's own timeout is one for each read.
 _LOOK_SECONDS = 60
 _WORK_SECONDS = 120
-_GONE, _GOING, _IN_USE, _NOT_KEPT = 404, 409, 409, 501
+_REFUSED, _GONE, _GOING, _IN_USE, _NOT_KEPT = 400, 404, 409, 409, 501
 # Requests at one time. The SDK keeps 10 connections for each URL, and of 25 URLs: with more threads than that it closes
 # what another one uses (`'NoneType' object has no attribute 'qsize'`, once in nine boots of 50 services).
 _MOST = 10
@@ -97,6 +97,46 @@ class Engine:
 
     def remove_volume(self, name: str) -> None:
         self._ask(self._api.remove_volume, name, seconds=_WORK_SECONDS)
+
+    def has_volume(self, name: str) -> bool:
+        return self._ask(self._api.inspect_volume, name, allow=(_GONE,)) is not None
+
+    def image_environment(self, tag: str) -> Mapping[str, str]:
+        """Return the variables that the image sets; none where there is no such image."""
+        found = self._ask(self._api.inspect_image, tag, allow=(_GONE,)) or {}
+        pairs = (text.partition("=") for text in (found.get("Config") or {}).get("Env") or [])
+        return {name: value for name, _, value in pairs}
+
+    def run_shell(
+        self,
+        image: str,
+        script: str,
+        inside: str,
+        kind: str,
+        source: str,
+        labels: Mapping[str, str],
+        *,
+        writes: bool,
+    ) -> tuple[int, str]:
+        """Run a script as root on one folder of the host, or one volume. Returns its exit code and what it said.
+
+        `$1` is the path `inside` of it. Nothing else of this machine is mounted, and there is no network. A folder that
+        the engine's machine does not have is said as a shell says it: 127.
+        """
+        from docker.types import Mount
+
+        mount = Mount("/mnt", source, type="bind" if kind == "folder" else "volume", read_only=not writes)
+        host = self._api.create_host_config(mounts=[mount], network_mode="none", security_opt=["label=disable"])
+        options = {"user": "0", "entrypoint": ["sh", "-c", script, "sh"], "host_config": host, "labels": dict(labels)}
+        made = self._ask(self._api.create_container, image, [f"/mnt/{inside}"], allow=(_REFUSED,), **options)
+        if made is None:
+            return 127, f"{source} is not there"
+        try:
+            self.start(made["Id"])
+            ended = self._ask(self._api.wait, made["Id"], timeout=_WORK_SECONDS, seconds=_WORK_SECONDS)
+            return int(ended["StatusCode"]), self.log(made["Id"], 20)
+        finally:
+            self.remove(made["Id"])
 
     def remove_image(self, tag: str) -> bool:
         """Whether it went, with what nothing else uses below it; one that somebody's container uses stays."""

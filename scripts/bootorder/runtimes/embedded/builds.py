@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ... import sources, state_files
+from ...certificates import hint_for
 from ...errors import BuildError, LogTail, MachineError
 from ...processes import BUILD_SECONDS, Commands, build_limit
 from .toolchain import last_error
@@ -91,7 +92,7 @@ class Builds:
                 expected=f"`{shown}` in {step.folder} ends with 0",
                 seen=last_error(done.text),
                 log=LogTail.of(shown, done.text),
-                hint=f"correct what it says{network}, then start again",
+                hint=done.hint(hint_for(done.text, f"correct what it says{network}, then start again")),
             )
 
     def forget(self) -> list[str]:

@@ -10,11 +10,11 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 
-from ... import env_file, sources, state_files
+from ... import env_file, secret_files, sources, state_files
 from ...errors import LogTail, MachineError, SettingsError, command
 from ...ports import listeners, refuse_taken_ports
 from ...processes import Completed, Limit, Processes, at_once
-from ...settings import ProcessSettings, Settings, unknown
+from ...settings import ProcessSettings, SecretFile, Settings, unknown
 from ...terminal import listed
 from ..base import Address, Polled, Service, Watched
 from . import logs
@@ -32,7 +32,7 @@ _LOOKS = 5
 # container. With it stay DATABASE_URL, PGHOST, NODE_ENV and the like of another project.
 _KEPT = {"HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "TZ", "TERM", "CI", "NO_COLOR"}
 _KEPT |= {"TMPDIR", "TEMP", "TMP", "LD_LIBRARY_PATH", "PYTHONDONTWRITEBYTECODE", "COREPACK_HOME", "PNPM_HOME"}
-_KEPT |= {"SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "NODE_EXTRA_CA_CERTS"}
+_KEPT |= {"SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "NODE_EXTRA_CA_CERTS", "NODE_USE_SYSTEM_CA"}
 _KEPT |= {"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY"}
 _KEPT |= {"SYSTEMROOT", "SYSTEMDRIVE", "WINDIR", "COMSPEC", "PATHEXT", "APPDATA", "LOCALAPPDATA", "PROGRAMDATA"}
 _KEPT |= {"USERPROFILE", "USERNAME", "HOMEDRIVE", "HOMEPATH", "PROGRAMFILES", "NUMBER_OF_PROCESSORS"}
@@ -93,6 +93,9 @@ class EmbeddedRuntime:
 
     def optional(self) -> Collection[str]:
         return [name for name, process in self._settings.processes.items() if process.optional]
+
+    def profiles(self) -> Mapping[str, Sequence[str]]:
+        return {}
 
     def check(self, names: Sequence[str]) -> None:
         if self._database in self._settings.processes:
@@ -333,8 +336,8 @@ class EmbeddedRuntime:
             for name, value in os.environ.items()
             if name.upper() in _KEPT or name.upper().startswith(_KEPT_STARTS)
         }
-        path = self._toolchain(service).search_path()
-        return {**kept, "PATH": path, **self.environment(service), **(added or {})}
+        tools = self._toolchain(service)
+        return {**kept, **tools.trust, "PATH": tools.search_path(), **self.environment(service), **(added or {})}
 
     # -- changing --------------------------------------------------------------------------------------------------
 
@@ -358,12 +361,18 @@ class EmbeddedRuntime:
         )
         for name in orders:
             if name == self._database:
-                self._postgres.prepare(env_file.secret(self._env_path, self._settings.database.password), on_line)
+                self._postgres.prepare(self._password(), on_line)
                 orders[name] = self._postgres.order(self._port(name) or 0)  # until now nothing may have said where
             else:
                 self._data_folder(name).mkdir(mode=0o700, parents=True, exist_ok=True)
         self.table.start(orders)
         return list(orders)
+
+    def _password(self) -> str:
+        name = self._settings.database.password
+        if isinstance(name, SecretFile):
+            return secret_files.read(self._root, name)
+        return env_file.secret(self._env_path, name)
 
     def check_ports(self, names: Sequence[str]) -> None:
         refuse_taken_ports(
@@ -418,6 +427,9 @@ class EmbeddedRuntime:
 
     def stop_one_offs(self) -> None:
         self.table.stop([found for found in self.table.left_over() if found.one_off])
+
+    def check_removal(self) -> None:
+        """Nothing: all data stand in the state folder."""
 
     def remove(self) -> Mapping[str, Sequence[str]]:
         stopped = self.stop()

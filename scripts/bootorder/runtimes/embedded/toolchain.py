@@ -11,11 +11,11 @@ import secrets
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
-from ... import state_files
+from ... import certificates, state_files
 from ...errors import LogTail, MachineError, SettingsError
 from ...processes import BUILD_SECONDS, Commands, Completed, Limit, build_limit
 from . import wheels
@@ -53,6 +53,14 @@ class Toolchain:
         if self._is_python:
             found += [_programs(self._virtualenv)]
         return [str(folder) for folder in found]
+
+    @property
+    def trust(self) -> Mapping[str, str]:
+        """Variables with which its Node trusts the certificates that this machine trusts."""
+        if not self._has_package_json:
+            return {}
+        version = self._node_on_path() or wheels.version("node").partition("==")[2]
+        return certificates.for_node(version, os.environ)
 
     @property
     def version(self) -> str:
@@ -171,14 +179,16 @@ class Toolchain:
         flags += ["--fetch-retries=1", "--fetch-retry-mintimeout=1000"]
         argv = ["npm", "install", *flags, self._package_manager]
         try:
-            env = {"PATH": self.search_path()}
+            env = {**self.trust, "PATH": self.search_path()}
             done = self._commands.run(argv, cwd=fresh, env=env, on_line=on_line, limit=self._limit)
             _require(
                 done,
                 f"{self._package_manager} could not be installed",
                 "npm install",
                 expected="a network, for the first install, and room on the disk",
-                hint="connect to the network (or set npm's registry or proxy), then run this again",
+                hint=certificates.hint_for(
+                    done.text, "connect to the network (or set npm's registry or proxy), then run this again"
+                ),
             )
             fresh.rename(made)
         finally:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from ...certificates import hint_for
 from ...errors import LogTail, MachineError
 from ...processes import BUILD_SECONDS, Commands, build_limit
 
@@ -105,10 +106,11 @@ def _not_installed(wanted: str, said: str, instead: str) -> MachineError:
             log=log,
             hint=instead,
         )
+    otherwise = "connect to the network (or set pip's index or proxy), then run this again"
     return MachineError(
         f"{wanted} could not be installed" + (": the index does not answer" if "Retrying (" in said else ""),
         expected="a network, for the first install, and room on the disk",
         seen=error,
         log=log,
-        hint="connect to the network (or set pip's index or proxy), then run this again",
+        hint=hint_for(said, otherwise),
     )
