@@ -250,7 +250,7 @@ class FakeConnection:
     def _of_the_server(self, text: str, values: Any) -> list[tuple[Any, ...]] | None:  # noqa: PLR0911
         if "advisory" in text or "'lock_timeout'" in text:
             return self._of_the_lock(text, values[0])
-        if text.startswith("revoke all on database") or "bootorder.work" in text:
+        if text.startswith("revoke all on database") or "bootorder.work" in text or "bootorder.noted" in text:
             return []
         answers: Mapping[str, list[tuple[Any, ...]]] = {
             "select pg_backend_pid(), current_setting('search_path')": [(31, "pg_catalog,pg_temp")],
@@ -360,6 +360,8 @@ class FakeConnection:
         if "xmin" in text:
             tables = re.findall(r'from "\w+"\."(\w+)"', text)
             return [(1000 * held.rows[name] + held.updates.get(name, 0),) for name in tables]
+        if column := re.fullmatch(r'select count\("\w+"\) from "\w+"\."(\w+)"', text):
+            return [(held.rows.get(column[1], 0),)]  # each of its rows has a value
         parts = re.findall(r'select (\d+)::int, count\(\*\) from "\w+"\."(\w+)"', text)
         return [(int(position), held.rows[name]) for position, name in parts] or None
 
