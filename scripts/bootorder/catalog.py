@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import psycopg
 
+from .terminal import counted
+
 _SHOWN = 20
+# What a table may have more than its tool makes, and what queries and inserts of its app go on with.
+_HARMLESS = {"index", "constraint", "trigger", "sequence", "row security", "policy"}
+_FILLED = (" default ", " identity", " generated")  # of a column: an insert need not name it
+# What is said beside the table or view that it is a property of, or part of.
+_PROPERTIES = {"owner", "unlogged table", "partitioned table", "partition", "row security"}
 _TABLES_OF = """
     select n.nspname::text, c.relname::text
     from pg_class c join pg_namespace n on n.oid = c.relnamespace join pg_roles r on r.oid = c.relowner
@@ -107,6 +116,58 @@ def differences(expected: Catalog, seen: Catalog) -> list[str]:
         if after is not None:
             lines.append(f"+ {key} {after}".rstrip())
     return lines
+
+
+def without_additions(expected: Catalog, seen: Catalog, also: Sequence[str]) -> tuple[Catalog, Sequence[Key]]:
+    """Return what is seen as if nothing had been added that does no harm, and what was added.
+
+    Columns, indexes and the like that somebody added to the expected tables, and defaults of their columns. What is
+    missing or changed stays, and so does what an insert fails at: a column that is `not null` without a default.
+    `also`: patterns of what is meant to be there, whatever it does.
+    """
+    relations, objects, added = expected.relations(), dict(seen.objects), []
+    for key, text in sorted(seen.objects.items()):
+        before = expected.objects.get(key)
+        if (key.schema, key.relation) not in relations or key.kind == "owner" or before == text:
+            continue
+        is_meant = any(fnmatchcase(str(key), pattern) for pattern in also)
+        if before is None and (is_meant or _is_harmless(key, text)):
+            del objects[key]
+        elif before is not None and key.kind == "column" and text.startswith(f"{before} default "):
+            objects[key] = before
+        else:
+            continue
+        added += [] if is_meant else [key]
+    return Catalog(objects), added
+
+
+def _is_harmless(key: Key, text: str) -> bool:
+    if key.kind == "column":
+        return " not null" not in text or any(word in text for word in _FILLED)
+    # Forced row security, and a policy that takes rows away, would hide rows from their owner's app.
+    return key.kind in _HARMLESS and text != "forced" and not text.startswith("restrictive")
+
+
+def beyond(expected: Catalog, own: Catalog, also: Sequence[str]) -> Sequence[Key]:
+    """Return the tables, views, functions and the like that are an owner's, and that its tool does not make."""
+    relations = expected.relations()
+    partitions = {(key.schema, key.relation) for key in own.objects if key.kind == "partition"}
+    return [
+        key
+        for key in sorted(own.objects)
+        if (key.schema, key.relation) not in relations | partitions
+        and key.name == key.relation
+        and key.kind not in _PROPERTIES
+        and not any(fnmatchcase(str(key), pattern) for pattern in also)
+    ]
+
+
+def described(catalog: Catalog) -> str:
+    """Return how many tables there are; where there are none, how much of what else there is."""
+    if tables := catalog.tables():
+        return counted(len(tables), "table")
+    kinds = Counter(key.kind for key in catalog.objects if key.name == key.relation and key.kind not in _PROPERTIES)
+    return ", ".join(counted(count, kind) for kind, count in kinds.items()) or "nothing"
 
 
 def shortened(lines: Sequence[str]) -> list[str]:

@@ -18,9 +18,24 @@ def refuse_drift(owner: str, expected: Catalog, there: Catalog) -> None:
             expected="the tables of its models, as an empty database gets them",
             seen=f"{len(found)} differences in tables that were made before",
             details=shortened(found),
-            hint=f"add a migration (with Alembic, say), alter it by hand: {command(f'psql --as {owner}')},"
-            f" or give all rows up: {command('start --clean')}",
+            hint=also_hint(owner, expected, there)
+            or f"add a migration (with Alembic, say), alter it by hand: {command(f'psql --as {owner}')},"
+            f" or give all rows up: {command('start --clean')}; where the app alters its tables itself, set"
+            f" `owners.{owner}.migrator` to command, and `migrate` to what makes and alters them",
         )
+
+
+def also_hint(owner: str, expected: Catalog, there: Catalog) -> str:
+    """Return what to do where nothing is missing or changed, and what is there beside it stands in the way; else ""."""
+    wanted = expected.only(there.relations())
+    differ = [key for key in {*wanted.objects, *there.objects} if wanted.objects.get(key) != there.objects.get(key)]
+    if not differ or any(key in wanted.objects for key in differ):
+        return ""
+    names = ", ".join(f'"{key}"' for key in sorted(differ))
+    return (
+        f"drop it, give it a default ({command(f'psql --as {owner}')}), or write that it is meant to be there:"
+        f" `owners.{owner}.also: [{names}]` in invoke.yaml"
+    )
 
 
 def drift(expected: Catalog, there: Catalog) -> Sequence[str]:

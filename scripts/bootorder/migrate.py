@@ -9,7 +9,7 @@ from . import catalog
 from .boot import Boot
 from .catalog import Catalog
 from .database import Target
-from .drift import refuse_drift
+from .drift import also_hint, refuse_drift
 from .errors import GuardError, MigrationError, NotReadyError, command
 from .guard.names import keep_names
 from .guard.snapshots import Snapshot, own_losses
@@ -18,7 +18,7 @@ from .migration_lock import MigrationLock
 from .outcome import Outcome
 from .owners import Owner
 from .processes import Completed, at_once
-from .records import NO_RECORD, Record, at_work, record, recorded
+from .records import NO_RECORD, Record, at_work, not_noted_yet, record, recorded
 from .terminal import counted
 from .trial import Trial, loses_rows
 from .waves import Worked, refuse_losses_of_all, seen_by, waves
@@ -51,12 +51,16 @@ class Now:
         self._read: dict[str, Catalog] = {}
 
     def own_part(self, owner: Owner, expected: Catalog) -> Catalog:
-        """What there is of what an owner makes, and is its own."""
+        """What there is of what an owner makes, and is its own; without what was added and does no harm."""
+        return owner.as_made(expected, self.all_of(owner))
+
+    def all_of(self, owner: Owner) -> Catalog:
+        """What there is of an owner, whoever made it."""
         name = owner.place.database
         if name not in self._read:
             with owner.target(self.stack).connect() as connection:
                 self._read[name] = catalog.read(connection)
-        return self._read[name].of(owner.place.role).only(expected.relations())
+        return self._read[name].of(owner.place.role)
 
 
 def migrate(boot: Boot) -> Outcome:
@@ -85,6 +89,7 @@ def _migrate_all(boot: Boot, target: Target, lock: MigrationLock) -> Mapping[str
     for owner in boot.owners:
         if owner.migrator.creates_at_start:
             refuse_drift(owner.name, rehearsals[owner.name], now.own_part(owner, rehearsals[owner.name]))
+            _note_additions(boot, owner, rehearsals[owner.name], now.all_of(owner), target)
     done: dict[str, Outcome] = {}
     for wave in waves(boot.owners):
         done |= _migrate_wave(boot, wave, rehearsals, now, lock)
@@ -108,6 +113,8 @@ def _migrate_wave(
         why = _why_not(boot, owner, last, complete=complete, waited_for=lock.waited_for)
         if why:
             outcomes[owner.name] = Outcome.skipped(f"{owner.name} {why}")
+            if complete:
+                _note_additions(boot, owner, expected, now.all_of(owner), now.stack)
         else:
             to_do.append(_Migration(owner, expected, owner.fingerprint(), _UNKNOWN if complete else _INCOMPLETE))
     if not to_do:
@@ -130,7 +137,8 @@ def _migrate_wave(
     for migration, completed, its in zip(migrations, done, worked, strict=True):
         name = migration.owner.name
         with boot.timeline.span(f"verify {name}", "verify") as span:
-            span.text = _verified(boot, migration, completed, its)
+            span.text = _verified(boot, migration, completed, its, now.stack)
+        _note_additions(boot, migration.owner, migration.expected, its.after.own, now.stack)
         outcomes[name] = Outcome.done(span.text)
         lock.require()
         record(now.stack, "migration", name, migration.fingerprint)
@@ -160,31 +168,41 @@ def _run(boot: Boot, migration: _Migration) -> Completed:
         return migration.owner.run(migration.argv)
 
 
-def _verified(boot: Boot, migration: _Migration, done: Completed, worked: Worked) -> str:
+def _verified(boot: Boot, migration: _Migration, done: Completed, worked: Worked, stack: Target) -> str:
     """What it came to, as the catalog says. Raises MigrationError for what lacks."""
     owner, expected, after = migration.owner, migration.expected, worked.after
     claim = owner.migrator.claim(done)
-    own = after.own.only(expected.relations())
+    own = owner.as_made(expected, after.own)
     gaps = catalog.differences(expected, own)
     if gaps or done.code:
+        readers = owner.readers(stack, gaps)
         raise MigrationError(
             f"{owner.name}: {owner.migrator.name} did not finish: {claim.text}",
-            expected=f"the {len(expected.tables())} tables it makes on an empty database, and exit code 0",
+            expected=f"the {catalog.described(expected)} it makes on an empty database, and exit code 0",
             seen=f"{len(gaps)} differences, exit code {done.code}"
             + (" (which means nothing)" if not done.code else ""),
-            details=catalog.shortened(gaps),
+            details=catalog.shortened([*gaps, *readers.lines]),
             log=worked.log,
-            hint=done.hint(owner.migrator.hint),
+            hint=readers.hint or also_hint(owner.name, expected, own) or owner.hint(done),
         )
     if not claim.succeeded:
         # drizzle-kit 0.31 tries to drop the sequences of foreign identity keys, is refused, and has done its own work.
         boot.console.note(f"{owner.name}: {owner.migrator.name} said `{claim.text}`, but its tables are complete")
-    left = sorted(set(after.own.tables()) - set(expected.tables()))
-    if left:
-        names = ", ".join(".".join(table) for table in left)
-        boot.console.note(f"{owner.name} also owns {names}, which its tool does not make (any more): left alone")
     changed = "migrated" if catalog.differences(worked.before.own, after.own) else "unchanged"
-    return f"{owner.name} {changed}, {counted(len(expected.tables()), 'table')} verified"
+    return f"{owner.name} {changed}, {catalog.described(expected)} verified"
+
+
+def _note_additions(boot: Boot, owner: Owner, expected: Catalog, own: Catalog, stack: Target) -> None:
+    """Say what an owner has beside what its tool makes, once: the database remembers what was said."""
+    also = owner.settings.also
+    _, added = catalog.without_additions(expected, own, also)
+    things = {f"{key} {own.objects[key]}".rstrip(): key for key in [*added, *catalog.beyond(expected, own, also)]}
+    if new := not_noted_yet(stack, owner.name, list(things)):
+        names = ", ".join(catalog.shortened([str(things[thing]) for thing in new]))
+        boot.console.note(
+            f"{owner.name} also has {names}, which its tool does not make (any more): left alone, and not said again;"
+            f" `owners.{owner.name}.also` lists what is meant to be there"
+        )
 
 
 def _with_command(boot: Boot, migration: _Migration, before: Snapshot, stack: Target) -> _Migration:
@@ -198,14 +216,34 @@ def _with_command(boot: Boot, migration: _Migration, before: Snapshot, stack: Ta
         return plain
     with boot.timeline.span(f"try {owner.name}", "owner", cause="rows of its own are at stake"):
         tried = Trial.run(owner, stack)
-    losses = own_losses(tried.before, tried.after)
+    losses = tried.losses(owner, stack)
     if not losses:
-        return plain
+        return replace(plain, given_up=own_losses(tried.before, tried.after))
+    if gaps := catalog.differences(expected, owner.as_made(expected, tried.after.own)):
+        raise _fails_and_loses(owner, tried, losses, gaps, stack)
     if not boot.accept_data_loss:
         raise loses_rows(owner.name, losses)
     for line in losses:
         boot.console.note(f"{owner.name}, accepted: {line.removeprefix('- ')}")
-    return replace(migration, argv=owner.migrator.forced(owner.settings.migrate), given_up=losses)
+    return replace(
+        migration, argv=owner.migrator.forced(owner.settings.migrate), given_up=own_losses(tried.before, tried.after)
+    )
+
+
+def _fails_and_loses(
+    owner: Owner, tried: Trial, losses: Sequence[str], gaps: Sequence[str], stack: Target
+) -> MigrationError:
+    """The error of a migration that would take rows, and not come to its end even so."""
+    readers = owner.readers(stack, gaps)
+    return MigrationError(
+        f"{owner.name}: {owner.migrator.name} would lose rows and not finish: {owner.migrator.claim(tried.done).text}",
+        expected="a migration that keeps every row, and makes its tables (it was tried on a clone)",
+        seen=f"{counted(len(losses), 'loss', 'losses')}, {counted(len(gaps), 'difference')}; nothing was touched",
+        details=catalog.shortened([*losses, *gaps, *readers.lines]),
+        log=owner.log_tail(owner.settings.migrate, tried.done),
+        hint=readers.hint or owner.hint(tried.done),
+        goes_on=False,
+    )
 
 
 def refuse_shared_names(rehearsals: Sequence[tuple[Owner, Catalog]]) -> None:
@@ -238,29 +276,39 @@ def verify_created_at_start(boot: Boot) -> str:
         if gaps:
             raise MigrationError(
                 f"{owner.name}: its tables are not what its tool makes on an empty database",
-                expected=f"its {len(expected.tables())} tables, when all apps are healthy",
+                expected=f"its {catalog.described(expected)}, when all apps are healthy",
                 seen=f"{len(gaps)} differences",
                 details=catalog.shortened(gaps),
                 log=boot.runtime.log_tail(owner.settings.service),
                 hint=owner.migrator.hint,
             )
         if owner.migrator.creates_at_start:
-            made.append(f"{counted(len(expected.tables()), 'table')} of {owner.name} verified")
+            made.append(f"{catalog.described(expected)} of {owner.name} verified")
+            _note_additions(boot, owner, expected, now.all_of(owner), now.stack)
     return ", ".join(made)
+
+
+def _found(owner: Owner, made: Catalog, target: Target) -> set[tuple[str, str]]:
+    """The tables of an owner; of one that makes none, all that it has, which takes longer to ask."""
+    if made.tables():
+        return owner.tables(target)
+    with owner.target(target).connect() as connection:
+        return catalog.read(connection).of(owner.place.role).relations()
 
 
 def require_tables(owners: Sequence[Owner], target: Target) -> None:
     """Raises NotReadyError when a table of one of them is missing, and names the stage that makes it."""
-    wanted = {owner.name: owner.rehearsal(target).tables() for owner in owners}
+    made = {owner.name: owner.rehearsal(target) for owner in owners}
     with target.kept():
-        found = {owner.name: owner.tables(target) for owner in owners}
+        found = {owner.name: _found(owner, made[owner.name], target) for owner in owners}
     for owner in owners:
-        expected, there = wanted[owner.name], found[owner.name]
-        missing = [".".join(table) for table in expected if table not in there]
+        expected, there = made[owner.name], found[owner.name]
+        wanted = expected.tables() or sorted(expected.relations())
+        missing = [".".join(one) for one in wanted if one not in there]
         if missing:
             raise NotReadyError(
                 f"{owner.name} has not migrated",
-                expected=f"its {len(expected)} tables",
+                expected=f"its {catalog.described(expected)}",
                 seen=f"{', '.join(missing)} missing",
                 hint=f"migrate first: {command('migrate')}",
                 first=("migrate",),

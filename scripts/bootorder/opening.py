@@ -29,6 +29,7 @@ def open_boot(
     quick: bool = False,
     skips_unchanged: bool = False,
     accept_data_loss: bool = False,
+    reseed: Sequence[str] = (),
     asked_for: Sequence[str] = (),
 ) -> Boot:
     """Settings and runtime of the stack in `root`. Touches nothing."""
@@ -46,11 +47,13 @@ def open_boot(
         quick=quick,
         skips_unchanged=skips_unchanged,
         accept_data_loss=accept_data_loss,
+        reseed=reseed,
         asked_for=asked_for,
         flags={
             "--runtime": [runtime] if runtime else [],
             "--layout": [layout] if layout else [],
             "--with": list(asked_for),
+            "--reseed": list(reseed),
         },
         elsewhere=lambda: runtimes.elsewhere(choice.runtime),
     )
@@ -73,11 +76,15 @@ def prepare(boot: Boot, *, with_clean: bool = False) -> None:
     lost = None if with_clean else boot.lost_password()
     if lost:
         raise lost
-    template = None if boot.env_path.exists() else env_file.template_of(boot.env_path)
+    was_there = boot.env_path.exists()
+    template = None if was_there else env_file.template_of(boot.env_path)
     added = env_file.complete(boot.env_path, boot.secrets, boot.state_folder / "env.lock")
     if added:
-        beginning = f"from {template.name}, " if template else ""
-        boot.console.say(f"made .env {beginning}with {', '.join(added)}")
+        if was_there:
+            boot.console.say(f"added {', '.join(added)} to .env")
+        else:
+            beginning = f"from {template.name}, " if template else ""
+            boot.console.say(f"made .env {beginning}with {', '.join(added)}")
     for file in secret_files.complete(boot.root, boot.secret_files, boot.console.note):
         boot.console.say(f"made {file} with a password")
         _note_tracked(boot, file)

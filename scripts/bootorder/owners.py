@@ -9,24 +9,25 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from psycopg import sql
 
-from . import catalog, sources, state_files
+from . import catalog, env_file, sources, state_files
 from .catalog import Catalog
 from .database import Target
-from .errors import LogTail, MigrationError, SettingsError
+from .errors import LogTail, MigrationError, SettingsError, command
 from .guard.roles import Repair, apply, grant_repairs
 from .guard.snapshots import Seen, Snapshot
 from .guard.untouched import untouched
 from .migrators import BY_NAME, Migrator
 from .places import Place
-from .pointing import as_written, connects_as, pointed_at, variables_of
+from .pointing import as_written, connects_as, misread_password, pointed_at, variables_of
 from .processes import Completed, tool_limit
+from .readers import Readers
 from .scratch import scratch_database
 from .settings import OwnerSettings, SecretFile
 from .sources import digest
-from .terminal import counted
 
 if TYPE_CHECKING:
     from .boot import Boot
@@ -73,6 +74,7 @@ class Owner:
                 expected=f"{missing} in its environment, so that its tool can be pointed at a database",
                 hint=f"add {missing} to {service}, or set `owners.{self.name}.{self._says_variables()}`",
             )
+        self._check_password(environment)
         for names, seen in connects_as(self.settings, environment).items():
             if seen == (place.role, place.database):
                 continue
@@ -89,6 +91,29 @@ class Owner:
                 hint=mend,
             )
         return environment
+
+    def _check_password(self, environment: Mapping[str, str]) -> None:
+        """Raises SettingsError where its tool, or an app with the same URL, would connect with another password."""
+        name, boot = self.place.password, self._boot
+        password = env_file.read(boot.env_path).get(name, os.environ.get(name, ""))
+        if not password or quote(password, safe="") == password:
+            return
+        for service in dict.fromkeys([self.settings.service, *boot.runtime.declared()]):
+            given = environment if service == self.settings.service else boot.runtime.environment(service)
+            variable, wrong = misread_password(self.settings, given, password)
+            if not variable:
+                continue
+            other = f"put NAME='...' with its percent-encoded form there, and ${{NAME}} into that URL of {service}"
+            if self.settings.variables.get("password") == variable:
+                other = f"write ${{{name}}} into {variable} of {service}"
+            raise SettingsError(
+                f"owner {self.name}: {service} would connect with another password than {name}",
+                expected=f"{name} as it is in a variable of its own; in a URL with %40 for @, %3A for :, %2F for /,"
+                " %3F for ?, %23 for #, %25 for %",
+                seen=f"{variable} of {service} {wrong}",
+                hint=f"give {name} letters and digits only in {boot.env_path.name} (the guard then sets it for the role"
+                f" {self.place.role}), or {other}",
+            )
 
     def _says_variables(self) -> str:
         return "variables" if self.settings.variables else "url_variable"
@@ -118,14 +143,18 @@ class Owner:
             environment |= pointed_at(
                 self.settings, given, database, from_host=True, as_its_user=as_its_user, password_file=file
             )
-            return self._boot.processes.run(
-                argv,
-                cwd=self._directory(),
-                env=environment,
-                on_line=self._boot.console.detail,
-                inherit=False,
-                limit=limit,
-            )
+            try:
+                return self._boot.processes.run(
+                    argv,
+                    cwd=self._directory(),
+                    env=environment,
+                    on_line=self._boot.console.detail,
+                    inherit=False,
+                    limit=limit,
+                )
+            except FileNotFoundError:  # as a shell says it
+                text = f"{argv[0]}: command not found\n"
+                return Completed(127, "", text)
         changed = pointed_at(self.settings, given, database, as_its_user=as_its_user) if database else {}
         return self._boot.runtime.run_once(self.settings.service, argv, changed, self._boot.console.detail, limit)
 
@@ -134,22 +163,28 @@ class Owner:
 
         Empty where that is not known.
         """
-        runtime = self._boot.runtime
-        made_of = (
-            sources.of_folder(self._directory())
-            if self.settings.run == "host"
-            else runtime.fingerprint(self.settings.service)
-        )
-        server = runtime.fingerprint(self._boot.settings.database.service)
+        made_of = self._made_of()
+        server = self._boot.runtime.fingerprint(self._boot.settings.database.service)
         home = f"{self.place.role} {self.place.schema} {self.place.needs}"
         return digest([made_of, server, home, catalog.QUERY, *self.settings.migrate]) if made_of else ""
 
+    def _made_of(self) -> str:
+        """Changes with the sources of its commands. Empty where they are not known."""
+        if self.settings.run == "host":
+            return sources.of_folder(self._directory())
+        return self._boot.runtime.fingerprint(self.settings.service)
+
     def seed_fingerprint(self) -> str:
-        """Changes also with the environment: a seed writes addresses and passwords into its rows. May be empty, too."""
-        made_of = self.fingerprint()
+        """Changes with the seed: its sources, command and environment, which it may write into rows. May be empty, too.
+
+        Not with where its tables are, which a `guard --move-to` changes.
+        """
+        made_of = self._made_of()
         if not made_of:
             return ""
-        environment = self._boot.runtime.environment(self.settings.service)
+        given = self._boot.runtime.environment(self.settings.service)
+        where = {*variables_of(self.settings), *self.settings.more_urls}
+        environment = {name: value for name, value in given.items() if name not in where}
         return digest([made_of, *self.settings.seed, json.dumps(environment, sort_keys=True)])
 
     def rehearsed(self) -> Catalog | None:
@@ -171,7 +206,7 @@ class Owner:
         cause = "it was not rehearsed since its sources changed"
         with self._boot.timeline.span(f"rehearse {self.name}", "owner", cause=cause) as span:
             made = self._rehearse(stack)
-            span.text = f"it makes {counted(len(made.tables()), 'table')}"
+            span.text = f"it makes {catalog.described(made)}"
             return made
 
     def _rehearse(self, stack: Target) -> Catalog:
@@ -183,21 +218,55 @@ class Owner:
             for other in self._before():
                 other.run(other.settings.migrate, scratch)
             done = self.run(self.settings.migrate, scratch)
+            claim = self.migrator.claim(done)
             with scratch.connect() as connection:
                 made = catalog.read(connection).of(self.place.role)
-        claim = self.migrator.claim(done)
-        if not claim.succeeded or done.code or not made.tables():
+            is_complete = claim.succeeded and not done.code
+            is_doubtful = made.objects and not claim.succeeded and not done.code
+            believed = is_doubtful and self._only_drops_are_left(scratch)
+        if believed:
+            self._boot.console.note(
+                f"{self.name}: {self.migrator.name} said `{claim.text}` on an empty database; asked again, it has"
+                " nothing left to make"
+            )
+        if not made.objects or not (is_complete or believed):
             raise MigrationError(
                 f"{self.name}: {self.migrator.name} failed on an empty database: {claim.text}",
                 expected="its tables in a new, empty database; the stack's own was not touched",
-                seen=f"exit code {done.code}, {len(made.tables())} tables",
+                seen=f"exit code {done.code}, {catalog.described(made) if made.objects else '0 tables'}",
                 log=self.log_tail(self.settings.migrate, done),
-                hint=done.hint(self.migrator.hint),
+                hint=self.hint(done),
             )
         self._rehearsal = made
         state_files.make_folder(self._cache().parent)
         state_files.write(self._cache(), json.dumps({"fingerprint": fingerprint, "catalog": made.as_data()}))
         return made
+
+    def _only_drops_are_left(self, scratch: Target) -> bool:
+        """Whether a tool whose push ended in an error has made all that it makes, as it says when it is run again.
+
+        drizzle-kit 0.31 ends by dropping what is not in its schema (the schema that a `pgSchema` names without being
+        exported, a foreign sequence), and PostgreSQL refuses that.
+        """
+        again = self.migrator.asked_what_is_left(self.settings.migrate)
+        left = self.migrator.left_to_do(self.run(again, scratch)) if again else None
+        return left is not None and all(statement.upper().startswith("DROP ") for statement in left)
+
+    def hint(self, done: Completed) -> str:
+        """What to do about a run of its tool that did not make its tables."""
+        mistyped = done.mistyped(f"owners.{self.name}.migrate")
+        return done.hint(f"{mistyped}, then migrate again: {command('migrate')}" if mistyped else self.migrator.hint)
+
+    def as_made(self, expected: Catalog, own: Catalog) -> Catalog:
+        """What there is of what its tool makes; without what was added and does no harm, see `without_additions`."""
+        return catalog.without_additions(expected, own.only(expected.relations()), self.settings.also)[0]
+
+    def readers(self, stack: Target, gaps: Sequence[str]) -> Readers:
+        """The views of other owners that stand in the way of these differences, see `Readers`."""
+        if not gaps:
+            return Readers([], "")
+        with self.target(stack).connect() as connection:
+            return Readers.of(connection, self.place.role, gaps, self._boot.places.values())
 
     def tables(self, stack: Target) -> set[tuple[str, str]]:
         """Those that belong to it now."""
@@ -270,6 +339,11 @@ class Owner:
                 names = sql.Identifier(scratch.name), sql.SQL(", ").join(outside)
                 repairs.append(Repair("", keep_out.format(*names)))
             apply(connection, repairs)
+
+    @property
+    def logins(self) -> Mapping[str, str]:
+        """As `Boot.logins`."""
+        return self._boot.logins
 
     def look(self, target: Target) -> Snapshot:
         """What of this database is its own and what is not."""

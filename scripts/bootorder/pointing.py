@@ -9,7 +9,7 @@ from .database import Target
 from .errors import SettingsError
 from .places import Place
 from .settings import OwnerSettings
-from .urls import user_and_database, with_database, with_user
+from .urls import ends_early, holds_raw, user_and_database, with_database, with_user
 
 
 def variables_of(settings: OwnerSettings) -> Sequence[str]:
@@ -27,6 +27,21 @@ def connects_as(settings: OwnerSettings, environment: Mapping[str, str]) -> Mapp
         pair = (environment.get(parts["user"], ""), environment.get(parts["database"], ""))
         return {", ".join(variables_of(settings)): pair}
     return {name: user_and_database(environment.get(name, "")) for name in urls_of(settings, environment)}
+
+
+def misread_password(settings: OwnerSettings, environment: Mapping[str, str], password: str) -> tuple[str, str]:
+    """Return the variable that says another password than this one, and why; nothing where none does.
+
+    In a URL a password is percent-encoded, in a variable of its own it is not.
+    """
+    name, encoded = settings.variables.get("password", ""), quote(password, safe="")
+    if encoded != password and environment.get(name) == encoded:
+        return name, "has it percent-encoded, which is for URLs"
+    if ends_early(password):
+        for name, value in environment.items():
+            if holds_raw(value, password):
+                return name, "has it as it is, and a URL ends at some of its characters, or decodes them"
+    return "", ""
 
 
 def pointed_at(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -42,6 +43,13 @@ BUILD_SECONDS = 1800  # as `build_wait` of the settings has it
 _SHOWN = 200  # characters of a command line in a message
 # As shells and containers tell that a signal was the end.
 _BY_SIGNAL = 128
+# As shells, containers, Node's package managers and Python say that there is no such command.
+_NO_PROGRAM = {126, 127}
+_NOT_FOUND = re.compile(
+    r"Missing script: |ERR_PNPM_NO_SCRIPT|Command \S+ not found|executable file not found|command not found"
+    r"|^\S*python\S*: (?:No module named |can't open file )|^error: Script not found",
+    re.MULTILINE,
+)
 _FROM_OUTSIDE = {1: "SIGHUP", 2: "SIGINT", 9: "SIGKILL", 15: "SIGTERM"}
 _KILL = getattr(signal, "SIGKILL", signal.SIGTERM)
 
@@ -60,6 +68,11 @@ class Completed:
         if number not in _FROM_OUTSIDE:
             return otherwise
         return f"run this again: it was ended from outside ({_FROM_OUTSIDE[number]}), e.g. by a `stop` meanwhile"
+
+    def mistyped(self, setting: str) -> str:
+        """What to do where its end says that there is no such command, or none that can be run; else ""."""
+        not_there = self.code in _NO_PROGRAM or (self.code and _NOT_FOUND.search(self.text))
+        return f"correct `{setting}` in invoke.yaml: there is no such command" if not_there else ""
 
 
 @dataclass(frozen=True)

@@ -44,6 +44,15 @@ _LEFT = """
                                                        and a.datname = any (%s)
     order by 1
 """
+# What a person has read once, of what an owner has beside what its tool makes.
+_MAKE_NOTED = """
+    create schema if not exists bootorder;
+    create table if not exists bootorder.noted (owner text, thing text, primary key (owner, thing))
+"""
+_FORGET = "delete from bootorder.noted where owner = %s and thing <> all (%s::text[])"
+_NOTE = """
+    insert into bootorder.noted (owner, thing) select %s, unnest(%s::text[]) on conflict do nothing returning thing
+"""
 _ENDING_MILLISECONDS = 5000
 
 Kind = Literal["seed", "migration"]
@@ -76,6 +85,18 @@ def record(target: Target, kind: Kind, owner: str, fingerprint: str) -> None:
         refuse_foreign_objects(connection)
         connection.execute(sql.SQL(_MAKE).format(name, name))
         connection.execute(sql.SQL(_WRITE).format(name), [owner, fingerprint, me()])
+
+
+def not_noted_yet(target: Target, owner: str, things: Sequence[str]) -> Sequence[str]:
+    """Return those of these things that were not noted before, and note them; what is gone is forgotten."""
+    if not things:
+        return []
+    with target.connect(autocommit=False) as connection:
+        refuse_foreign_objects(connection)
+        connection.execute(_MAKE_NOTED)
+        connection.execute(_FORGET, [owner, list(things)])
+        new = {str(thing) for (thing,) in connection.execute(_NOTE, [owner, list(things)])}
+    return [thing for thing in things if thing in new]
 
 
 @contextlib.contextmanager

@@ -6,6 +6,7 @@ and statistics as whoever asks (PostgreSQL 18, `get_relation_info`). A superuser
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
@@ -47,6 +48,7 @@ _LEAVING = """
                      and backend_start > %s)
 """
 _COUNT = sql.SQL("select {}::int, count(*) from {}")
+_VALUES = sql.SQL("select count({}) from {}")
 # `xmin` is the transaction that wrote a row.
 _VERSIONS = sql.SQL("select coalesce(sum(xmin::text::bigint), 0) from {}")
 
@@ -92,6 +94,25 @@ def count_rows(target: Target, tables: Iterable[Table], logins: Logins) -> Count
         with target.as_role(role, logins[role]).open(limit=_SECONDS) as session:
             for start in range(0, len(its_tables), _AT_ONCE):
                 counts |= _count(session, its_tables[start : start + _AT_ONCE])
+    return counts
+
+
+def count_values(
+    target: Target, columns: Iterable[tuple[Table, str]], logins: Logins
+) -> Mapping[tuple[Table, str], int]:
+    """How many rows have a value in each of these columns; without those of which that cannot be known."""
+    by_role: dict[str, list[tuple[Table, str]]] = {}
+    wanted = list(columns)
+    for table, role, may_have_rows, is_hidden in _about(target, list({table for table, _ in wanted})):
+        if may_have_rows and role in logins and not is_hidden:
+            by_role.setdefault(role, []).extend(column for column in wanted if column[0] == table)
+    counts: dict[tuple[Table, str], int] = {}
+    for role, its_columns in by_role.items():
+        with target.as_role(role, logins[role]).open(limit=_SECONDS) as session:
+            for table, column in its_columns:
+                query = _VALUES.format(sql.Identifier(column), sql.Identifier(*table))
+                with contextlib.suppress(psycopg.Error, NotReadyError):  # as in `_count`
+                    [(counts[table, column],)] = session.execute(query).fetchall()
     return counts
 
 

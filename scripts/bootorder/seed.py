@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .boot import Boot
 from .database import Target
@@ -14,8 +14,9 @@ from .migration_lock import MigrationLock
 from .outcome import Outcome
 from .owners import Owner
 from .processes import Completed, at_once
-from .records import NO_RECORD, Record, at_work, record, recorded
+from .records import Record, at_work, record, recorded
 from .rows import Counts, Logins, Table, count_rows, row_versions
+from .settings import unknown
 from .waves import Worked, refuse_losses_of_all, seen_by, waves
 
 
@@ -27,12 +28,15 @@ class _Seeding:
     fingerprint: str
     tables: Sequence[Table]
     counts: Counts
-    versions: int
+    versions: int = 0
 
 
 def seed(boot: Boot) -> Outcome:
-    """Run the seeds that are not recorded for what they are now."""
+    """Run the seeds that were not run before, and those that are to be run again (`--reseed`)."""
     with_seed = [owner for owner in boot.owners if owner.settings.seed]
+    for name in boot.reseed:
+        if name not in {owner.name for owner in with_seed}:
+            raise unknown("owner to --reseed", name, [owner.name for owner in with_seed])
     if not with_seed:
         return Outcome.skipped("no owner has a seed")
     outcomes: dict[str, Outcome] = {}
@@ -50,9 +54,16 @@ def seed(boot: Boot) -> Outcome:
 def _seed_wave(boot: Boot, wave: Sequence[Owner], target: Target, lock: MigrationLock) -> Mapping[str, Outcome]:
     """What became of each owner, by name. The seeds that are to be run are run at the same time."""
     logins, records = boot.logins, recorded(target, "seed")
-    looked = {owner.name: _look(owner, target, logins, records.get(owner.name, NO_RECORD)) for owner in wave}
-    outcomes = {name: Outcome.skipped(f"{name} already seeded") for name, seeding in looked.items() if seeding is None}
-    to_do = [seeding for seeding in looked.values() if seeding]
+    outcomes: dict[str, Outcome] = {}
+    to_do = []
+    for owner in wave:
+        seeding, last = _look(owner, target, logins), records.get(owner.name)
+        # A record beside empty tables is of rows that somebody removed: seed again.
+        has_rows = _has_rows(seeding.counts) or not seeding.tables
+        if last and has_rows and owner.name not in boot.reseed:
+            outcomes[owner.name] = Outcome.skipped(_already(owner.name, last, seeding.fingerprint))
+        else:
+            to_do.append(replace(seeding, versions=_versions(owner, target, seeding.counts, logins)))
     if not to_do:
         return outcomes
     owners = [seeding.owner for seeding in to_do]
@@ -78,14 +89,17 @@ def _seed_wave(boot: Boot, wave: Sequence[Owner], target: Target, lock: Migratio
     return outcomes
 
 
-def _look(owner: Owner, stack: Target, logins: Logins, last: Record) -> _Seeding | None:
-    """None where it was seeded with what its seed is now."""
-    fingerprint, tables = owner.seed_fingerprint(), owner.rehearse(stack).tables()
-    counts = count_rows(owner.target(stack), tables, logins)
-    # A record beside empty tables is of rows that somebody removed: seed again.
-    if _has_rows(counts) and fingerprint and last.fingerprint == fingerprint:
-        return None
-    return _Seeding(owner, fingerprint, tables, counts, _versions(owner, stack, counts, logins))
+def _look(owner: Owner, stack: Target, logins: Logins) -> _Seeding:
+    tables = owner.rehearse(stack).tables()
+    return _Seeding(owner, owner.seed_fingerprint(), tables, count_rows(owner.target(stack), tables, logins))
+
+
+def _already(name: str, last: Record, fingerprint: str) -> str:
+    """Why a seed is not run again. A changed one would add rows beside those of the old one: a person decides."""
+    if not fingerprint or last.fingerprint in {"", fingerprint}:
+        return f"{name} already seeded"
+    again = command(f"seed --reseed {name}")
+    return f"{name} already seeded; its seed, its sources or its environment have changed since: {again} runs it again"
 
 
 def _run(boot: Boot, seeding: _Seeding) -> Completed:
@@ -97,16 +111,17 @@ def _verified(seeding: _Seeding, done: Completed, stack: Target, logins: Logins,
     """What it came to, as the rows say. Raises MigrationError for what lacks."""
     owner = seeding.owner
     counts = count_rows(owner.target(stack), seeding.tables, logins)
-    if done.code or not _has_rows(counts):
+    if done.code or (seeding.tables and not _has_rows(counts)):
+        correct = done.mistyped(f"owners.{owner.name}.seed") or "correct what the seed says"
         raise MigrationError(
             f"{owner.name}: its seed failed",
             expected="exit code 0 and rows in its tables",
             seen=f"exit code {done.code}, {_total(counts)} rows",
             log=log,
-            hint=done.hint(f"correct what the seed says, then run it again: {command('seed')}"),
+            hint=done.hint(f"{correct}, then run it again: {command('seed')}"),
         )
     if _versions(owner, stack, counts, logins) == seeding.versions:
-        return Outcome.skipped(f"{owner.name} had nothing to do")
+        return Outcome.done(f"{owner.name} had nothing to do")
     more = _total(counts) - _total(seeding.counts)
     return Outcome.done(f"{owner.name} {more:+d} rows" if more else f"{owner.name} rows updated")
 

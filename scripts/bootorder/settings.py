@@ -164,6 +164,7 @@ class OwnerSettings(_Part):
     `more_urls`: variables with URLs of the same database, e.g. one past a pooler.
     `connects`: the services that are to connect as this owner, whatever compose.yaml gives them.
     `reads` and `references` name owners whose rows it may read, or whose tables its foreign keys may point to.
+    `also`: patterns of what its tables are to have beside what its tool makes, e.g. `index public.task.*`.
     """
 
     migrator: MigratorName
@@ -182,6 +183,7 @@ class OwnerSettings(_Part):
     in_schema: String = Field("", alias="schema")
     reads: tuple[Name, ...] = ()
     references: tuple[Name, ...] = ()
+    also: tuple[Name, ...] = ()
     wait: Seconds = 600
 
     @model_validator(mode="after")

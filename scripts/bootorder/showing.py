@@ -246,7 +246,12 @@ def print_status(console: Console, found: Mapping[str, Any]) -> None:
     console.say()
     for owner in found["owners"]:
         if owner["tables"] is None:
-            known = f"tables not known (the database does not answer, or {command('migrate')} has yet to learn them)"
+            why = (
+                f"{command('migrate')} has yet to learn them"
+                if found["database"]["answers"]
+                else "the database does not answer"
+            )
+            known = f"tables not known ({why})"
         else:
             known = f"{len(owner['tables'])} tables"
             known += f", missing: {', '.join(owner['missing'])}" if owner["missing"] else ""

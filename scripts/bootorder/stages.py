@@ -99,6 +99,7 @@ def _early(name: str, after: str) -> Job:
 
 # Flags that not every stage has, as a task of its own.
 _TAKES = {
+    "--reseed": {"seed"},
     "--with": {"db-up", "apps-up", "wait-apps"},
     "--layout": {"guard", "migrate", "seed", "apps-up", "wait-apps"},
 }

@@ -36,6 +36,7 @@ def status(boot: Boot) -> dict[str, Any]:
             "port": address.port if address else None,
             "name": database.name,
             "url": target.url if target else None,
+            "answers": answers,
         },
         "services": [
             {

@@ -27,6 +27,7 @@ ROOT = Path(__file__).resolve().parents[2] if __package__ == "scripts.bootorder"
 RUNTIME = {"runtime": "where services run: compose, embedded, or auto (default: the setting, else auto)"}
 VERBOSE = {"verbose": "show what the tools print while they work"}
 WITH = {"with_": "an optional service to start too, e.g. pgadmin (may be given several times)"}
+RESEED = {"reseed": "an owner whose seed is to be run again, e.g. since it has changed (may be given several times)"}
 LAYOUT = {"layout": "where owners keep their tables: shared, schemas or databases (default: the setting, else shared)"}
 ACCEPT = {"accept_data_loss": "migrate even where an owner's own rows are lost, which is said row by row"}
 AS = {
@@ -56,12 +57,19 @@ def opened(
 
 
 def run_stage(
-    c: Context, name: str, runtime: str, verbose: bool, *, layout: str = "", with_: Sequence[str] = ()
+    c: Context,
+    name: str,
+    runtime: str,
+    verbose: bool,
+    *,
+    layout: str = "",
+    with_: Sequence[str] = (),
+    reseed: Sequence[str] = (),
 ) -> None:
     """One stage as a task of its own."""
     from .running import run_stages
 
-    with opened(c, runtime, layout=layout, verbose=verbose, asked_for=with_) as boot:
+    with opened(c, runtime, layout=layout, verbose=verbose, asked_for=with_, reseed=reseed) as boot:
         run_stages(boot, [name], dry=c.config.run.dry)
 
 
@@ -161,10 +169,10 @@ def check_models(c: Context, layout: str = "", runtime: str = "", verbose: bool 
         show_models(boot, as_json=json)
 
 
-@task(help=LAYOUT | RUNTIME | VERBOSE)
-def seed(c: Context, layout: str = "", runtime: str = "", verbose: bool = False) -> None:
+@task(help=RESEED | LAYOUT | RUNTIME | VERBOSE, iterable=["reseed"])
+def seed(c: Context, reseed: list[str], layout: str = "", runtime: str = "", verbose: bool = False) -> None:
     """Run each owner's seed, once."""
-    run_stage(c, "seed", runtime, verbose, layout=layout)
+    run_stage(c, "seed", runtime, verbose, layout=layout, reseed=reseed)
 
 
 @task(help=WITH | LAYOUT | RUNTIME | VERBOSE, iterable=["with_"])
@@ -187,16 +195,18 @@ def wait_apps(c: Context, with_: list[str], layout: str = "", runtime: str = "",
         "until": "the last stage to run, e.g. migrate",
     }
     | ACCEPT
+    | RESEED
     | WITH
     | LAYOUT
     | RUNTIME
     | VERBOSE
     | JSON,
-    iterable=["with_"],
+    iterable=["with_", "reseed"],
 )
 def start(
     c: Context,
     with_: list[str],
+    reseed: list[str],
     clean: bool = False,
     quick: bool = False,
     logs: bool = False,
@@ -212,6 +222,7 @@ def start(
     from .showing import follow_logs
 
     flags = {"layout": layout, "quick": quick, "accept_data_loss": accept_data_loss, "asked_for": with_}
+    flags["reseed"] = reseed
     with opened(c, runtime, verbose=verbose, as_json=json, skips_unchanged=True, **flags) as boot:
         start_stack(boot, with_clean=clean, until=until, as_json=json, dry=c.config.run.dry)
         if logs and not c.config.run.dry:

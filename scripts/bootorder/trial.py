@@ -10,10 +10,11 @@ from . import catalog
 from .boot import Boot
 from .database import Target
 from .errors import MigrationError, NotReadyError, command
-from .guard.snapshots import Snapshot, foreign_losses, own_losses
+from .guard.snapshots import Snapshot, dropped_columns, foreign_losses, own_losses
 from .guard.stage import require_guard
 from .owners import Owner
 from .processes import Completed
+from .rows import count_values
 from .terminal import counted
 
 
@@ -32,6 +33,12 @@ class Trial:
             with owner.watched(stack):
                 done = owner.run(owner.migrator.forced(owner.settings.migrate), clone)
             return cls(before, owner.look(clone), done)
+
+    def losses(self, owner: Owner, stack: Target) -> list[str]:
+        """What of the owner's rows would be gone. The values of dropped columns are counted where they still are."""
+        dropped = dropped_columns(self.before, self.after)
+        values = count_values(owner.target(stack), dropped, owner.logins) if dropped else {}
+        return own_losses(self.before, self.after, values)
 
 
 def loses_rows(owner: str, losses: Sequence[str]) -> MigrationError:
@@ -76,11 +83,11 @@ def _change(owner: Owner, stack: Target) -> Mapping[str, Any]:
     except MigrationError as error:  # its models, or the tool on an empty database
         return {**change, "problems": [error.message, *error.details], "said": ""}
     claim = owner.migrator.claim(tried.done)
-    gaps = catalog.differences(expected, tried.after.own.only(expected.relations()))
+    gaps = catalog.differences(expected, owner.as_made(expected, tried.after.own))
     return {
         **change,
         "changes": catalog.differences(tried.before.own, tried.after.own),
-        "losses": own_losses(tried.before, tried.after),
+        "losses": tried.losses(owner, stack),
         "foreign_losses": foreign_losses(tried.before, tried.after),
         "problems": [f"it would not finish: {claim.text}", *gaps] if gaps else [],
         "said": claim.text,

@@ -27,6 +27,16 @@ def with_user(url: str, user: str, password: str) -> str:
     return f"{scheme}://{quote(user)}:{password}@{server.rpartition('@')[2]}{slash}{path}"
 
 
+def ends_early(password: str) -> bool:
+    """Whether a URL in which this password stands as it is says another one, or another server."""
+    return unquote(password) != password or any(letter in password for letter in "@/?#")
+
+
+def holds_raw(url: str, password: str) -> bool:
+    """Whether the password stands in a URL as it is, between a user and a server."""
+    return f":{password}@" in url.partition("://")[2]
+
+
 def user_and_database(url: str) -> tuple[str, str]:
     """Whom a tool's URL connects as, and to which database; empty where it does not say."""
     server, _, database = url.partition("?")[0].partition("://")[2].partition("/")

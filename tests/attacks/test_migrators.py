@@ -75,3 +75,45 @@ def test_it_makes_its_tables_beside_those_of_another(
     assert first.text == f"sso migrated, {its.tables} tables verified; api unchanged, 4 tables verified"
     assert second.text == f"sso unchanged, {its.tables} tables verified; api unchanged, 4 tables verified"
     assert stack.query("select count(*) from worker", by="api") == [(42,)]
+
+
+PUSH = "drizzle-kit push --config owner.config.ts"
+UNEXPORTED = """
+import { index, pgSchema, text } from "drizzle-orm/pg-core";
+const auth = pgSchema("auth");
+export const user = auth.table("user", { id: text("id").primaryKey(), email: text("email").notNull().unique() });
+export const session = auth.table("session", { id: text("id").primaryKey() }, (t) => [index("by_id").on(t.id)]);
+"""
+
+
+def test_a_drizzle_schema_that_is_not_exported_is_judged_by_what_is_left_to_make(
+    stack: Guarded, toolbox: Toolbox
+) -> None:
+    """drizzle-kit 0.31 makes its tables, then tries to drop the schema that they are in, and exits with 0."""
+    folder = toolbox.copy("drizzle", "drizzle-unexported")
+    (folder / "schema.ts").write_text(UNEXPORTED, encoding="utf-8")
+    config = (folder / "owner.config.ts").read_text(encoding="utf-8")
+    filtered = config.replace('tablesFilter: ["user", "session"]', 'schemaFilter: ["auth"]')
+    (folder / "owner.config.ts").write_text(filtered, encoding="utf-8")
+    stack.layout = "schemas"
+    stack.owners["sso"] |= {"migrator": "drizzle", "schema": "auth"}
+    stack.tools["sso"] = real(toolbox, "drizzle-unexported", PUSH.split())
+    stack.owners["sso"]["migrate"] = ["sso", "push"]
+    asked = real(toolbox, "drizzle-unexported", [*PUSH.split(), "--verbose"])
+    plain = stack.tools["sso"]
+    runs: list[str] = []
+
+    def tool(connection: psycopg.Connection[tuple[object, ...]]) -> Completed:
+        # The second run of a rehearsal is the one with --verbose.
+        is_scratch = connection.info.dbname.startswith("bootorder_scratch_")
+        runs.append(connection.info.dbname)
+        return (asked if is_scratch and runs.count(connection.info.dbname) == 2 else plain)(connection)
+
+    stack.tools["sso"] = tool
+    stack.guard()
+
+    first, second = migrate(stack.boot()), migrate(stack.boot())
+
+    assert first.text.startswith("sso migrated, 2 tables verified")
+    assert second.text.startswith("sso unchanged, 2 tables verified")
+    assert "it has nothing left to make" in stack.talk.getvalue()

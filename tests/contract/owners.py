@@ -251,7 +251,14 @@ class Workbench:
     def scratches(self) -> list[str]:
         return [name for (name,) in self.query("select datname from pg_database where datname ~ 'scratch'")]
 
-    def boot(self, *, quick: bool = False, accept_data_loss: bool = False, owners: Mapping[str, Any] = OWNERS) -> Boot:
+    def boot(
+        self,
+        *,
+        quick: bool = False,
+        accept_data_loss: bool = False,
+        owners: Mapping[str, Any] = OWNERS,
+        reseed: Collection[str] = (),
+    ) -> Boot:
         """A boot as a new process would have it."""
         database = {
             "service": "postgres",
@@ -267,6 +274,7 @@ class Workbench:
             *(self.root, settings, self.runtime, SystemProcesses(), Console(self.talk), SystemClock()),
             quick=quick,
             accept_data_loss=accept_data_loss,
+            reseed=reseed,
         )
 
 

@@ -453,13 +453,14 @@ def test_tables_half_made_are_a_failure_that_says_what_lacks(bench: Workbench) -
     ]
 
 
-def test_a_column_too_many_is_a_failure(settled: Workbench) -> None:
-    settled.send('alter table "user" add phone text')
+def test_a_column_too_many_that_every_insert_fails_at_is_a_failure(settled: Workbench) -> None:
+    settled.send('alter table "user" add phone text not null')
 
     with pytest.raises(MigrationError) as failed:
         migrate(settled.boot())
 
-    assert list(failed.value.details) == ["+ column public.user.phone text"]
+    assert list(failed.value.details) == ["+ column public.user.phone text not null"]
+    assert """`owners.sso.also: ["column public.user.phone"]`""" in failed.value.hint
 
 
 def test_an_error_is_only_a_note_where_the_tables_are_complete(bench: Workbench) -> None:

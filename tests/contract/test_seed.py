@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from scripts.bootorder import catalog
 from scripts.bootorder.database import Target
-from scripts.bootorder.errors import GuardError, LockedError, MigrationError, NotReadyError
+from scripts.bootorder.errors import GuardError, LockedError, MigrationError, NotReadyError, SettingsError
 from scripts.bootorder.guard.stage import guard
 from scripts.bootorder.migrate import migrate
 from scripts.bootorder.migration_lock import migration_lock
@@ -17,7 +18,7 @@ from scripts.bootorder.processes import Completed
 from scripts.bootorder.seed import seed
 from tests.contract.hand import by_hand
 
-from .owners import DRIZZLE, Connection, Tool, Workbench, says, send, workbench
+from .owners import DRIZZLE, OWNERS, Connection, Tool, Workbench, says, send, workbench
 
 USERS = """
 insert into "user" values ('1', 'a@example.com'), ('2', 'b@example.com'), ('3', 'c@example.com')
@@ -94,55 +95,73 @@ def test_a_recorded_seed_is_not_run_again(bench: Workbench) -> None:
     assert ran(bench) == 1
 
 
-def test_a_changed_seed_is_run_again(bench: Workbench) -> None:
-    seed(bench.boot())
+def changed_sources(bench: Workbench) -> Mapping[str, Any]:
     bench.runtime.sources["sso"] = "second version"
-    bench.runtime.tools["seed"] = seeds(USERS.replace("('3'", "('4', 'd@example.com'), ('3'"))
-    outcome = seed(bench.boot())
-
-    assert (outcome.text, outcome.was_skipped) == ("sso +1 rows", False)
-    assert seed(bench.boot()).was_skipped
-    assert ran(bench) == 2
+    return OWNERS
 
 
-def test_another_seed_command_is_run(bench: Workbench) -> None:
-    seed(bench.boot())
-    bench.runtime.tools["reseed"] = seeds(USERS)
-    seed(bench.boot(owners={"sso": {**DRIZZLE, "seed": "reseed"}}))
-
-    assert ("reseed", bench.target.name) in bench.runtime.runs
+def changed_command(bench: Workbench) -> Mapping[str, Any]:
+    bench.runtime.tools["reseed"] = bench.runtime.tools["seed"]
+    return {"sso": {**DRIZZLE, "seed": "reseed"}}
 
 
-def test_a_seed_is_run_again_when_the_addresses_it_writes_changed(bench: Workbench) -> None:
-    seed(bench.boot())
+def changed_environment(bench: Workbench) -> Mapping[str, Any]:
     bench.runtime.variables["WEB_URL"] = "http://localhost:4000"
+    return OWNERS
+
+
+ADDS = "insert into \"user\" select 'u' || n, 'u' || n || '@example.com' from generate_series({}, {}) n"
+
+
+@pytest.mark.parametrize("change", [changed_sources, changed_command, changed_environment])
+def test_a_changed_seed_is_named_and_run_again_only_when_that_is_asked_for(
+    bench: Workbench, change: Callable[[Workbench], Mapping[str, Any]]
+) -> None:
+    """It may add its rows beside those of the old one."""
+    bench.runtime.tools["seed"] = seeds(ADDS.format(1, 3))
     seed(bench.boot())
+    bench.runtime.tools["seed"] = seeds(ADDS.format(4, 5))
+    owners = change(bench)
 
-    assert ran(bench) == 2
+    outcome = seed(bench.boot(owners=owners))
+
+    assert outcome.was_skipped
+    assert outcome.text.endswith("have changed since: inv seed --reseed sso runs it again")
+    assert bench.count("user") == 3
+
+    assert seed(bench.boot(owners=owners, reseed=["sso"])).text == "sso +2 rows"
+    assert bench.count("user") == 5
+    assert seed(bench.boot(owners=owners)).text == "sso already seeded"
 
 
-def test_a_seed_is_run_every_time_while_its_sources_are_not_known(bench: Workbench) -> None:
+def test_an_owner_to_reseed_that_there_is_not_is_refused(bench: Workbench) -> None:
+    with pytest.raises(SettingsError, match="unknown owner to --reseed `ssso`; did you mean `sso`"):
+        seed(bench.boot(reseed=["ssso"]))
+
+    assert ran(bench) == 0
+
+
+def test_a_seed_is_run_once_while_its_sources_are_not_known(bench: Workbench) -> None:
     bench.runtime.sources["sso"] = ""
     seed(bench.boot())
 
-    assert seed(bench.boot()).text == "sso had nothing to do"
-    assert ran(bench) == 2
+    assert seed(bench.boot()).text == "sso already seeded"
+    assert ran(bench) == 1
 
 
 def test_a_seed_that_only_updates_says_so(bench: Workbench) -> None:
     seed(bench.boot())
-    bench.runtime.sources["sso"] = "second version"
     bench.runtime.tools["seed"] = seeds(USERS.replace("c@", "cc@"))
-    outcome = seed(bench.boot())
+    outcome = seed(bench.boot(reseed=["sso"]))
 
     assert (outcome.text, outcome.was_skipped) == ("sso rows updated", False)
 
 
-def test_a_seed_that_has_nothing_to_do_is_skipped_and_recorded(bench: Workbench) -> None:
+def test_a_seed_that_has_nothing_to_do_is_recorded(bench: Workbench) -> None:
     bench.send(USERS)
     outcome = seed(bench.boot())
 
-    assert (outcome.text, outcome.was_skipped) == ("sso had nothing to do", True)
+    assert (outcome.text, outcome.was_skipped) == ("sso had nothing to do", False)  # it was run
     assert seed(bench.boot()).text == "sso already seeded"
     assert ran(bench) == 1
 

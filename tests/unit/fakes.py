@@ -253,7 +253,9 @@ class FakeConnection:
     def _of_the_server(self, text: str, values: Any) -> list[tuple[Any, ...]] | None:  # noqa: PLR0911
         if "advisory" in text or "'lock_timeout'" in text:
             return self._of_the_lock(text, values[0])
-        if text.startswith(("revoke all on database", "set transaction_timeout")) or "bootorder.work" in text:
+        known = ("bootorder.work", "bootorder.noted")
+        is_known = any(words in text for words in known)
+        if text.startswith(("revoke all on database", "set transaction_timeout")) or is_known:
             return []
         answers: Mapping[str, list[tuple[Any, ...]]] = {
             "select pg_backend_pid(), current_setting('search_path')": [(31, "pg_catalog,pg_temp")],
@@ -363,6 +365,8 @@ class FakeConnection:
         if "xmin" in text:
             tables = re.findall(r'from "\w+"\."(\w+)"', text)
             return [(1000 * held.rows[name] + held.updates.get(name, 0),) for name in tables]
+        if column := re.fullmatch(r'select count\("\w+"\) from "\w+"\."(\w+)"', text):
+            return [(held.rows.get(column[1], 0),)]  # each of its rows has a value
         parts = re.findall(r'select (\d+)::int, count\(\*\) from "\w+"\."(\w+)"', text)
         return [(int(position), held.rows[name]) for position, name in parts] or None
 

@@ -20,7 +20,7 @@ FOUNDATION |= {"redaction", "state_files", "certificates"}
 WORLD = {"http_get", "probes", "processes", "database", "catalog", "ports", "env_file", "lock", "sources", "timeline"}
 WORLD |= {"migration_lock", "own_schema", "rows", "scratch", "tool_watch", "urls"}
 WORLD |= {"runtimes", "migrators", "secret_files"}
-DATA = {"places", "pointing", "records", "drift"}
+DATA = {"places", "pointing", "records", "drift", "readers"}
 GUARD = {
     "guard.roles",
     "guard.triggers",

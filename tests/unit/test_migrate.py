@@ -232,7 +232,7 @@ def test_a_start_runs_no_tool_that_did_its_work_on_what_there_is(stack: FakeStac
     "change",
     [
         lambda stack: stack.database.drop("session"),
-        lambda stack: stack.database.objects.update({Key("column", "public", "user", "extra"): "text"}),
+        lambda stack: stack.database.objects.update({Key("column", "public", "user", "extra"): "text not null"}),
         lambda stack: stack.database.records.clear(),
         lambda stack: stack.runtime.images.update({"sso-setup": "sha256:new"}),
         lambda stack: stack.runtime.images.update({"postgres": "sha256:new"}),
@@ -388,6 +388,7 @@ def test_a_plan_says_what_would_change_and_be_lost_and_touches_nothing(at_stake:
 
 def test_a_plan_says_where_a_tool_would_not_finish(at_stake: FakeStack) -> None:
     """It asks whether a column was renamed, nobody answers, and it exits with 0."""
+    at_stake.database.objects[Key("column", "public", "user", "nickname")] = "text not null"
     asks = on_the_stack(at_stake, lambda _: prints("Error: Interactive prompts require a TTY"))
     at_stake.runtime.tools |= {FORCED: asks, CREATE_ALL: create_all}
 
@@ -395,7 +396,7 @@ def test_a_plan_says_where_a_tool_would_not_finish(at_stake: FakeStack) -> None:
 
     assert sso["changes"] == []
     assert sso["problems"][0].startswith("it would not finish: ")
-    assert "+ column public.user.name text" in sso["problems"]
+    assert "+ column public.user.nickname text not null" in sso["problems"]
 
 
 def test_a_plan_says_where_a_tool_fails_on_an_empty_database(at_stake: FakeStack) -> None:

@@ -54,8 +54,9 @@ def test_why_a_runtime_was_chosen_is_said_unless_a_person_chose_it(tmp_path: Pat
 def test_the_flags_are_kept_as_they_were_given(tmp_path: Path) -> None:
     boot = open_boot(tmp_path, {"bootorder": CONFIG}, Console(io.StringIO()), "", asked_for=["pgadmin"])
 
-    assert boot.flags == {"--runtime": [], "--layout": [], "--with": ["pgadmin"]}
-    assert opened(tmp_path, runtime="embedded").flags == {"--runtime": ["embedded"], "--layout": [], "--with": []}
+    assert boot.flags == {"--runtime": [], "--layout": [], "--with": ["pgadmin"], "--reseed": []}
+    embedded = {"--runtime": ["embedded"], "--layout": [], "--with": [], "--reseed": []}
+    assert opened(tmp_path, runtime="embedded").flags == embedded
 
 
 @pytest.mark.parametrize(("flag", "setting", "layout"), [("", "", "shared"), ("", "schemas", "schemas")])

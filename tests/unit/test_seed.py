@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from scripts.bootorder.errors import LockedError, MigrationError, NotReadyError
@@ -42,7 +44,7 @@ def test_a_seed_that_finds_its_rows_there_had_nothing_to_do(migrated: FakeStack)
     """Rows that somebody made before bootorder recorded anything."""
     migrated.database.rows["user"] = 1
 
-    assert seed(migrated.boot()) == Outcome.skipped("sso had nothing to do")
+    assert seed(migrated.boot()) == Outcome.done("sso had nothing to do")
     assert migrated.runtime.ran == ["pnpm seed:setup"]
 
 
@@ -64,13 +66,20 @@ def test_a_seed_that_had_nothing_to_do_is_recorded_as_well(migrated: FakeStack) 
     assert seed(migrated.boot()) == Outcome.skipped("sso already seeded")
 
 
-def test_a_seed_runs_again_when_its_environment_changed(migrated: FakeStack) -> None:
+def test_a_seed_whose_environment_changed_is_named_and_run_when_that_is_asked_for(migrated: FakeStack) -> None:
     seed(migrated.boot())
     migrated.runtime.environments["sso-setup"]["SSO_URL"] = "http://localhost:4001"
 
-    seed(migrated.boot())
+    outcome = seed(migrated.boot())
+
+    assert outcome.was_skipped
+    assert "changed since: inv seed --reseed sso runs it again" in outcome.text
+    assert migrated.runtime.ran == ["pnpm seed:setup"]
+
+    seed(replace(migrated.boot(), reseed=["sso"]))
 
     assert migrated.runtime.ran == ["pnpm seed:setup", "pnpm seed:setup"]
+    assert seed(migrated.boot()) == Outcome.skipped("sso already seeded")
 
 
 def test_a_record_beside_empty_tables_is_not_believed(migrated: FakeStack) -> None:

@@ -21,7 +21,7 @@ def test_status_has_the_keys_that_programs_rely_on(stack: FakeStack) -> None:
     found = status_of(stack)
 
     assert list(found) == ["runtime", "layout", "database", "services", "owners"]
-    assert list(found["database"]) == ["host", "port", "name", "url"]
+    assert list(found["database"]) == ["host", "port", "name", "url", "answers"]
     assert {tuple(service) for service in found["services"]} == {("name", "state", "health", "url")}
     assert {tuple(owner) for owner in found["owners"]} == {("name", "role", "schema", "tables", "missing")}
 
@@ -36,6 +36,7 @@ def test_the_database_is_told_with_its_url_but_without_its_password(stack: FakeS
         "port": 5432,
         "name": "taskflow",
         "url": "postgresql://taskflow@127.0.0.1:5432/taskflow",
+        "answers": True,
     }
     assert PASSWORD not in json.dumps(found)
 
@@ -131,7 +132,7 @@ def test_a_stack_that_was_never_started_has_a_status_too(stack: FakeStack) -> No
 
     found = status_of(stack)
 
-    assert found["database"] == {"host": None, "port": None, "name": "taskflow", "url": None}
+    assert found["database"] == {"host": None, "port": None, "name": "taskflow", "url": None, "answers": False}
 
 
 def test_status_changes_nothing(stack: FakeStack) -> None:

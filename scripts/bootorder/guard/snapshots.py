@@ -154,8 +154,20 @@ def _deleted(table: Table, before: Writes | None, after: Writes | None) -> list[
     return []
 
 
-def own_losses(before: Snapshot, after: Snapshot) -> list[str]:
-    """What of the owner's own rows would be gone: dropped tables and columns that hold some, and rows deleted."""
+def dropped_columns(before: Snapshot, after: Snapshot) -> list[tuple[Table, str]]:
+    """Return the columns that are gone of tables that are still there."""
+    return [
+        ((key.schema, key.relation), key.name)
+        for key in sorted(before.own.objects)
+        if key.kind == "column" and key not in after.own.objects and (key.schema, key.relation) in after.own_rows
+    ]
+
+
+def own_losses(before: Snapshot, after: Snapshot, values: Mapping[tuple[Table, str], int] | None = None) -> list[str]:
+    """What of the owner's own rows would be gone: dropped tables and columns that hold some, and rows deleted.
+
+    `values`: how many rows have one in the dropped columns, where that was counted.
+    """
     lines = []
     for key in sorted(before.own.objects):
         table = (key.schema, key.relation)
@@ -165,6 +177,9 @@ def own_losses(before: Snapshot, after: Snapshot) -> list[str]:
         if key.kind == "table":
             lines.append(f"- {'.'.join(table)} ({_rows(count)}) would be lost")
         elif table in after.own_rows:
+            count = (values or {}).get((table, key.name), count)
+            if count == 0:
+                continue
             lines.append(f"- {'.'.join(table)}.{key.name} (in {_rows(count)}) would be lost")
     for table, count in sorted(before.own_rows.items()):
         left = after.own_rows.get(table, count)

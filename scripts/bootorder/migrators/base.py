@@ -65,13 +65,29 @@ class Migrator:
         said = found(self.worked if succeeded else self.failed, done.text)
         return Claim(succeeded, said[-1 if succeeded else 0] if said else last_line(done.text))
 
+    def asked_what_is_left(self, argv: Sequence[str]) -> Sequence[str]:  # noqa: ARG002 a tool may need it
+        """The command, told to say what it has yet to do; nothing where this tool cannot say it.
+
+        For a tool that failed, while its exit code says that it did not: whether its tables are complete.
+        """
+        return []
+
+    def left_to_do(self, done: Completed) -> Sequence[str] | None:  # noqa: ARG002 as above
+        """The statements that it has yet to run, as it said; None where it did not say."""
+        return None
+
     def forced(self, argv: Sequence[str]) -> Sequence[str]:
         """The command, told not to ask before it loses rows of its own."""
-        if not self.force or not any(self._PUSH.search(word) for word in argv):
-            return argv
+        return self._with_flag(argv, self.force) if self.force and self._is_push(argv) else argv
+
+    def _is_push(self, argv: Sequence[str]) -> bool:
+        return any(self._PUSH.search(word) for word in argv)
+
+    @staticmethod
+    def _with_flag(argv: Sequence[str], flag: str) -> Sequence[str]:
         # npm keeps flags for itself that do not stand behind `--`
         between = ["--"] if argv[0] == "npm" and "--" not in argv else []
-        return [*argv, *between, self.force]
+        return [*argv, *between, flag]
 
 
 def found(pattern: str, text: str) -> list[str]:

@@ -3,6 +3,9 @@ prompts too; that of migrate, and of a program that runs drizzle-orm's migrator,
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
+
 from ..processes import Completed
 from ..terminal import plain
 from .base import Claim, Migrator, found, last_line
@@ -13,7 +16,23 @@ _PUSHES = "Pulling schema from database"
 _MIGRATES = "applying migrations..."
 
 
+_STATEMENTS = re.compile(
+    r"You are about to execute current statements:(.*?)(?:^\s*Warning|^\s*\[|^\w*[Ee]rror|\Z)", re.MULTILINE | re.DOTALL
+)
+
+
 class Drizzle(Migrator):
+    def asked_what_is_left(self, argv: Sequence[str]) -> Sequence[str]:
+        return self._with_flag(argv, "--verbose") if self._is_push(argv) else []
+
+    def left_to_do(self, done: Completed) -> Sequence[str] | None:
+        text = plain(done.text)
+        if "No changes detected" in text:
+            return []
+        found = _STATEMENTS.search(text)
+        lines = [line.strip() for line in found[1].splitlines()] if found else []
+        return [line for line in lines if line] or None
+
     def claim(self, done: Completed) -> Claim:
         text = plain(done.text)
         for words in _WORKED:
