@@ -107,6 +107,8 @@ def _migrate_wave(
         last = records.get(owner.name, NO_RECORD)
         why = _why_not(boot, owner, last, complete=complete, waited_for=lock.waited_for)
         if why:
+            if owner.migrator.creates_at_start:
+                owner.lay_base_once(now.stack)
             outcomes[owner.name] = Outcome.skipped(f"{owner.name} {why}")
         else:
             to_do.append(_Migration(owner, expected, owner.fingerprint(), _UNKNOWN if complete else _INCOMPLETE))
@@ -157,6 +159,8 @@ def _why_not(boot: Boot, owner: Owner, last: Record, *, complete: bool, waited_f
 
 def _run(boot: Boot, migration: _Migration) -> Completed:
     with boot.timeline.span(f"migrate {migration.owner.name}", "owner", cause=migration.cause):
+        if migration.owner.lay_base_once(boot.target()):
+            boot.console.note(f"{migration.owner.name}: its base schema was laid")
         return migration.owner.run(migration.argv)
 
 
@@ -174,7 +178,7 @@ def _verified(boot: Boot, migration: _Migration, done: Completed, worked: Worked
             + (" (which means nothing)" if not done.code else ""),
             details=catalog.shortened(gaps),
             log=worked.log,
-            hint=done.hint(owner.migrator.hint),
+            hint=owner.hint(migration.argv, done),
         )
     if not claim.succeeded:
         # drizzle-kit 0.31 tries to drop the sequences of foreign identity keys, is refused, and has done its own work.
