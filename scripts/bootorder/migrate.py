@@ -32,7 +32,7 @@ class _Migration:
     """An owner whose tool is to be run, what it is to come to, and why it is run.
 
     `fingerprint`: of the owner before it is run. `argv` and `given_up`: the command, and which rows of its own it may
-    take.
+    take. `lacks_base`: whether its base schema is laid first.
     """
 
     owner: Owner
@@ -41,6 +41,7 @@ class _Migration:
     cause: str
     argv: Sequence[str] = ()
     given_up: Sequence[str] = ()
+    lacks_base: bool = False
 
 
 class Now:
@@ -111,7 +112,10 @@ def _migrate_wave(
                 owner.lay_base_once(now.stack)
             outcomes[owner.name] = Outcome.skipped(f"{owner.name} {why}")
         else:
-            to_do.append(_Migration(owner, expected, owner.fingerprint(), _UNKNOWN if complete else _INCOMPLETE))
+            cause = _UNKNOWN if complete else _INCOMPLETE
+            to_do.append(
+                _Migration(owner, expected, owner.fingerprint(), cause, lacks_base=owner.lacks_base(now.stack))
+            )
     if not to_do:
         return outcomes
     owners = [migration.owner for migration in to_do]
@@ -135,6 +139,7 @@ def _migrate_wave(
             span.text = _verified(boot, migration, completed, its)
         outcomes[name] = Outcome.done(span.text)
         lock.require()
+        migration.owner.note_base(now.stack)
         record(now.stack, "migration", name, migration.fingerprint)
     return outcomes
 
@@ -159,7 +164,8 @@ def _why_not(boot: Boot, owner: Owner, last: Record, *, complete: bool, waited_f
 
 def _run(boot: Boot, migration: _Migration) -> Completed:
     with boot.timeline.span(f"migrate {migration.owner.name}", "owner", cause=migration.cause):
-        if migration.owner.lay_base_once(boot.target()):
+        if migration.lacks_base:
+            migration.owner.lay_base(migration.owner.target(boot.target()))
             boot.console.note(f"{migration.owner.name}: its base schema was laid")
         return migration.owner.run(migration.argv)
 

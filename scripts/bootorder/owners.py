@@ -232,15 +232,16 @@ class Owner:
             there = catalog.read(connection).of(self.place.role).relations()
         return not self.base(stack).relations() & there
 
-    def lay_base_once(self, stack: Target) -> bool:
-        """Lay the base schema in the stack's own database, where it is not there. Returns whether it was laid now."""
-        if not self.settings.before or self.name in recorded(stack, "base"):
-            return False
-        lacks = self.lacks_base(stack)
-        if lacks:
+    def lay_base_once(self, stack: Target) -> None:
+        """Lay the base schema in the stack's own database, where it is not there, and note that it is."""
+        if self.lacks_base(stack):
             self.lay_base(self.target(stack))
-        record(stack, "base", self.name, digest([*self.settings.before, *self._base_files().values()]))
-        return lacks
+        self.note_base(stack)
+
+    def note_base(self, stack: Target) -> None:
+        """Note that the base schema was there: later migrations may drop all of it."""
+        if self.settings.before and self.name not in recorded(stack, "base"):
+            record(stack, "base", self.name, digest([*self.settings.before, *self._base_files().values()]))
 
     def lay_base(self, database: Target) -> None:
         """Run `before` in this database as this owner. Raises MigrationError where it fails."""

@@ -18,10 +18,11 @@ PACKAGE = ROOT / "scripts" / "bootorder"
 FOUNDATION = {"", "bootstrap", "terminal", "errors", "live", "console", "settings", "env_settings", "outcome"}
 FOUNDATION |= {"redaction", "state_files"}
 WORLD = {"http_get", "probes", "processes", "database", "catalog", "ports", "env_file", "lock", "sources", "timeline"}
-WORLD |= {"migration_lock", "own_schema", "rows", "scratch", "urls"}
+WORLD |= {"migration_lock", "own_schema", "rows", "scratch", "sql_files", "urls"}
 WORLD |= {"runtimes", "migrators"}
 DATA = {"places", "pointing", "records", "drift"}
 GUARD = {
+    "guard.extensions",
     "guard.roles",
     "guard.triggers",
     "guard.strays",
@@ -39,6 +40,7 @@ WORK = {
     "seed",
     "migrate",
     "trial",
+    "guard.before",
     "guard.stage",
     "guard.layout",
     "status",

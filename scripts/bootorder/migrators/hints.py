@@ -55,6 +55,7 @@ _DBA = (
 _EXTENSION = "add {name} to `database.extensions` in invoke.yaml, then run {guard}: it makes it as the superuser"
 _ROLE = "the roles of owners are made by `guard`; another one: "
 _NAME = r'[«"](?P<name>[^"»]+)["»]'
+_BARE = r"\"?(?P<name>[^\s\"'`,;]+)"  # where the server writes no quotes
 _EMPTY = {
     "shared": "give {owner} a place of its own, where there are no tables of others: `layout: schemas`"
     " (or `databases`) in invoke.yaml; a stack with rows is moved by {move}",
@@ -79,12 +80,12 @@ KNOWN: Sequence[Known] = (
           "use a server that has the extension: {where}"),
     Known(rf"extension {_NAME} already exists",
           "write `create extension if not exists {name}` in the migration: `database.extensions` has made it"),
-    Known(rf"must be owner of extension {_NAME}",
+    Known(rf"must be owner of extension {_BARE}",
           "remove the statement (`comment on extension`, `alter extension`, `drop extension`) from the migration: the"
           " extension {name} belongs to the superuser"),
     # -- what only a superuser, or somebody else, may do
-    Known(r"permission denied to (?P<what>create role|alter role|drop role|rename role|grant role \S+|"
-          r"create user|set password)|must be superuser to (?P<also>create superusers|alter superuser\w*|"
+    Known(r"permission denied to (?P<what>(?:create|alter|drop|rename) role|create user|grant role \S+|set password|"
+          r"set session authorization \S+)|must be superuser to (?P<also>create superusers|alter superuser\w*|"
           r"create replication users|create bypassrls users)",
           "a migration may not do that ({what}): " + _ROLE + _DBA),
     Known(rf"must be able to SET ROLE {_NAME}|must be (?:a )?member of role {_NAME.replace('name', 'other')}",
@@ -93,7 +94,7 @@ KNOWN: Sequence[Known] = (
     Known(rf"(?<!column )role {_NAME} does not exist",
           "remove `owner to {name}` or `grant ... to {name}` from the migration, or make the role: " + _DBA),
     Known(rf"must be owner of (?P<what>database|schema|tablespace|language|event trigger|publication|foreign server)"
-          rf" {_NAME}",
+          rf" {_BARE}",
           "the {what} {name} belongs to the superuser; what the migration does with it (`comment on`, `alter`) is a"
           " database administrator's: " + _DBA),
     Known(rf"permission denied to set parameter {_NAME}|must be superuser to execute (?P<what>ALTER SYSTEM)",
