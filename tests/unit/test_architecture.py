@@ -60,7 +60,7 @@ DETECT = [
     {"compose_services"},
     {"dockerfiles"},
     {"database", "services"},
-    {"extensions", "health", "node_tools", "python_tools", "other_tools", "owners", "questions"},
+    {"bases", "extensions", "health", "node_tools", "python_tools", "other_tools", "owners", "questions"},
     {"detecting"},
     {"showing"},
 ]

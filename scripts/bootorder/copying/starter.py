@@ -128,6 +128,9 @@ class _Writer:
             yield f"{indent}# run: host # on this machine, with the environment of that service"
             yield _line(f"{indent}# ", "directory", owner.folder)
         yield _fact(indent, "migrate", owner.migrate, _command(owner.migrate))
+        if base := owner.settings.get("base"):
+            files = base.value.split()
+            yield _line(indent, "before", files[0] if len(files) == 1 else files) + _place(base)
         if owner.seed:
             yield _fact(indent, "seed", owner.seed, _command(owner.seed))
         parts = owner.settings.get("url_parts")

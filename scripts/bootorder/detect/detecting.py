@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..errors import SettingsError
+from .bases import with_bases
 from .compose_files import Project, find_projects, named_project, projects_beside
 from .compose_services import Described, services_of
 from .database import database_of, from_templates, named_by_urls, other_database, superuser
@@ -61,7 +62,7 @@ def look(root: Path, compose: Sequence[str] = ()) -> Looked:
     drafts += other_drafts(repository, manifests, looked_at)
     taken = [folder for draft in drafts for folder in draft.sql]
     drafts += sql_drafts(repository, manifests, [each for each in looked_at if each.name in stored], taken)
-    owners, asked = owners_of(known, drafts)
+    owners, asked = owners_of(known, with_bases(repository, drafts))
     databases = list(stored.values()) or _without_service(repository, manifests)
     databases = _with_extensions(databases, owners, extensions_of(repository, manifests, sources))
     packages, also_asked = managers_in(manifests)
