@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from ..boot import Boot
 from ..database import LONG_SECONDS, Target
 from ..errors import SettingsError, command
@@ -46,8 +44,3 @@ def _changed(name: str) -> SettingsError:
         f' {command("psql --as-superuser --command")} "{forget}"',
         goes_on=False,
     )
-
-
-def check_before(boot: Boot) -> Sequence[str]:
-    """Return the files' texts. Raises SettingsError for one that cannot be read or sent."""
-    return [read_sql(boot.root, name, "database.before") for name in boot.settings.database.before]
