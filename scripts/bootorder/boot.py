@@ -23,6 +23,7 @@ from .redaction import SECRETS
 from .rows import Logins
 from .runtimes.base import Runtime, Service
 from .settings import AppSettings, LayoutName, SecretFile, Settings, unknown
+from .sql_files import read_sql
 from .timeline.spans import Timeline
 from .tool_watch import watched
 
@@ -119,6 +120,8 @@ class Boot:
         """Raises what a boot would fail with later, when the stack has been stopped already or its data are gone."""
         env_file.check(self.env_path)
         self.check_names()
+        for name in self.settings.database.before:
+            read_sql(self.root, name, "database.before")
         for owner in self.owners:
             owner.check()
         used = [self.settings.database.service, *self.beside, *self.apps, *(o.settings.service for o in self.owners)]

@@ -32,7 +32,7 @@ class _Migration:
     """An owner whose tool is to be run, what it is to come to, and why it is run.
 
     `fingerprint`: of the owner before it is run. `argv` and `given_up`: the command, and which rows of its own it may
-    take.
+    take. `lacks_base`: whether its base schema is laid first.
     """
 
     owner: Owner
@@ -41,6 +41,7 @@ class _Migration:
     cause: str
     argv: Sequence[str] = ()
     given_up: Sequence[str] = ()
+    lacks_base: bool = False
 
 
 class Now:
@@ -112,11 +113,16 @@ def _migrate_wave(
         last = records.get(owner.name, NO_RECORD)
         why = _why_not(boot, owner, last, complete=complete, waited_for=lock.waited_for)
         if why:
+            if owner.migrator.creates_at_start:
+                owner.lay_base_once(now.stack)
             outcomes[owner.name] = Outcome.skipped(f"{owner.name} {why}")
             if complete:
                 _note_additions(boot, owner, expected, now.all_of(owner), now.stack)
         else:
-            to_do.append(_Migration(owner, expected, owner.fingerprint(), _UNKNOWN if complete else _INCOMPLETE))
+            cause = _UNKNOWN if complete else _INCOMPLETE
+            to_do.append(
+                _Migration(owner, expected, owner.fingerprint(), cause, lacks_base=owner.lacks_base(now.stack))
+            )
     if not to_do:
         return outcomes
     owners = [migration.owner for migration in to_do]
@@ -141,6 +147,7 @@ def _migrate_wave(
         _note_additions(boot, migration.owner, migration.expected, its.after.own, now.stack)
         outcomes[name] = Outcome.done(span.text)
         lock.require()
+        migration.owner.note_base(now.stack)
         record(now.stack, "migration", name, migration.fingerprint)
     return outcomes
 
@@ -165,6 +172,9 @@ def _why_not(boot: Boot, owner: Owner, last: Record, *, complete: bool, waited_f
 
 def _run(boot: Boot, migration: _Migration) -> Completed:
     with boot.timeline.span(f"migrate {migration.owner.name}", "owner", cause=migration.cause):
+        if migration.lacks_base:
+            migration.owner.lay_base(migration.owner.target(boot.target()))
+            boot.console.note(f"{migration.owner.name}: its base schema was laid")
         return migration.owner.run(migration.argv)
 
 
@@ -183,7 +193,7 @@ def _verified(boot: Boot, migration: _Migration, done: Completed, worked: Worked
             + (" (which means nothing)" if not done.code else ""),
             details=catalog.shortened([*gaps, *readers.lines]),
             log=worked.log,
-            hint=readers.hint or also_hint(owner.name, expected, own) or owner.hint(done),
+            hint=readers.hint or also_hint(owner.name, expected, own) or owner.hint(migration.argv, done),
         )
     if not claim.succeeded:
         # drizzle-kit 0.31 tries to drop the sequences of foreign identity keys, is refused, and has done its own work.
@@ -241,7 +251,7 @@ def _fails_and_loses(
         seen=f"{counted(len(losses), 'loss', 'losses')}, {counted(len(gaps), 'difference')}; nothing was touched",
         details=catalog.shortened([*losses, *gaps, *readers.lines]),
         log=owner.log_tail(owner.settings.migrate, tried.done),
-        hint=readers.hint or owner.hint(tried.done),
+        hint=readers.hint or owner.hint(owner.settings.migrate, tried.done),
         goes_on=False,
     )
 

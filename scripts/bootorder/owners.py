@@ -15,19 +15,22 @@ from psycopg import sql
 
 from . import catalog, env_file, sources, state_files
 from .catalog import Catalog
-from .database import Target
+from .database import LONG_SECONDS, Target
 from .errors import LogTail, MigrationError, SettingsError, command
 from .guard.roles import Repair, apply, grant_repairs
 from .guard.snapshots import Seen, Snapshot
 from .guard.untouched import untouched
 from .migrators import BY_NAME, Migrator
+from .migrators.hints import hint_of
 from .places import Place
 from .pointing import as_written, connects_as, misread_password, pointed_at, variables_of
 from .processes import Completed, tool_limit
 from .readers import Readers
+from .records import record, recorded
 from .scratch import scratch_database
 from .settings import OwnerSettings, SecretFile
 from .sources import digest
+from .sql_files import read_sql, send_sql
 
 if TYPE_CHECKING:
     from .boot import Boot
@@ -47,6 +50,7 @@ class Owner:
         self.migrator: Migrator = BY_NAME[settings.migrator]
         self._boot = boot
         self._rehearsal: Catalog | None = None
+        self._base: Catalog | None = None
 
     def target(self, stack: Target) -> Target:
         """The database that its tables are in, as the tasks reach it."""
@@ -55,6 +59,7 @@ class Owner:
     def check(self) -> None:
         """Raises SettingsError where its commands could not be run, or would run as somebody else."""
         self._environment()
+        self._base_files()
         if self.settings.run == "host" and not self._directory().is_dir():
             raise SettingsError(
                 f"the folder of owner {self.name} is missing",
@@ -166,7 +171,8 @@ class Owner:
         made_of = self._made_of()
         server = self._boot.runtime.fingerprint(self._boot.settings.database.service)
         home = f"{self.place.role} {self.place.schema} {self.place.needs}"
-        return digest([made_of, server, home, catalog.QUERY, *self.settings.migrate]) if made_of else ""
+        base = [*self.settings.before, *self._base_files().values()]
+        return digest([made_of, server, home, catalog.QUERY, *self.settings.migrate, *base]) if made_of else ""
 
     def _made_of(self) -> str:
         """Changes with the sources of its commands. Empty where they are not known."""
@@ -216,7 +222,9 @@ class Owner:
         target, fingerprint = self.target(stack), self.fingerprint()  # what is edited meanwhile may not be in it
         with self.watched(stack), self.scratch(target, self.name) as scratch:
             for other in self._before():
+                other.lay_base(scratch)
                 other.run(other.settings.migrate, scratch)
+            self.lay_base(scratch)
             done = self.run(self.settings.migrate, scratch)
             claim = self.migrator.claim(done)
             with scratch.connect() as connection:
@@ -235,7 +243,7 @@ class Owner:
                 expected="its tables in a new, empty database; the stack's own was not touched",
                 seen=f"exit code {done.code}, {catalog.described(made) if made.objects else '0 tables'}",
                 log=self.log_tail(self.settings.migrate, done),
-                hint=self.hint(done),
+                hint=self.hint(self.settings.migrate, done),
             )
         self._rehearsal = made
         state_files.make_folder(self._cache().parent)
@@ -251,11 +259,6 @@ class Owner:
         again = self.migrator.asked_what_is_left(self.settings.migrate)
         left = self.migrator.left_to_do(self.run(again, scratch)) if again else None
         return left is not None and all(statement.upper().startswith("DROP ") for statement in left)
-
-    def hint(self, done: Completed) -> str:
-        """What to do about a run of its tool that did not make its tables."""
-        mistyped = done.mistyped(f"owners.{self.name}.migrate")
-        return done.hint(f"{mistyped}, then migrate again: {command('migrate')}" if mistyped else self.migrator.hint)
 
     def as_made(self, expected: Catalog, own: Catalog) -> Catalog:
         """What there is of what its tool makes; without what was added and does no harm, see `without_additions`."""
@@ -278,6 +281,83 @@ class Owner:
         if self.migrator.claim(done).is_silent:
             return self._boot.runtime.log_tail(self._boot.settings.database.service)
         return LogTail.of(" ".join(argv), done.text)
+
+    def hint(self, argv: Sequence[str], done: Completed) -> str:
+        """What to do about a run of its tool that failed."""
+        if mistyped := done.mistyped(f"owners.{self.name}.migrate"):
+            return done.hint(f"{mistyped}, then migrate again: {command('migrate')}")
+        said = "\n".join([done.text, *self.log_tail(argv, done).lines])
+        return done.hint(hint_of(said, self.name, self._boot.layout, self.migrator.hint))
+
+    def base(self, stack: Target) -> Catalog:
+        """What `before` makes in an empty database; nothing where there is none."""
+        if not self.settings.before:
+            return Catalog({})
+        if self._base is None:
+            with self.watched(stack), self.scratch(self.target(stack), f"base of {self.name}") as scratch:
+                for other in self._before():
+                    other.lay_base(scratch)
+                    other.run(other.settings.migrate, scratch)
+                self.lay_base(scratch)
+                with scratch.connect() as connection:
+                    self._base = catalog.read(connection).of(self.place.role)
+        return self._base
+
+    def lacks_base(self, stack: Target) -> bool:
+        """Whether `before` is still to be run in the stack's own database: nothing it makes is there."""
+        if not self.settings.before or self.name in recorded(stack, "base"):
+            return False
+        with self.target(stack).connect() as connection:
+            there = catalog.read(connection).of(self.place.role).relations()
+        return not self.base(stack).relations() & there
+
+    def lay_base_once(self, stack: Target) -> None:
+        """Lay the base schema in the stack's own database, where it is not there, and note that it is."""
+        if self.lacks_base(stack):
+            self.lay_base(self.target(stack))
+        self.note_base(stack)
+
+    def note_base(self, stack: Target) -> None:
+        """Note that the base schema was there: later migrations may drop all of it."""
+        if self.settings.before and self.name not in recorded(stack, "base"):
+            record(stack, "base", self.name, digest([*self.settings.before, *self._base_files().values()]))
+
+    def lay_base(self, database: Target) -> None:
+        """Run `before` in this database as this owner. Raises MigrationError where it fails."""
+        texts = self._base_files()
+        if texts:
+            self._send(texts, database)
+        elif self.settings.before:
+            done = self.run(self.settings.before, database)
+            if done.code:
+                raise MigrationError(
+                    f"{self.name}: its base schema could not be laid",
+                    expected=f"`owners.{self.name}.before` to end with exit code 0",
+                    seen=f"exit code {done.code}",
+                    log=LogTail.of(" ".join(self.settings.before), done.text),
+                    hint=done.hint(hint_of(done.text, self.name, self._boot.layout, "correct what it says")),
+                )
+
+    def _base_files(self) -> Mapping[str, str]:
+        """The SQL files of `before`, by name, with what they say; none where it is a command."""
+        names = self.settings.before
+        if not all(name.endswith(".sql") for name in names):
+            return {}
+        return {name: read_sql(self._boot.root, name, f"owners.{self.name}.before") for name in names}
+
+    def _send(self, texts: Mapping[str, str], database: Target) -> None:
+        target = database.as_role(self.place.role, self._boot.logins[self.place.role])
+        path = sql.SQL(", ").join(map(sql.Identifier, dict.fromkeys([self.place.schema, "public"])))
+        for name, text in texts.items():
+            # A session each: pg_dump's text empties the search path.
+            with target.open(limit=LONG_SECONDS) as connection:
+                connection.execute(sql.SQL("set search_path to {}").format(path))
+                try:
+                    send_sql(connection, name, text)
+                except MigrationError as error:
+                    said = "\n".join([error.message, *error.details])
+                    error.hint = hint_of(said, self.name, self._boot.layout, error.hint)
+                    raise
 
     def check_models(self) -> Sequence[str] | None:
         """Its models, by name; None where they cannot be known. Raises MigrationError where one would get no table."""

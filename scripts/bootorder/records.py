@@ -55,7 +55,7 @@ _NOTE = """
 """
 _ENDING_MILLISECONDS = 5000
 
-Kind = Literal["seed", "migration"]
+Kind = Literal["seed", "migration", "before", "base"]  # the last two: SQL files of the stack, of an owner
 
 
 @dataclass(frozen=True)

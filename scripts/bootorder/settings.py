@@ -44,6 +44,10 @@ def _without_nul(text: str) -> str:
     return text
 
 
+def _as_list(value: object) -> object:
+    return (value,) if isinstance(value, str) else value
+
+
 String = Annotated[str, AfterValidator(_without_nul)]
 Arguments = Annotated[tuple[String, ...], BeforeValidator(_as_arguments)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False, strict=True)]
@@ -87,6 +91,7 @@ def _not_reserved(name: str) -> str:
     return name
 
 
+Files = Annotated[tuple[Name, ...], BeforeValidator(_as_list)]
 Role = Annotated[Name, AfterValidator(_not_reserved)]
 
 # pydantic's kinds of mistakes in a person's words.
@@ -134,6 +139,7 @@ class DatabaseSettings(_Part):
     `service_password` instead: the variable of the service's own environment, where compose.yaml has it.
 
     `port`, `major` and `binaries` are for the embedded runtime: compose.yaml says them for Compose.
+    `extensions` and `before`, SQL files, are made and run by `guard` as the superuser.
     """
 
     service: Name
@@ -142,6 +148,8 @@ class DatabaseSettings(_Part):
     password: Password = ""
     service_password: Variable | Literal[""] = ""
     beside: tuple[Name, ...] = ()
+    extensions: tuple[Name, ...] = ()
+    before: Files = ()
     wait: Seconds = 60
     lock_wait: Seconds = 300
     blocked_wait: Seconds = 30
@@ -165,11 +173,13 @@ class OwnerSettings(_Part):
     `connects`: the services that are to connect as this owner, whatever compose.yaml gives them.
     `reads` and `references` name owners whose rows it may read, or whose tables its foreign keys may point to.
     `also`: patterns of what its tables are to have beside what its tool makes, e.g. `index public.task.*`.
+    `before`: SQL files, or a command, that lay the base schema on which its tool builds.
     """
 
     migrator: MigratorName
     service: Name
     migrate: Arguments = Field(min_length=1)
+    before: Arguments = ()
     seed: Arguments = ()
     url_variable: Variable = "DATABASE_URL"
     variables: dict[ConnectionPart, Variable] = {}

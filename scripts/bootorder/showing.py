@@ -158,7 +158,9 @@ def _refuse_what_migrate_would(boot: Boot, found: Sequence[Mapping[str, Any]]) -
             )
         if problems:
             raise MigrationError(
-                f"{name}: its migration would fail", seen=problems[0], hint="mend what is listed, and plan again"
+                f"{name}: its migration would fail",
+                seen=problems[0],
+                hint=change["hint"] or "correct what is listed, and plan again",
             )
         if losses and not boot.accept_data_loss:
             raise loses_rows(name, losses)

@@ -29,6 +29,8 @@ class Trial:
     @classmethod
     def run(cls, owner: Owner, stack: Target) -> Trial:
         with owner.scratch(owner.target(stack), f"trial of {owner.name}", clone=True) as clone:
+            if owner.lacks_base(stack):
+                owner.lay_base(clone)
             before = owner.look(clone)
             with owner.watched(stack):
                 done = owner.run(owner.migrator.forced(owner.settings.migrate), clone)
@@ -56,7 +58,8 @@ def loses_rows(owner: str, losses: Sequence[str]) -> MigrationError:
 def changes(boot: Boot, *, build: bool = True) -> Sequence[Mapping[str, Any]]:
     """For each owner what its tool would add, change and lose; touches nothing.
 
-    `said`: the tool's own words; `problems`: why it could not make its tables what they are on an empty database.
+    `said`: the tool's own words; `problems`: why it could not make its tables what they are on an empty database;
+    `hint`: what to do about them.
 
     Without `build` NotReadyError is raised where the tools were not made yet.
     """
@@ -76,12 +79,13 @@ def changes(boot: Boot, *, build: bool = True) -> Sequence[Mapping[str, Any]]:
 
 
 def _change(owner: Owner, stack: Target) -> Mapping[str, Any]:
-    change: dict[str, Any] = {"owner": owner.name, "changes": [], "losses": [], "foreign_losses": [], "problems": []}
+    change: dict[str, Any] = {"owner": owner.name, "hint": ""}
+    change |= {"changes": [], "losses": [], "foreign_losses": [], "problems": []}
     try:
         expected = owner.rehearse(stack)
         tried = Trial.run(owner, stack)
     except MigrationError as error:  # its models, or the tool on an empty database
-        return {**change, "problems": [error.message, *error.details], "said": ""}
+        return {**change, "problems": [error.message, *error.details], "hint": error.hint, "said": ""}
     claim = owner.migrator.claim(tried.done)
     gaps = catalog.differences(expected, owner.as_made(expected, tried.after.own))
     return {
@@ -90,5 +94,6 @@ def _change(owner: Owner, stack: Target) -> Mapping[str, Any]:
         "losses": tried.losses(owner, stack),
         "foreign_losses": foreign_losses(tried.before, tried.after),
         "problems": [f"it would not finish: {claim.text}", *gaps] if gaps else [],
+        "hint": owner.hint(owner.settings.migrate, tried.done) if gaps else "",
         "said": claim.text,
     }

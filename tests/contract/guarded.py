@@ -111,10 +111,12 @@ class Guarded:
     talk: io.StringIO = field(default_factory=io.StringIO)
     passwords: dict[str, str] = field(default_factory=dict)
     made: set[str] = field(default_factory=set)  # roles to drop
+    database: dict[str, Any] = field(default_factory=dict)  # more of its part of invoke.yaml
 
     def boot(self, layout: LayoutName | None = None) -> Boot:
         """As a new process would have it."""
         database = {"service": "postgres", "name": self.target.name, "user": self.target.user, "password": "PASSWORD"}
+        database |= self.database
         settings = parse({"bootorder": {"database": database, "owners": self.owners}})
         runtime = RoleRuntime(self.target, self.tools)
         boot = Boot(

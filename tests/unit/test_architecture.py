@@ -18,10 +18,11 @@ PACKAGE = ROOT / "scripts" / "bootorder"
 FOUNDATION = {"", "bootstrap", "terminal", "errors", "live", "console", "settings", "env_settings", "outcome"}
 FOUNDATION |= {"redaction", "state_files", "certificates"}
 WORLD = {"http_get", "probes", "processes", "database", "catalog", "ports", "env_file", "lock", "sources", "timeline"}
-WORLD |= {"migration_lock", "own_schema", "rows", "scratch", "tool_watch", "urls"}
+WORLD |= {"migration_lock", "own_schema", "rows", "scratch", "sql_files", "tool_watch", "urls"}
 WORLD |= {"runtimes", "migrators", "secret_files"}
 DATA = {"places", "pointing", "records", "drift", "readers"}
 GUARD = {
+    "guard.extensions",
     "guard.roles",
     "guard.triggers",
     "guard.strays",
@@ -39,6 +40,7 @@ WORK = {
     "seed",
     "migrate",
     "trial",
+    "guard.before",
     "guard.stage",
     "guard.layout",
     "status",
@@ -58,7 +60,7 @@ DETECT = [
     {"compose_services"},
     {"dockerfiles"},
     {"database", "services"},
-    {"health", "node_tools", "python_tools", "other_tools", "owners", "questions"},
+    {"bases", "extensions", "health", "node_tools", "python_tools", "other_tools", "owners", "questions"},
     {"detecting"},
     {"showing"},
 ]

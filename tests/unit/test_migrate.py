@@ -379,6 +379,7 @@ def test_a_plan_says_what_would_change_and_be_lost_and_touches_nothing(at_stake:
         "losses": ["- public.user.name (in 3 rows) would be lost"],
         "foreign_losses": [],
         "problems": [],
+        "hint": "",
         "said": "changes applied",
     }
     assert api["changes"] == ["+ table public.task", "+ table public.worker"]

@@ -72,6 +72,7 @@ def planned(running: FakeStack, monkeypatch: pytest.MonkeyPatch) -> dict[str, An
         "losses": [],
         "foreign_losses": [],
         "problems": [],
+        "hint": "",
         "said": "changes applied",
     }
     monkeypatch.setattr("scripts.bootorder.trial.changes", lambda boot, **_: [found])

@@ -89,8 +89,20 @@ class _Writer:
             yield _fact(indent, "service_password", database.service_password)
         else:
             yield f"{indent}password: POSTGRES_PASSWORD # a variable of .env, which compose.yaml must take it from"
+        yield from self._extensions(indent)
         if beside := [service.name for service in self.found.services if service.kind.value == "beside"]:
             yield _line(indent, "beside", beside)
+
+    def _extensions(self, indent: str) -> Iterator[str]:
+        """Those that only a package uses are a question, unless the image is made for them: another may lack them."""
+        image = self.database.image.value if self.database.image else ""
+        sure = [fact for fact in self.database.extensions if fact.sure == "certain" or fact.value in image]
+        unsure = [fact for fact in self.database.extensions if fact not in sure]
+        if sure:
+            yield _line(indent, "extensions", [fact.value for fact in sure]) + _places(sure)
+        if unsure:
+            yield f"{indent}# ? a package uses what the extension brings: is it to be made?"
+            yield _line(f"{indent}# ", "extensions", [fact.value for fact in [*sure, *unsure]]) + _places(unsure)
 
     def _owner(self, owner: Owner) -> Iterator[str]:
         name = owner.name.value
@@ -116,6 +128,9 @@ class _Writer:
             yield f"{indent}# run: host # on this machine, with the environment of that service"
             yield _line(f"{indent}# ", "directory", owner.folder)
         yield _fact(indent, "migrate", owner.migrate, _command(owner.migrate))
+        if base := owner.settings.get("base"):
+            files = base.value.split()
+            yield _line(indent, "before", files[0] if len(files) == 1 else files) + _place(base)
         if owner.seed:
             yield _fact(indent, "seed", owner.seed, _command(owner.seed))
         parts = owner.settings.get("url_parts")
@@ -179,6 +194,10 @@ def _fact(indent: str, key: str, fact: Fact | None, value: object = None, *, is_
         return f"{indent}{key}: ?"
     line = _line("" if is_sure else "# ", key, fact.value if value is None else value)
     return indent + line + _place(fact)
+
+
+def _places(facts: Sequence[Fact]) -> str:
+    return f" # {', '.join(dict.fromkeys(str(fact.where) for fact in facts))}"
 
 
 def _place(fact: Fact) -> str:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..errors import SettingsError
+from .bases import with_bases
 from .compose_files import Project, find_projects, named_project, projects_beside
 from .compose_services import Described, services_of
 from .database import database_of, from_templates, named_by_urls, other_database, superuser
-from .files import Repository
-from .findings import Database, Detected, Fact, Note, Service, Where
+from .extensions import extensions_of
+from .files import Repository, is_within
+from .findings import Database, Detected, Fact, Note, Owner, Service, Where
 from .health import health_of
 from .manifests import Manifests, managers_in
 from .node_tools import node_drafts
@@ -60,8 +62,9 @@ def look(root: Path, compose: Sequence[str] = ()) -> Looked:
     drafts += other_drafts(repository, manifests, looked_at)
     taken = [folder for draft in drafts for folder in draft.sql]
     drafts += sql_drafts(repository, manifests, [each for each in looked_at if each.name in stored], taken)
-    owners, asked = owners_of(known, drafts)
+    owners, asked = owners_of(known, with_bases(repository, drafts))
     databases = list(stored.values()) or _without_service(repository, manifests)
+    databases = _with_extensions(databases, owners, extensions_of(repository, manifests, sources))
     packages, also_asked = managers_in(manifests)
     files = [project.found for project in projects]
     asked = [*questions(files, databases, owners, services), *asked, *also_asked]
@@ -148,6 +151,21 @@ def _in_order(services: Sequence[Placed]) -> list[Placed]:
             waiting.append((name, True))
             waiting += [(other, False) for other in by_name[name].described.depends if other in by_name]
     return list(found.values())
+
+
+def _with_extensions(
+    databases: Sequence[Database], owners: Sequence[Owner], extensions: Sequence[Fact]
+) -> list[Database]:
+    """Each with its own; where there are several, with what the folders of its owners ask for."""
+    if len(databases) == 1:
+        return [replace(databases[0], extensions=tuple(extensions))]
+    found = []
+    for database in databases:
+        name = database.service.value if database.service else ""
+        folders = [owner.folder for owner in owners if owner.database and owner.database.value == name]
+        own = [fact for fact in extensions if any(is_within(fact.where.file, folder) for folder in folders)]
+        found.append(replace(database, extensions=tuple(own)))
+    return found
 
 
 def _without_service(repository: Repository, manifests: Manifests) -> list[Database]:

@@ -62,7 +62,7 @@ class Compose:
 class Database:
     """A PostgreSQL. `password`: the name of a variable of `.env`; else `service_password`: one of the service itself.
 
-    No value of a password is ever shown.
+    No value of a password is ever shown. `extensions`: those that the repository asks for.
     """
 
     service: Fact | None
@@ -73,6 +73,7 @@ class Database:
     password: Fact | None = None
     service_password: Fact | None = None
     port: Fact | None = None
+    extensions: tuple[Fact, ...] = ()
 
 
 @dataclass(frozen=True)

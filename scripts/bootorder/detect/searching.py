@@ -17,12 +17,32 @@ _MOST = 30_000  # files
 
 _ROUTES = ("health", "/ready", "/livez", "/ping")
 _TABLES = ("pgTable(", "createTable", "@Entity(")
-_SCRIPT = ("DataSource(", "TypeOrmModule", "sequelize", "/migrator", "setGlobalPrefix", *_TABLES, *_ROUTES)
-_PYTHON = ("create_all", "lifespan", "on_event", "create_table", "__tablename__", "table=True", *_ROUTES)
+_EXTENSIONS = ("CREATE EXTENSION", "create extension")
+_SCRIPT = (
+    "DataSource(",
+    "TypeOrmModule",
+    "sequelize",
+    "/migrator",
+    "setGlobalPrefix",
+    *_EXTENSIONS,
+    *_TABLES,
+    *_ROUTES,
+)
+_PYTHON = (
+    "create_all",
+    "lifespan",
+    "on_event",
+    "create_table",
+    "__tablename__",
+    "table=True",
+    "Extension(",
+    *_EXTENSIONS,
+    *_ROUTES,
+)
 WORDS: Mapping[str, Sequence[str]] = {
     **dict.fromkeys((".ts", ".js", ".mts", ".mjs", ".cts", ".cjs", ".tsx", ".jsx"), _SCRIPT),
     ".py": _PYTHON,
-    ".rb": ("create_table", *_ROUTES),
+    ".rb": ("create_table", "enable_extension", *_EXTENSIONS, *_ROUTES),
     **dict.fromkeys((".go", ".java", ".kt", ".rs", ".php", ".cs", ".ex"), _ROUTES),
 }
 

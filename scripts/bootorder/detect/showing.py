@@ -65,8 +65,10 @@ def _thing(kind: str, thing: Any, title: Fact | None, shown: Sequence[str]) -> I
 def _facts(thing: Any, skipped: Sequence[str]) -> Iterator[Sequence[str]]:
     for each in fields(thing):
         fact = getattr(thing, each.name)
-        if isinstance(fact, Fact) and each.name not in skipped:
-            yield _row(f"  {each.name.replace('_', ' ')}", fact)
+        several = fact if isinstance(fact, tuple) else (fact,)
+        for one in several if each.name not in skipped else ():
+            if isinstance(one, Fact):
+                yield _row(f"  {each.name.replace('_', ' ')}", one)
 
 
 def _row(what: str, fact: Fact) -> Sequence[str]:

@@ -17,6 +17,8 @@ from ..migration_lock import MigrationLock
 from ..outcome import Outcome
 from ..places import Place
 from . import strays
+from .before import run_before
+from .extensions import make_extensions, require_available
 from .layout import refuse_another_layout
 from .roles import Repair, apply, former_owners, grant_repairs, require_superuser, role_repairs
 from .sequences import sequences_behind
@@ -35,6 +37,7 @@ def guard(boot: Boot) -> Outcome:
         require_superuser(connection)
         refuse_pooler(connection)
         refuse_another_layout(boot, target, connection)
+        require_available(connection, boot.settings.database.extensions)
         told = _settle(boot, target, connection)
         if told:
             _note_former_owners(boot, connection)
@@ -64,25 +67,40 @@ def _pass(boot: Boot, target: Target, connection: Connection, lock: MigrationLoc
     """Look at everything in the order in which it is made; without the lock only until the first finding."""
     repair = lock is not None
     places = list(boot.places.values())
+    roles = [place.role for place in places]
     passwords = {place.owner: boot.secret(place.password) for place in places}
     told = _run(connection, role_repairs(connection, places, passwords), repair=repair)
     if not told or repair:
         told += _make_databases(connection, places, repair=repair)
-    for name, here in by_database(places).items():
+    for name, here in {target.name: (), **by_database(places)}.items():
         if told and not repair:
             break
         if lock:
             lock.require()
         with _connected(target, name, connection) as its:
-            # The triggers first: those that were tampered with may refuse what follows.
-            told += _run(its, trigger_repairs(its, [place.role for place in places]), repair=repair)
-            if not told or repair:
-                told += _run(its, grant_repairs(its, here, places), repair=repair)
-            if repair:
-                covered = cover(its)
-                told += [f"tables and views guarded: {covered}"] if covered else []
-            elif not told and uncovered(its):
-                told.append("tables are not guarded")
+            if here:
+                # The triggers first: those that were tampered with may refuse what follows.
+                told += _run(its, trigger_repairs(its, roles), repair=repair)
+            # Before the rights: where nobody may create yet, no script of an extension can call what somebody made.
+            told += make_extensions(its, boot.settings.database.extensions, roles, repair=repair)
+            if name == target.name and (ran := run_before(boot, target, repair=repair)):
+                told += [*ran, *_run(connection, role_repairs(connection, places, passwords), repair=repair)]
+            if here:
+                told += _rights(its, here, places, repair=repair, first=not told)
+    return told
+
+
+def _rights(
+    connection: Connection, here: Sequence[Place], places: Sequence[Place], *, repair: bool, first: bool
+) -> list[str]:
+    """Schemas and grants, then what the triggers cover. `first`: nothing was found to be done before."""
+    if repair:
+        told = apply(connection, grant_repairs(connection, here, places))
+        covered = cover(connection)
+        return told + ([f"tables and views guarded: {covered}"] if covered else [])
+    told = [one.what for one in grant_repairs(connection, here, places)] if first else []
+    if first and not told and uncovered(connection):
+        told.append("tables are not guarded")
     return told
 
 
@@ -169,7 +187,8 @@ def _refuse_strays(boot: Boot, target: Target, connection: Connection) -> None:
     if not found:
         return
     rehearsals = _rehearsals(boot, target, {role for role, _ in found.owned}, everyone=False)
-    proposal = strays.claimed(found.nobodys, rehearsals, boot.places, found.owned)
+    claimed = strays.claimed(found.nobodys, rehearsals, boot.places, found.owned)
+    proposal = _without_bases(boot, target, connection, claimed)
     lost = {stray: owner for stray, owner in proposal.items() if boot.places[owner].database != stray.database}
     if lost:
         raise GuardError(
@@ -189,7 +208,8 @@ def _refuse_strays(boot: Boot, target: Target, connection: Connection) -> None:
             hint=f"look at the list, then assign them as it says: {command('guard --assign')}",
             first=("guard --assign",),
         )
-    left = [f"{stray.schema}.{stray.name}" for stray in found.nobodys if stray.kind not in strays.ROUTINES]
+    nobodys = [stray for stray in found.nobodys if stray not in claimed]
+    left = [f"{stray.schema}.{stray.name}" for stray in nobodys if stray.kind not in strays.ROUTINES]
     if left:
         more = f" and {len(left) - _NAMED} more" if len(left) > _NAMED else ""
         names = f"{', '.join(left[:_NAMED])}{more}"
@@ -199,6 +219,30 @@ def _refuse_strays(boot: Boot, target: Target, connection: Connection) -> None:
             boot.console.note(
                 f"no owner has {names}: left alone; {command('guard --assign')} asks every tool whether it makes them"
             )
+
+
+def _without_bases(
+    boot: Boot, target: Target, connection: Connection, proposal: Mapping[strays.Stray, str]
+) -> dict[strays.Stray, str]:
+    """Give what an owner's `before` makes to that owner: invoke.yaml says whose it is. Returns the rest.
+
+    The image of a database lays such a base as the superuser, when it makes its volume.
+    """
+    bases = {owner.name: owner.base(target).relations() for owner in boot.owners if owner.name in proposal.values()}
+    laid = {
+        stray: owner
+        for stray, owner in proposal.items()
+        if (stray.schema, stray.name) in bases[owner] and boot.places[owner].database == stray.database
+    }
+    if laid:
+        with boot.locked(target) as lock:
+            for name, repairs in strays.assignments(laid, boot.places).items():
+                lock.require()
+                with _connected(target, name, connection) as its:
+                    for line in apply(its, repairs):
+                        boot.console.note(f"{line}: it is of its base")
+                    cover(its)
+    return {stray: owner for stray, owner in proposal.items() if stray not in laid}
 
 
 def _told(boot: Boot, proposal: Mapping[strays.Stray, str]) -> list[str]:
