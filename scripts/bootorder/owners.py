@@ -22,7 +22,7 @@ from .migrators import BY_NAME, Migrator
 from .places import Place
 from .pointing import as_written, connects_as, pointed_at, variables_of
 from .processes import Completed, tool_limit
-from .scratch import scratch_database
+from .scratch import let_in, scratch_database
 from .settings import OwnerSettings
 from .sources import digest
 from .terminal import counted
@@ -168,8 +168,10 @@ class Owner:
         target, fingerprint = self.target(stack), self.fingerprint()  # what is edited meanwhile may not be in it
         with self.watched(stack), self.scratch(target, self.name) as scratch:
             for other in self._before():
-                other.run(other.settings.migrate, scratch)
-            done = self.run(self.settings.migrate, scratch)
+                with let_in(scratch, other.place.role):
+                    other.run(other.settings.migrate, scratch)
+            with let_in(scratch, self.place.role):
+                done = self.run(self.settings.migrate, scratch)
             with scratch.connect() as connection:
                 made = catalog.read(connection).of(self.place.role)
         claim = self.migrator.claim(done)
@@ -245,17 +247,16 @@ class Owner:
     def _prepare(self, scratch: Target, *, alone: bool) -> None:
         """The schemas, rights and search paths of the stack's own database, which no copy of it has.
 
-        `alone`: nobody may connect but this owner and those that must have migrated first.
+        `alone`: nobody may connect until it is let in.
         """
         places = self._boot.places.values()
         here = [place for place in places if place.database == self.place.database]
-        at_work = {self.place.role, *(owner.place.role for owner in self._before())}
         with scratch.connect() as connection:
             repairs = grant_repairs(connection, here, places)
-            if outside := [sql.Identifier(place.role) for place in here if alone and place.role not in at_work]:
-                keep_out = sql.SQL("revoke all on database {} from {}")
-                names = sql.Identifier(scratch.name), sql.SQL(", ").join(outside)
-                repairs.append(Repair("", keep_out.format(*names)))
+            if alone:
+                roles = sql.SQL(", ").join(sql.Identifier(place.role) for place in here)
+                keep_out = sql.SQL("revoke all on database {} from {}").format(sql.Identifier(scratch.name), roles)
+                repairs.append(Repair("", keep_out))
             apply(connection, repairs)
 
     def look(self, target: Target) -> Snapshot:

@@ -409,7 +409,7 @@ def test_a_table_of_the_name_that_another_s_tool_is_to_make_is_found_before_it_i
     stack.send("create table worker (id int, name text)", by="sso")
     stack.send("alter event trigger bootorder_change enable always")
 
-    with pytest.raises(GuardError, match="another owner has what the tool of api makes") as refused:
+    with pytest.raises(GuardError, match="what the statements of other owners would reach") as refused:
         migrate(stack.boot())
 
     assert "table or view worker" in refused.value.seen or "public.worker" in refused.value.seen
