@@ -250,7 +250,7 @@ class FakeConnection:
     def _of_the_server(self, text: str, values: Any) -> list[tuple[Any, ...]] | None:  # noqa: PLR0911
         if "advisory" in text or "'lock_timeout'" in text:
             return self._of_the_lock(text, values[0])
-        if text.startswith("revoke all on database") or "bootorder.work" in text:
+        if text.startswith(("revoke all on database", "grant connect", "alter database")) or "bootorder.work" in text:
             return []
         answers: Mapping[str, list[tuple[Any, ...]]] = {
             "select pg_backend_pid(), current_setting('search_path')": [(31, "pg_catalog,pg_temp")],
@@ -261,6 +261,9 @@ class FakeConnection:
         }
         nothing = (
             "from pg_extension",
+            "from pg_prepared_xacts",
+            "bootorder.decoy",
+            "from pg_authid where rolname = %s for share",
             "as tie",
             "pg_sequence_last_value",
             "'role ' || rolname",
@@ -275,6 +278,8 @@ class FakeConnection:
             return [(name,) for name in self._server.databases if name.startswith(values[0])]
         if "backend_start >" in text:
             return [(False,)]
+        if "pg_terminate_backend(pid" in text:
+            return []
         if "from pg_stat_activity" in text:
             return [(role,) for role in self._server.connected]
         if "select exists (select from pg_database" in text:
@@ -283,7 +288,9 @@ class FakeConnection:
 
     def _of_databases(self, text: str) -> list[tuple[Any, ...]] | None:
         found = re.fullmatch(
-            r'(drop|create) database (?:if exists )?"((?:[^"]|"")+)"(?: with \(force\)| template "?(.+?)"?)', text
+            r'(drop|create) database (?:if exists )?"((?:[^"]|"")+)"'
+            r'(?: with \(force\)| template "?(.+?)"? connection limit 0)',
+            text,
         )
         if not found:
             return None
