@@ -292,7 +292,6 @@ READ = [
     _listed("200 views one on another", "do $$ begin create view {s}.v0 as select 1 as x; for i in 1..200 loop execute format('create view {s}.v%s as select * from {s}.v%s', i, i - 1); end loop; end $$"),
     _listed("an enum of 5,000 values, and 2,000 sequences", "do $$ begin execute (select 'create type {s}.many as enum (' || string_agg(quote_literal(n), ',') || ')' from generate_series(1, 5000) n); for i in 1..2000 loop execute format('create sequence {s}.q%s', i); end loop; end $$"),
     _listed("an aggregate of no arguments, and functions with `OUT` and `VARIADIC`", "create aggregate {s}.n(*) (sfunc = int8inc, stype = int8, initcond = '0'); create procedure {s}.p(x int, out y int) language sql as 'select 1'; create function {s}.v(variadic x int[]) returns int language sql as 'select 1'; grant execute on all routines in schema {s} to {them}"),
-    Attempt("the same, and the layout changes", "create aggregate {s}.n(*) (sfunc = int8inc, stype = int8, initcond = '0')", ["guard --move-to schemas"], layouts=["shared"]),
     _listed("large objects, and notifications without end", "select lo_create(0) from generate_series(1, 500); select pg_notify('x', n::text) from generate_series(1, 5000) n"),
     _listed("a trusted extension", "create extension if not exists hstore schema {s}"),
     _listed("the trigger of the guard disabled and renamed", "create table {s}.t (id int); alter table {s}.t disable trigger all; alter trigger bootorder on {s}.t rename to mine; grant usage on type {s}.t to public"),
@@ -383,7 +382,7 @@ class Field:
     def run(self, attempt: Attempt, *, held: bool = False) -> Outcome:
         stack = self._stack()
         if attempt.first:
-            stack.send("alter event trigger bootorder_change disable")
+            self._administrator(stack, "alter event trigger bootorder_change disable")
         sessions = 20 if held and "connections" in attempt.name else 1
         target = self._target(stack, attempt.where)
         connections: list[psycopg.Connection[tuple[object, ...]]] = []
@@ -404,12 +403,17 @@ class Field:
         for connection in connections:
             connection.close()
         if attempt.first:
-            stack.send("alter event trigger bootorder_change enable always")
+            self._administrator(stack, "alter event trigger bootorder_change enable always")
         lost = list(differences(self._before, fingerprint(stack, "sso")))
         word = LOST if lost else _refusal(refused) if refused else FOUND if said else HARMLESS
         if not refused or lost or attempt.first:
             self._drop()
         return Outcome(word, "\n".join([*lost, said, str(refused)]), seconds)
+
+    def _administrator(self, stack: Guarded, statement: str) -> None:
+        """Somebody who may switch the guard off, where the attacker is at home."""
+        with by_hand(replace(stack.target, name=stack.place("sso").database)) as connection:
+            connection.execute(statement.encode())
 
     def run_traps(self) -> Mapping[str, Outcome]:
         """All traps lie at once, and every task is run."""
@@ -502,7 +506,7 @@ _RIGHTS = """
     select format('rights on schema %%s', nspname), concat_ws(' ', nspowner::regrole, nspacl::text) from pg_namespace
     where nspowner <> %(me)s::regrole and nspname !~ '^pg_(toast|temp)' and nspname <> 'bootorder'
     union all
-    select format('routine %%s', oid::regprocedure), md5(concat_ws(' ', proacl::text, prosrc, prosqlbody, proconfig::text))
+    select format('routine %%s', oid::regprocedure), md5(concat_ws(' ', coalesce(proacl, acldefault('f', proowner))::text, prosrc, prosqlbody, proconfig::text))
     from pg_proc where proowner <> %(me)s::regrole and pronamespace <> all (array(select oid from pg_namespace where nspname = 'pg_catalog'))
       and not exists (select from pg_depend d where d.classid = 'pg_proc'::regclass and d.objid = pg_proc.oid and d.deptype in ('e', 'i'))
     union all

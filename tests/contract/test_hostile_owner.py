@@ -79,6 +79,7 @@ create table parted (id int) partition by range (({schema}.trap(7) + id));
 create table parted_1 partition of parted for values from (0) to (100);
 create index parted_expression on parted ((id + {schema}.trap(8)));
 create sequence counted;
+create aggregate all_of(*) (sfunc = int8inc, stype = int8, initcond = '0');
 create type pair as (a int, b text);
 create function as_text(pair) returns text language plpgsql immutable as $$
 begin perform {schema}.bite('cast'); return ''; end $$;
