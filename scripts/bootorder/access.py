@@ -133,7 +133,7 @@ def tables(boot: Boot) -> list[Table]:
 def _counts(boot: Boot, target: Target, tables: Sequence[tuple[str, str]]) -> Counts:
     """The rows that can be counted: before the guard is in place, owners may not be able to connect."""
     try:
-        return count_rows(target, tables, boot.logins)
+        return count_rows(target, tables, boot.logins, lambda line: boot.console.say(f"note: {line}"))
     except (psycopg.OperationalError, NotReadyError, SettingsError) as error:
         boot.console.say(f"note: rows are not known: {' '.join(str(error).split())}")
         return {}

@@ -40,6 +40,9 @@ _ENVIRONMENT = threading.Lock()
 SEARCH_PATH = "pg_catalog, pg_temp"
 _SETTINGS = {
     "client_min_messages": "warning",
+    # What an owner has set for its own role: in another encoding its names could not be written.
+    "client_encoding": "UTF8",
+    "local_preload_libraries": "",
     "search_path": SEARCH_PATH.replace(" ", ""),
     "lock_timeout": f"{LOCK_SECONDS:g}s",
     "idle_in_transaction_session_timeout": "60s",
@@ -60,6 +63,12 @@ _KEEPALIVE: Mapping[str, Any] = {
 
 # What `Target.kept` keeps: none, or one connection for each; another thread has its own.
 _KEPT: ContextVar[Mapping[Target, list[Session]]] = ContextVar("kept")
+
+# An owner sets its own password, with as many iterations as it likes: 2,147,483,647 take half an hour to compute.
+MOST_ITERATIONS = 100_000
+_VERIFIER = """
+    select substring(rolpassword from '^SCRAM-SHA-256\\$(\\d+):') from pg_authid where rolname = %s for share
+"""
 
 # Who holds what the server process `{pid}` waits for. A prepared transaction has no session: its process id is 0.
 _BLOCKERS = """
@@ -299,7 +308,7 @@ class Target:
         `limit`: seconds that one statement may take.
         """
         settings = {**_SETTINGS, "statement_timeout": f"{limit * 1000:.0f}"}
-        with _without_libpq_variables():
+        with self._quick_login(), _without_libpq_variables():
             session = Session.connect(
                 host=self.host,
                 port=self.port,
@@ -316,6 +325,27 @@ class Target:
             )
         session.target, session.limit = self, limit
         return session
+
+    @contextlib.contextmanager
+    def _quick_login(self) -> Iterator[None]:
+        """Keep the password of another role as it is until that role has logged in, if that takes no longer than usual.
+
+        libpq computes as many iterations as the server names, and cannot be interrupted while it does.
+        """
+        if self._administrator is None:
+            yield
+            return
+        with self._administrator.connect() as connection, connection.transaction():
+            row = connection.execute(_VERIFIER, [self.user]).fetchone()
+            iterations = int(row[0]) if row and row[0] else 0
+            if iterations > MOST_ITERATIONS:
+                raise NotReadyError(
+                    f"to log in as {self.user} would take too long",
+                    expected=f"a password that is kept with {MOST_ITERATIONS} iterations (`scram_iterations`) at most",
+                    seen=f"{iterations} iterations",
+                    hint=f"the guard sets the password of .env anew: {command('guard')}",
+                )
+            yield
 
     def look(self) -> Look:
         """One real query over TCP, and whether it is PostgreSQL itself that answers, and can be written to."""

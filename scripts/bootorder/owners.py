@@ -27,7 +27,7 @@ from .pointing import as_written, connects_as, misread_password, pointed_at, var
 from .processes import Completed, tool_limit
 from .readers import Readers
 from .records import record, recorded
-from .scratch import scratch_database
+from .scratch import let_in, scratch_database
 from .settings import OwnerSettings, SecretFile
 from .sources import digest
 from .sql_files import read_sql, send_sql
@@ -222,16 +222,18 @@ class Owner:
         target, fingerprint = self.target(stack), self.fingerprint()  # what is edited meanwhile may not be in it
         with self.watched(stack), self.scratch(target, self.name) as scratch:
             for other in self._before():
-                other.lay_base(scratch)
-                other.run(other.settings.migrate, scratch)
-            self.lay_base(scratch)
-            done = self.run(self.settings.migrate, scratch)
-            claim = self.migrator.claim(done)
-            with scratch.connect() as connection:
-                made = catalog.read(connection).of(self.place.role)
-            is_complete = claim.succeeded and not done.code
-            is_doubtful = made.objects and not claim.succeeded and not done.code
-            believed = is_doubtful and self._only_drops_are_left(scratch)
+                with let_in(scratch, other.place.role):
+                    other.lay_base(scratch)
+                    other.run(other.settings.migrate, scratch)
+            with let_in(scratch, self.place.role):
+                self.lay_base(scratch)
+                done = self.run(self.settings.migrate, scratch)
+                claim = self.migrator.claim(done)
+                with scratch.connect() as connection:
+                    made = catalog.read(connection).of(self.place.role)
+                is_complete = claim.succeeded and not done.code
+                is_doubtful = made.objects and not claim.succeeded and not done.code
+                believed = is_doubtful and self._only_drops_are_left(scratch)
         if believed:
             self._boot.console.note(
                 f"{self.name}: {self.migrator.name} said `{claim.text}` on an empty database; asked again, it has"
@@ -296,9 +298,11 @@ class Owner:
         if self._base is None:
             with self.watched(stack), self.scratch(self.target(stack), f"base of {self.name}") as scratch:
                 for other in self._before():
-                    other.lay_base(scratch)
-                    other.run(other.settings.migrate, scratch)
-                self.lay_base(scratch)
+                    with let_in(scratch, other.place.role):
+                        other.lay_base(scratch)
+                        other.run(other.settings.migrate, scratch)
+                with let_in(scratch, self.place.role):
+                    self.lay_base(scratch)
                 with scratch.connect() as connection:
                     self._base = catalog.read(connection).of(self.place.role)
         return self._base
@@ -407,17 +411,16 @@ class Owner:
     def _prepare(self, scratch: Target, *, alone: bool) -> None:
         """The schemas, rights and search paths of the stack's own database, which no copy of it has.
 
-        `alone`: nobody may connect but this owner and those that must have migrated first.
+        `alone`: nobody may connect until it is let in.
         """
         places = self._boot.places.values()
         here = [place for place in places if place.database == self.place.database]
-        at_work = {self.place.role, *(owner.place.role for owner in self._before())}
         with scratch.connect() as connection:
             repairs = grant_repairs(connection, here, places)
-            if outside := [sql.Identifier(place.role) for place in here if alone and place.role not in at_work]:
-                keep_out = sql.SQL("revoke all on database {} from {}")
-                names = sql.Identifier(scratch.name), sql.SQL(", ").join(outside)
-                repairs.append(Repair("", keep_out.format(*names)))
+            if alone:
+                roles = sql.SQL(", ").join(sql.Identifier(place.role) for place in here)
+                keep_out = sql.SQL("revoke all on database {} from {}").format(sql.Identifier(scratch.name), roles)
+                repairs.append(Repair("", keep_out))
             apply(connection, repairs)
 
     @property

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import psycopg
@@ -76,11 +76,13 @@ def wait_for_sessions(connection: Session, databases: Sequence[str], since: obje
         time.sleep(_POLL_SECONDS)
 
 
-def count_rows(target: Target, tables: Iterable[Table], logins: Logins) -> Counts:
+def count_rows(
+    target: Target, tables: Iterable[Table], logins: Logins, say: Callable[[str], None] = lambda _: None
+) -> Counts:
     """Exact counts: an estimate would not notice one lost row.
 
     `target`: the database as the tasks' own role. Not known are the rows of what belongs to no owner, of what its own
-    policies hide from its owner, and of a table that its owner cannot read.
+    policies hide from its owner, of a table that its owner cannot read, and of an owner that cannot log in (`say`).
     """
     counts: dict[Table, int | None] = {}
     by_role: dict[str, list[Table]] = {}
@@ -91,9 +93,12 @@ def count_rows(target: Target, tables: Iterable[Table], logins: Logins) -> Count
         elif role in logins and not is_hidden:
             by_role.setdefault(role, []).append(table)
     for role, its_tables in by_role.items():
-        with target.as_role(role, logins[role]).open(limit=_SECONDS) as session:
-            for start in range(0, len(its_tables), _AT_ONCE):
-                counts |= _count(session, its_tables[start : start + _AT_ONCE])
+        try:
+            with target.as_role(role, logins[role]).open(limit=_SECONDS) as session:
+                for start in range(0, len(its_tables), _AT_ONCE):
+                    counts |= _count(session, its_tables[start : start + _AT_ONCE])
+        except (psycopg.Error, NotReadyError) as error:  # what its role was set to is no matter of the other owners
+            say(f"the rows of {role} are not known: {' '.join(str(error).split())}")
     return counts
 
 
@@ -140,8 +145,9 @@ def _count(session: Session, tables: Sequence[Table]) -> Counts:
     try:
         found = session.execute(sql.SQL(" union all ").join(parts)).fetchall()
         return {tables[position]: count for position, count in found}
-    except (psycopg.Error, NotReadyError):
-        # Its owner's code failed, e.g. in an index expression, or it took too long: no matter of the other tables.
+    except (psycopg.Error, NotReadyError, UnicodeError):
+        # Its owner's code failed, e.g. in an index expression, took too long, or changed the session's encoding: no
+        # matter of the other tables.
         if len(tables) == 1 or session.closed:
             return {}
     return {table: count for one in tables for table, count in _count(session, [one]).items()}

@@ -11,7 +11,7 @@ from dataclasses import replace
 import psycopg
 from psycopg import sql
 
-from .database import LONG_SECONDS, Session, Target
+from .database import LONG_SECONDS, Connection, Session, Target
 from .errors import NotReadyError, command
 
 PREFIX = "bootorder_scratch_"
@@ -25,6 +25,11 @@ _TALKING = """
     where datname = %s and usename is not null order by 1
 """
 
+_END_SESSIONS = """
+    select pg_terminate_backend(pid, %(limit)s) from pg_stat_activity where datname = %(name)s and usename = %(role)s
+"""
+_ENDING_MILLISECONDS = 5000
+
 
 @contextlib.contextmanager
 def scratch_database(target: Target, purpose: str, *, clone: bool = False) -> Iterator[Target]:
@@ -34,7 +39,6 @@ def scratch_database(target: Target, purpose: str, *, clone: bool = False) -> It
     migration lock must not drop the one that the next start has made for the same purpose.
     """
     name = f"{_prefix(target)}{hashlib.sha256(purpose.encode()).hexdigest()[:8]}_{secrets.token_hex(3)}"
-    quoted = sql.Identifier(name)
 
     def drop() -> None:
         with target.administrator.open(limit=LONG_SECONDS) as session:
@@ -46,14 +50,42 @@ def scratch_database(target: Target, purpose: str, *, clone: bool = False) -> It
                 target.let_go()
                 _clone(session, target, name)
             else:
-                session.execute(sql.SQL("create database {} template template0").format(quoted))
-                session.execute(sql.SQL("revoke all on database {} from public").format(quoted))
+                create_database(session, name)
         scratch = replace(target, name=name)
         if not clone:
             _copy_extensions(target, scratch)
         yield scratch
     finally:
         drop()
+
+
+def create_database(session: Connection, name: str, template: str = "template0") -> None:
+    """Create a database to which nobody but superusers may connect until it is granted.
+
+    PostgreSQL lets everybody in until that is revoked, and who is in stays: until then the limit keeps them out.
+    """
+    names = {"name": sql.Identifier(name), "template": sql.Identifier(template)}
+    session.execute(sql.SQL("create database {name} template {template} connection limit 0").format(**names))
+    session.execute(sql.SQL("revoke all on database {name} from public").format(**names))
+    session.execute(sql.SQL("alter database {name} connection limit -1").format(**names))
+
+
+@contextlib.contextmanager
+def let_in(scratch: Target, role: str) -> Iterator[None]:
+    """Let this role connect to a scratch database until the block is left: one at a time, as no guard stands there.
+
+    What another role would make meanwhile, an operator say, could run as this one.
+    """
+    names = {"name": sql.Identifier(scratch.name), "role": sql.Identifier(role)}
+    given = {"name": scratch.name, "role": role, "limit": _ENDING_MILLISECONDS}
+    with scratch.connect() as connection:
+        connection.execute(sql.SQL("grant connect, create, temporary on database {name} to {role}").format(**names))
+    try:
+        yield
+    finally:
+        with scratch.connect() as connection:
+            connection.execute(sql.SQL("revoke all on database {name} from {role}").format(**names))
+            connection.execute(_END_SESSIONS, given)
 
 
 def drop_left_over(target: Target) -> None:
@@ -73,13 +105,24 @@ def _prefix(target: Target) -> str:
 
 
 def _drop(session: Session, name: str) -> None:
+    _roll_back_prepared(session, name)
     session.execute(sql.SQL("drop database if exists {} with (force)").format(sql.Identifier(name)))
 
 
+def _roll_back_prepared(session: Session, name: str) -> None:
+    """Roll back what is prepared there (`PREPARE TRANSACTION`): it outlives its session, and keeps the database."""
+    query = "select gid from pg_prepared_xacts where database = %s"
+    if not session.execute(query, [name]).fetchall() or session.target is None:
+        return
+    session.execute(sql.SQL("alter database {} connection limit 0").format(sql.Identifier(name)))
+    with session.target.in_database(name).open() as there:
+        for (gid,) in there.execute(query, [name]).fetchall():
+            there.execute(sql.SQL("rollback prepared {}").format(sql.Literal(gid)))
+
+
 def _clone(session: Session, target: Target, name: str) -> None:
-    names = sql.Identifier(name), sql.Identifier(target.name)
     try:
-        session.execute(sql.SQL("create database {} template {}").format(*names))
+        create_database(session, name, target.name)
     except psycopg.errors.ObjectInUse as error:  # the server has waited 5 s for those who are about to leave
         talking = [str(who) for (who,) in session.execute(_TALKING, [target.name])]
         raise NotReadyError(

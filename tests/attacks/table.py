@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from scripts.bootorder.settings import LayoutName
+from tests.contract.guarded import LAYOUTS
 from tests.stack import ROOT
 
 from .attacks import SQL, TOOLS
 from .conftest import Way
+from .hostile import DECOYS, HELD, READ, RIGHTS, TRAPS
 from .world import Who
 
 DOCUMENT = ROOT / "docs" / "guard-attacks.md"
@@ -72,9 +75,52 @@ def render(words: Mapping[tuple[str, Way], str]) -> str:
             *(_table(words, what, names, "sso") for what, names in _TABLES.items()),
             _BY_SUPERUSER,
             *(_table(words, what, names, "superuser") for what, names in _TABLES.items()),
-            _TAIL,
+            "\n",
+            _kept_hostile(),
+            _TAIL.lstrip(),
         ]
     )
+
+
+_HOSTILE = """<!-- hostile -->
+
+## By a hostile owner
+
+The SSO's role with any SQL, in its own database; then somebody else runs tasks, or the application of the API asks what
+it always asks. No owner may read or refer to another. Every role, right, definition and row that is not the SSO's is
+compared before and after, in each database and in `postgres`. `tests/attacks/hostile.py` has the SQL and the tasks.
+
+| word | what happened |
+|---|---|
+| refused: role, trigger, connect | as above: the attempt itself is refused |
+| fails | PostgreSQL knows no such thing, or not with these settings |
+| found: the task refuses | a task says what it found, or who is in its way, and changes nothing |
+| harmless | the attempt was possible, the tasks did their work, and all that is outside is as it was |
+"""
+_HOSTILE_TABLES = {
+    "what it may not do": [attempt.name for attempt in RIGHTS],
+    "what the API's statements would reach": [attempt.name for attempt in DECOYS],
+    "code where something is planned, read or changed, before every task": [name for name, _ in TRAPS],
+    "what tasks read: settings, names, sizes": [attempt.name for attempt in READ],
+    "what is held while a task runs": [attempt.name for attempt in HELD],
+}
+
+
+def hostile_rows(words: Mapping[tuple[str, LayoutName], str]) -> str:
+    """The part of the page. `words`: what came of each attempt, by its name, in each layout."""
+    parts = [_HOSTILE]
+    for what, names in _HOSTILE_TABLES.items():
+        rows = [" | ".join([what, *LAYOUTS]), "---|---|---|---"]
+        rows += [" | ".join([name, *(words[name, layout] for layout in LAYOUTS)]) for name in names]
+        parts += ["\n", *(f"| {row} |\n".replace("| ---|---|---|--- |", "|---|---|---|---|") for row in rows)]
+    return "".join([*parts, "<!-- end -->\n\n"])
+
+
+def _kept_hostile() -> str:
+    """That part as it is: test_hostile.py compares and writes it."""
+    text = DOCUMENT.read_text(encoding="utf-8")
+    begin, end = text.find("<!-- hostile -->"), text.find("<!-- end -->")
+    return text[begin : end + len("<!-- end -->\n\n")] if begin >= 0 else ""
 
 
 _TABLES = {"tool": [tool.name for tool in TOOLS], "statement": [statement.name for statement in SQL]}

@@ -108,6 +108,7 @@ class Guarded:
     owners: dict[str, dict[str, Any]]
     tools: dict[str, Tool]
     layout: LayoutName = "shared"
+    lock_wait: float = 300
     talk: io.StringIO = field(default_factory=io.StringIO)
     passwords: dict[str, str] = field(default_factory=dict)
     made: set[str] = field(default_factory=set)  # roles to drop
@@ -115,8 +116,8 @@ class Guarded:
 
     def boot(self, layout: LayoutName | None = None) -> Boot:
         """As a new process would have it."""
-        database = {"service": "postgres", "name": self.target.name, "user": self.target.user, "password": "PASSWORD"}
-        database |= self.database
+        database: dict[str, Any] = {"service": "postgres", "name": self.target.name, "user": self.target.user}
+        database |= {"password": "PASSWORD", "lock_wait": self.lock_wait, **self.database}
         settings = parse({"bootorder": {"database": database, "owners": self.owners}})
         runtime = RoleRuntime(self.target, self.tools)
         boot = Boot(

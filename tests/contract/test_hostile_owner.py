@@ -22,13 +22,14 @@ from scripts.bootorder.guard import layout as layouts
 from scripts.bootorder.guard.stage import assign
 from scripts.bootorder.migrate import migrate, verify_created_at_start
 from scripts.bootorder.processes import Completed
+from scripts.bootorder.scratch import scratch_database
 from scripts.bootorder.seed import seed
 from scripts.bootorder.status import status
 from scripts.bootorder.trial import changes
 from tests.contract.hand import by_hand
 
 from .guarded import Guarded, makes
-from .owners import says
+from .owners import Tool, says
 
 # What a session of another role would do for the attacker, from where PostgreSQL allows reads only: an IMMUTABLE
 # function may call a VOLATILE one. Each run is noted where whoever it is may write: in a sequence and in a setting.
@@ -78,6 +79,7 @@ create table parted (id int) partition by range (({schema}.trap(7) + id));
 create table parted_1 partition of parted for values from (0) to (100);
 create index parted_expression on parted ((id + {schema}.trap(8)));
 create sequence counted;
+create aggregate all_of(*) (sfunc = int8inc, stype = int8, initcond = '0');
 create type pair as (a int, b text);
 create function as_text(pair) returns text language plpgsql immutable as $$
 begin perform {schema}.bite('cast'); return ''; end $$;
@@ -409,11 +411,51 @@ def test_a_table_of_the_name_that_another_s_tool_is_to_make_is_found_before_it_i
     stack.send("create table worker (id int, name text)", by="sso")
     stack.send("alter event trigger bootorder_change enable always")
 
-    with pytest.raises(GuardError, match="another owner has what the tool of api makes") as refused:
+    with pytest.raises(GuardError, match="what the statements of other owners would reach") as refused:
         migrate(stack.boot())
 
     assert "table or view worker" in refused.value.seen or "public.worker" in refused.value.seen
     assert not stack.query("select from pg_class where relname = 'task'")
+
+
+# -- scratch databases -------------------------------------------------------------------------------------------------
+
+
+def test_in_a_rehearsal_nobody_connects_but_the_owner_whose_tool_is_at_work(stack: Guarded) -> None:
+    """No guard stands there: an operator that another one made would run as the owner."""
+    stack.owners["api"]["references"] = ["sso"]
+    stack.guard()
+    came: list[tuple[str, str]] = []
+
+    def watched(name: str, other: str) -> Tool:
+        tool = stack.tools[name]
+
+        def run(connection: psycopg.Connection[tuple[object, ...]]) -> Completed:
+            try:
+                psycopg.connect(stack.url(replace(stack.place(other), database=connection.info.dbname))).close()
+            except psycopg.OperationalError as error:
+                came.append((name, "refused" if "permission denied for database" in str(error) else str(error)))
+            else:
+                came.append((name, "let in"))
+            return tool(connection)
+
+        return run
+
+    stack.tools = {"sso": watched("sso", "api"), "api": watched("api", "sso")}
+    for owner in stack.boot().owners:
+        owner.rehearse(stack.target)
+
+    assert came == [("sso", "refused"), ("sso", "refused"), ("api", "refused")]
+
+
+def test_a_new_database_lets_nobody_in_before_its_rights_are_set(settled: Guarded, spoken: _Spoken) -> None:
+    """Whoever is in stays, whatever is revoked then."""
+    with scratch_database(settled.target, "a test"), scratch_database(settled.target, "another", clone=True):
+        pass
+
+    made = [text for text in spoken.statements if text.startswith("create database")]
+    assert len(made) == 2
+    assert all(text.endswith("connection limit 0") for text in made)
 
 
 # -- ties by foreign keys ---------------------------------------------------------------------------------------------

@@ -255,7 +255,8 @@ class FakeConnection:
             return self._of_the_lock(text, values[0])
         known = ("bootorder.work", "bootorder.noted")
         is_known = any(words in text for words in known)
-        if text.startswith(("revoke all on database", "set transaction_timeout")) or is_known:
+        changes = ("revoke all on database", "grant connect", "alter database", "set transaction_timeout")
+        if text.startswith(changes) or is_known:
             return []
         answers: Mapping[str, list[tuple[Any, ...]]] = {
             "select pg_backend_pid(), current_setting('search_path')": [(31, "pg_catalog,pg_temp")],
@@ -266,6 +267,9 @@ class FakeConnection:
         }
         nothing = (
             "from pg_extension",
+            "from pg_prepared_xacts",
+            "bootorder.decoy",
+            "from pg_authid where rolname = %s for share",
             "as tie",
             "pg_sequence_last_value",
             "'role ' || rolname",
@@ -280,6 +284,8 @@ class FakeConnection:
             return [(name,) for name in self._server.databases if name.startswith(values[0])]
         if "backend_start >" in text:
             return [(False,)]
+        if "pg_terminate_backend(pid" in text:
+            return []
         if "from pg_stat_activity" in text:
             return [(role,) for role in self._server.connected]
         if "select exists (select from pg_database" in text:
@@ -288,7 +294,9 @@ class FakeConnection:
 
     def _of_databases(self, text: str) -> list[tuple[Any, ...]] | None:
         found = re.fullmatch(
-            r'(drop|create) database (?:if exists )?"((?:[^"]|"")+)"(?: with \(force\)| template "?(.+?)"?)', text
+            r'(drop|create) database (?:if exists )?"((?:[^"]|"")+)"'
+            r'(?: with \(force\)| template "?(.+?)"? connection limit 0)',
+            text,
         )
         if not found:
             return None

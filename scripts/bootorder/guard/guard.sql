@@ -21,9 +21,14 @@ grant usage on schema bootorder to public;
 create table if not exists bootorder.owner (role oid primary key);
 grant select on bootorder.owner to public;
 
--- The names that each owner's tool makes, in the places where its session looks for them; filled before it is run.
-create table if not exists bootorder.reserved (role oid, name text, primary key (name, role));
+-- The names that each owner's tool makes, and the schema in which it does; filled before it is run.
+create table if not exists bootorder.reserved (role oid, name text);
+alter table bootorder.reserved drop constraint if exists reserved_pkey, add column if not exists schema text;
+create index if not exists reserved_name on bootorder.reserved (name);
 grant select on bootorder.reserved to public;
+
+-- A column of such a type, in a table of an owner, would keep these tables as they are for ever.
+revoke usage on type bootorder.owner, bootorder.reserved from public;
 
 create or replace function bootorder.allow() returns text
 language sql volatile set search_path = pg_catalog, pg_temp
@@ -132,7 +137,8 @@ create or replace view bootorder.foreign_cast as
     cross join lateral unnest(k.conkey, k.confkey) as pair (child_column, parent_column)
     join pg_attribute a on (a.attrelid, a.attnum) = (k.conrelid, pair.child_column)
     join pg_attribute b on (b.attrelid, b.attnum) = (k.confrelid, pair.parent_column)
-    join pg_type t on t.oid in (bootorder.base_type(a.atttypid), bootorder.base_type(b.atttypid))
+    cross join lateral (values (bootorder.base_type(a.atttypid)), (bootorder.base_type(b.atttypid))) as base (type)
+    join pg_type t on t.oid = base.type
     join pg_roles r on r.oid = t.typowner and not r.rolsuper
     where k.contype = 'f' and a.atttypid <> b.atttypid
       and bootorder.base_type(a.atttypid) <> bootorder.base_type(b.atttypid);
@@ -210,56 +216,85 @@ begin
 end
 $$;
 
--- What an owner makes in a schema that others look into, too, and that their own statements would reach in place of what
--- they mean, so that its code runs as them: an operator; a function of a name of PostgreSQL's or of another's that fits
--- some arguments better; a table, view or type of a name that another's tool makes.
-create or replace function bootorder.decoys(tag text, others oid[]) returns text[]
+-- What stands in a schema that other owners look into, too, and that their own statements would reach in place of what they
+-- mean, so that its owner's code runs as them: an operator; a function of a name of PostgreSQL's or of another's that fits
+-- some arguments better, or that is taken for a cast; a table, view, type or function of a name that another's tool makes.
+create or replace view bootorder.decoy as
+    select d.class, d.id, d.owner, d.what
+    from (
+        select 'pg_operator'::regclass::oid as class, o.oid as id, o.oprowner as owner, o.oprnamespace as home,
+               format('operator %s, which fits types better than PostgreSQL''s', o.oid::regoperator) as what
+        from pg_operator o
+        union all
+        select 'pg_proc'::regclass::oid, p.oid, p.proowner, p.pronamespace,
+               format('function %s, which fits some arguments better than %s', p.oid::regprocedure,
+                      other.oid::regprocedure)
+        from pg_proc p
+        join pg_proc other on other.proname = p.proname and other.proowner <> p.proowner
+                           and other.proargtypes <> p.proargtypes
+        -- how many arguments each can be called with; CALL gives those that are OUT, too
+        cross join lateral (values (greatest(p.pronargs, cardinality(p.proallargtypes)),
+                                    greatest(other.pronargs, cardinality(other.proallargtypes)))) as most (its, others)
+        where (p.provariadic <> 0 or most.its >= other.pronargs - other.pronargdefaults)
+          and (other.provariadic <> 0 or most.others >= p.pronargs - p.pronargdefaults)
+        union all
+        select 'pg_proc'::regclass::oid, p.oid, p.proowner, p.pronamespace,
+               format('function %s, which is taken for a cast to %s', p.oid::regprocedure, t.oid::regtype)
+        from pg_proc p
+        join pg_type t on t.typname = p.proname and t.typowner <> p.proowner
+        where p.prokind <> 'p' and p.pronargs >= 1 and p.pronargs - p.pronargdefaults <= 1
+        union all
+        select 'pg_class'::regclass::oid, c.oid, c.relowner, c.relnamespace,
+               format('table or view %s, of a name that the tool of %s makes', c.oid::regclass, r.role::regrole)
+        from pg_class c
+        join pg_namespace n on n.oid = c.relnamespace
+        join bootorder.reserved r on r.name = c.relname::text and r.role <> c.relowner
+        where c.relkind in ('r', 'p', 'v', 'm', 'f', 'S')
+          and not exists (select from bootorder.reserved own
+                          where (own.role, own.schema, own.name) = (c.relowner, n.nspname::text, c.relname::text))
+        union all
+        select 'pg_type'::regclass::oid, t.oid, t.typowner, t.typnamespace,
+               format('type %s, of a name that the tool of %s makes', t.oid::regtype, r.role::regrole)
+        from pg_type t
+        join pg_namespace n on n.oid = t.typnamespace
+        join bootorder.reserved r on r.name = t.typname::text and r.role <> t.typowner
+        left join pg_class c on c.oid = t.typrelid
+        where coalesce(c.relkind, 'c') = 'c' and t.typcategory <> 'A'
+          and not exists (select from bootorder.reserved own
+                          where (own.role, own.schema, own.name) = (t.typowner, n.nspname::text, t.typname::text))
+        union all
+        select 'pg_proc'::regclass::oid, p.oid, p.proowner, p.pronamespace,
+               format('function %s, of a name that the tool of %s makes', p.oid::regprocedure, r.role::regrole)
+        from pg_proc p
+        join pg_namespace n on n.oid = p.pronamespace
+        join bootorder.reserved r on r.name = p.proname::text and r.role <> p.proowner
+        where not exists (select from bootorder.reserved own
+                          where (own.role, own.schema, own.name) = (p.proowner, n.nspname::text, p.proname::text))
+    ) d
+    join pg_roles maker on maker.oid = d.owner and not maker.rolsuper
+    join pg_namespace s on s.oid = d.home and s.nspowner <> d.owner and s.nspname !~ '^pg_'
+    where exists (select from bootorder.owner o
+                  where o.role <> d.owner and has_schema_privilege(o.role, d.home, 'usage')
+                    and has_database_privilege(o.role, current_database(), 'connect'));
+grant select on bootorder.decoy to public;
+
+create or replace function bootorder.decoys() returns text[]
 language plpgsql volatile set search_path = pg_catalog, pg_temp as $$
 declare
-    me oid := quote_ident(current_user)::regrole;
+    made record;
+    found text[] := '{}';
 begin
-    if others = '{}' or (select rolsuper from pg_roles where oid = me) then
+    if (select rolsuper from pg_roles where rolname = current_user) then
         return null;
     end if;
-    return (
-        with made as (
-            select distinct c.classid, c.objid, c.object_type, c.object_identity
-            from pg_event_trigger_ddl_commands() c
-            where c.command_tag not in ('COMMENT', 'GRANT', 'REVOKE', 'SECURITY LABEL')
-        ),
-        named as (
-            select m.*, t.relname::text as name, t.relnamespace as home
-            from made m join pg_class t on m.classid = 'pg_class'::regclass and t.oid = m.objid and t.relkind <> 'i'
-            union all
-            select m.*, t.typname::text, t.typnamespace
-            from made m join pg_type t on m.classid = 'pg_type'::regclass and t.oid = m.objid
-            union all
-            select m.*, p.proname::text, p.pronamespace
-            from made m join pg_proc p on m.classid = 'pg_proc'::regclass and p.oid = m.objid
-        ),
-        decoy as (
-            select format('operator %s, which fits types better than PostgreSQL''s', m.object_identity) as what,
-                   o.oprnamespace as home
-            from made m join pg_operator o on m.classid = 'pg_operator'::regclass and o.oid = m.objid
-            union all
-            select format('function %s, which fits some arguments better than %s', m.object_identity,
-                          other.oid::regprocedure), p.pronamespace
-            from made m
-            join pg_proc p on m.classid = 'pg_proc'::regclass and p.oid = m.objid and p.pronargs > 0
-            join pg_proc other on other.proname = p.proname and other.proargtypes <> p.proargtypes
-                               and p.pronargs >= other.pronargs - other.pronargdefaults
-                               and (other.provariadic <> 0 or p.pronargs - p.pronargdefaults <= other.pronargs)
-                               and (other.pronamespace = 'pg_catalog'::regnamespace or other.proowner = any (others))
-            union all
-            select format('%s %s, of a name that the tool of %s makes', n.object_type, n.object_identity,
-                          r.role::regrole), n.home
-            from named n
-            join bootorder.reserved r on r.name = n.name and r.role = any (others)
-            where not exists (select from bootorder.reserved mine where (mine.name, mine.role) = (n.name, me))
-        )
-        select array_agg(distinct d.what)
-        from decoy d join pg_namespace s on s.oid = d.home and s.nspowner <> me and s.nspname !~ '^pg_'
-    );
+    for made in
+        select distinct classid, objid from pg_event_trigger_ddl_commands()
+        where command_tag not in ('COMMENT', 'GRANT', 'REVOKE', 'SECURITY LABEL')
+          and classid in ('pg_class'::regclass, 'pg_type'::regclass, 'pg_proc'::regclass, 'pg_operator'::regclass)
+    loop
+        found := found || array(select what from bootorder.decoy where class = made.classid and id = made.objid);
+    end loop;
+    return nullif(found, '{}');
 end
 $$;
 
@@ -358,7 +393,7 @@ begin
               and exists (select from pg_class t where t.relnamespace = c.objid and t.relowner = any (others)));
     perform bootorder.refuse(tg_tag, things);
     perform bootorder.refuse(tg_tag, bootorder.new_ties(tg_tag, others, bootorder.ties_before(tg_tag)));
-    things := bootorder.decoys(tg_tag, others);
+    things := bootorder.decoys();
     if things is not null then
         raise insufficient_privilege using
             message = format('bootorder refused %s: the statements of other owners would reach it', tg_tag),
@@ -415,6 +450,9 @@ language plpgsql volatile set search_path = pg_catalog, pg_temp as $$
 declare
     c pg_class := (select c from pg_class c where oid = relation);
 begin
+    if c.oid is null then
+        return; -- it was dropped meanwhile
+    end if;
     if has_type_privilege('public', c.reltype, 'usage') then
         execute format('revoke usage on type %s from public', c.reltype::regtype);
     end if;

@@ -15,6 +15,7 @@ from ..outcome import Outcome
 from ..own_schema import refuse_foreign_objects
 from ..places import Place, places
 from ..settings import LayoutName, layout_name
+from .names import refuse_decoys
 from .roles import apply, grant_repairs, require_superuser
 from .triggers import trigger_repairs
 
@@ -53,7 +54,10 @@ _MOVES = """
         where t.typtype in ('e', 'd', 'r', 'm') or t.typtype = 'c' and c.relkind = 'c'
         union all
         select case p.prokind when 'p' then 'procedure' when 'a' then 'aggregate' else 'function' end,
-               p.oid, format('%%I(%%s)', p.proname, pg_get_function_identity_arguments(p.oid)),
+               p.oid,
+               -- an aggregate of no arguments is written with a star
+               format('%%I(%%s)', p.proname, case when p.prokind = 'a' and p.pronargs = 0 then '*'
+                                                  else pg_get_function_identity_arguments(p.oid) end),
                -- the functions that make a range belong to the server's superuser, and to the type
                coalesce(t.typowner, p.proowner), p.pronamespace
         from pg_proc p
@@ -175,6 +179,7 @@ def move(boot: Boot, wanted: str) -> Outcome:
                 )
                 for owner, place in new.items()
             }
+            refuse_decoys(connection)
             lock.require()
     if not any(moved.values()):
         return Outcome.skipped(f"every owner's tables are where the layout {to} has them")

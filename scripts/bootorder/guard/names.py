@@ -6,39 +6,41 @@ that has the name of one that is yet to be made would run that owner's code as t
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 
 from ..catalog import Catalog, shortened
-from ..database import Connection, Target
-from ..errors import GuardError, command
+from ..database import LOCK_SECONDS, Connection, Target
+from ..errors import GuardError, NotReadyError, command
 from ..own_schema import refuse_foreign_objects
 from ..places import Place
 
-_RESERVED = "select r.rolname::text, n.name from bootorder.reserved n left join pg_roles r on r.oid = n.role"
-_RESERVE = """
-    insert into bootorder.reserved (role, name)
-    select r.oid, n.name from unnest(%s::text[], %s::text[]) as n (role, name) join pg_roles r on r.rolname = n.role
+_RESERVED = """
+    select r.rolname::text, n.schema, n.name from bootorder.reserved n left join pg_roles r on r.oid = n.role
 """
-# What has one of these names, in a schema that the role looks into, and is neither its own nor a superuser's.
+_RESERVE = """
+    insert into bootorder.reserved (role, schema, name)
+    select r.oid, n.schema, n.name from unnest(%s::text[], %s::text[], %s::text[]) as n (role, schema, name)
+    join pg_roles r on r.rolname = n.role
+"""
 _DECOYS = """
-    with thing (name, home, owner, what) as (
-        select c.relname, c.relnamespace, c.relowner, format('table or view %%s', c.oid::regclass) from pg_class c
-        where c.relkind in ('r', 'p', 'v', 'm', 'f', 'S')
-        union all
-        select t.typname, t.typnamespace, t.typowner, format('type %%s', t.oid::regtype)
-        from pg_type t left join pg_class c on c.oid = t.typrelid
-        where coalesce(c.relkind, 'c') = 'c' and t.typcategory <> 'A'
-        union all
-        select p.proname, p.pronamespace, p.proowner, format('function %%s', p.oid::regprocedure) from pg_proc p
-    )
-    select distinct format('%%s of %%s', t.what, r.rolname)
-    from thing t
-    join pg_namespace n on n.oid = t.home and n.nspname in ('public', %(schema)s)
-    join pg_roles r on r.oid = t.owner and not r.rolsuper and r.rolname <> %(role)s
-    where t.name = any (%(names)s)
-      and not exists (select from bootorder.reserved own where (own.role, own.name) = (t.owner, t.name::text))
+    select distinct format('%s of %s', d.what, d.owner::regrole)
+    from bootorder.decoy d join bootorder.owner o on o.role = d.owner
     order by 1
 """
+# Transactions in which names may have been made, or may yet be, without a look at those that are reserved now: they
+# have changed something, see the database as it was, or were prepared.
+_OLDER = """
+    select format('server process %%s of %%s', pid, usename) from pg_stat_activity
+    where datname = current_database() and usename = any (%(roles)s) and xact_start < %(at)s
+      and (backend_xid is not null or backend_xmin is not null)
+    union all
+    select format('prepared transaction %%s of %%s', quote_literal(gid), owner) from pg_prepared_xacts
+    where database = current_database() and owner = any (%(roles)s) and prepared < %(at)s
+"""
+_POLL_SECONDS = 0.05
+
+Names = set[tuple[str, str]]  # schemas and names
 
 
 def keep_names(stack: Target, places: Sequence[Place], made: Mapping[str, Catalog]) -> None:
@@ -50,34 +52,50 @@ def keep_names(stack: Target, places: Sequence[Place], made: Mapping[str, Catalo
         names = {place.role: _names(made[place.owner]) for place in here}
         with stack.in_database(database).connect() as connection:
             _reserve(connection, names)
-            for place in here:
-                given = {"schema": place.schema, "role": place.role, "names": sorted(names[place.role])}
-                if found := [what for (what,) in connection.execute(_DECOYS.encode(), given)]:
-                    raise _taken(place.owner, found)
+            refuse_decoys(connection)
 
 
-def _reserve(connection: Connection, names: Mapping[str, set[str]]) -> None:
-    wanted = {(role, name) for role, its in names.items() for name in its}
+def refuse_decoys(connection: Connection) -> None:
+    """Raises GuardError where the statements of one owner would reach what another owner has made."""
+    found = [what for (what,) in connection.execute(_DECOYS)]
+    if found:
+        raise GuardError(
+            "an owner has made what the statements of other owners would reach",
+            expected="names and operators that belong to one owner: the code of one would run as the other",
+            seen=f"{found[0]}; nothing was run",
+            details=shortened(found[1:]),
+            hint=f"see what it is, then drop or rename it as its owner: {command('psql --as OWNER')}",
+            goes_on=False,
+        )
+
+
+def _reserve(connection: Connection, names: Mapping[str, Names]) -> None:
+    wanted = {(role, *name) for role, its in names.items() for name in its}
     refuse_foreign_objects(connection)
     if set(connection.execute(_RESERVED).fetchall()) == wanted:
         return
-    pairs = sorted(wanted)
+    rows = sorted(wanted)
     with connection.transaction():
         connection.execute("delete from bootorder.reserved")
-        connection.execute(_RESERVE, [[role for role, _ in pairs], [name for _, name in pairs]])
+        connection.execute(_RESERVE, [list(column) for column in zip(*rows, strict=True)] if rows else [[], [], []])
+    _wait_for_older(connection, list(names))
 
 
-def _names(made: Catalog) -> set[str]:
-    """Of what statements name: not the arguments of a function."""
-    return {name.partition("(")[0] for _, name in made.relations()}
+def _wait_for_older(connection: Connection, roles: Sequence[str]) -> None:
+    """Wait until no transaction of an owner goes on that does not see the names."""
+    [(at,)] = connection.execute("select clock_timestamp()").fetchall()
+    limit = time.monotonic() + LOCK_SECONDS
+    while found := connection.execute(_OLDER, {"roles": roles, "at": at}).fetchall():
+        if time.monotonic() > limit:
+            raise NotReadyError(
+                "an owner's transaction goes on that began before the names of the tables were reserved",
+                expected=f"its end within {LOCK_SECONDS:g} s: it could make a table that another owner's tool makes",
+                seen="; ".join(what for (what,) in found[:5]),
+                hint=f"end it, or stop the apps: {command('stop db-up wait-db')}",
+            )
+        time.sleep(_POLL_SECONDS)
 
 
-def _taken(owner: str, found: Sequence[str]) -> GuardError:
-    return GuardError(
-        f"another owner has what the tool of {owner} makes",
-        expected="names that belong to one owner: the statements of its tool would run the other's code",
-        seen=f"{found[0]}; nothing was run",
-        details=shortened(found[1:]),
-        hint=f"see what it is, then drop or rename it as its owner: {command('psql --as OWNER')}",
-        goes_on=False,
-    )
+def _names(made: Catalog) -> Names:
+    """Functions with their arguments, as the catalog knows them, and without, as statements name them."""
+    return {(schema, name) for schema, whole in made.relations() for name in (whole, whole.partition("(")[0])}

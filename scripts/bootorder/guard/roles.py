@@ -14,7 +14,7 @@ from pathlib import Path
 
 from psycopg import sql
 
-from ..database import Connection
+from ..database import MOST_ITERATIONS, Connection
 from ..errors import GuardError, SettingsError
 from ..own_schema import refuse_foreign_objects
 from ..places import Place
@@ -174,8 +174,8 @@ def opens(password: str, verifier: str) -> bool:
     name, _, rest = verifier.partition("$")
     start, _, keys = rest.partition("$")
     iterations, _, salt = start.partition(":")
-    if name != "SCRAM-SHA-256" or not iterations.isdecimal():
-        return False  # kept in an older way, or not at all
+    if name != "SCRAM-SHA-256" or not iterations.isdecimal() or int(iterations) > MOST_ITERATIONS:
+        return False  # kept in an older way, in one that takes too long, or not at all
     # Prepared as SASLprep does; or as it is, where it has letters that SASLprep forbids.
     for prepared in dict.fromkeys([_prepared(password), password]):
         salted = hashlib.pbkdf2_hmac("sha256", prepared.encode(), base64.b64decode(salt), int(iterations))

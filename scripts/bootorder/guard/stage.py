@@ -16,10 +16,12 @@ from ..errors import BuildError, GuardError, MigrationError, NotReadyError, comm
 from ..migration_lock import MigrationLock
 from ..outcome import Outcome
 from ..places import Place
+from ..scratch import create_database
 from . import strays
 from .before import run_before
 from .extensions import make_extensions, require_available
 from .layout import refuse_another_layout
+from .names import refuse_decoys
 from .roles import Repair, apply, former_owners, grant_repairs, require_superuser, role_repairs
 from .sequences import sequences_behind
 from .triggers import cover, is_installed, trigger_repairs, uncovered
@@ -122,9 +124,7 @@ def _make_databases(connection: Connection, places: Sequence[Place], *, repair: 
     there = {name for (name,) in connection.execute("select datname::text from pg_database")}
     missing = sorted({place.database for place in places} - there)
     for name in missing if repair else ():
-        quoted = sql.Identifier(name)
-        connection.execute(sql.SQL("create database {} template template0").format(quoted))
-        connection.execute(sql.SQL("revoke all on database {} from public").format(quoted))
+        create_database(connection, name)
     return [f"database {name} made" for name in missing]
 
 
@@ -159,7 +159,7 @@ def _exists(target: Target, name: str) -> bool:
 
 
 def _look_at_accidents(boot: Boot, target: Target, connection: Connection) -> None:
-    """Raises GuardError for a foreign key whose cast could run as another owner; notes what a superuser took away."""
+    """Raises GuardError for what could run an owner's code as another one; notes what a superuser took away."""
     for name in by_database(list(boot.places.values())):
         with _connected(target, name, connection) as its:
             casts = [what for (what,) in its.execute("select what from bootorder.foreign_cast order by 1")]
@@ -172,6 +172,7 @@ def _look_at_accidents(boot: Boot, target: Target, connection: Connection) -> No
                     hint=f"give both columns the same type, or drop the key: {command('psql --as OWNER')}",
                     goes_on=False,
                 )
+            refuse_decoys(its)
             for (what,) in its.execute("select what from bootorder.curtailed order by 1").fetchall():
                 boot.console.note(f"rights on its own were revoked from an owner: {what}; it can grant them to itself")
         if not boot.quick:

@@ -65,15 +65,13 @@ def _guarded(connection: Connection) -> set[str]:
 
 def cover(connection: Connection) -> int:
     """Guard the owners' tables against TRUNCATE, and their types, those that are not yet. Returns how many."""
-    total = 0
-    while True:
+    found = [relation for (relation,) in connection.execute("select relation::oid from bootorder.uncovered")]
+    for start in range(0, len(found), _COVERED_AT_ONCE):
         with connection.transaction():
             connection.execute("select bootorder.allow()")
-            query = "select bootorder.cover(relation) from (select * from bootorder.uncovered limit %s) as few"
-            covered = connection.execute(query, [_COVERED_AT_ONCE]).rowcount
-        if not covered:
-            return total
-        total += covered
+            some = found[start : start + _COVERED_AT_ONCE]
+            connection.execute("select bootorder.cover(relation) from unnest(%s::oid[]) as few (relation)", [some])
+    return len(found)
 
 
 def uncovered(connection: Connection) -> bool:
