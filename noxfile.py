@@ -84,7 +84,8 @@ def types(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """Unit tests, and the contract that every runtime keeps, on a real engine and a real PostgreSQL."""
     prepare(session)
-    session.run("pytest", "tests/unit", "tests/contract", *session.posargs)
+    # Most of them wait for a server or an engine: more at once than there are processors.
+    session.run("pytest", "tests/unit", "tests/contract", "-n", "3", "--dist", "loadfile", *session.posargs)
 
 
 @nox.session
