@@ -167,7 +167,7 @@ def described(catalog: Catalog) -> str:
     if tables := catalog.tables():
         return counted(len(tables), "table")
     kinds = Counter(key.kind for key in catalog.objects if key.name == key.relation and key.kind not in _PROPERTIES)
-    return ", ".join(counted(count, kind) for kind, count in kinds.items()) or "nothing"
+    return ", ".join(counted(kinds[kind], kind) for kind in sorted(kinds)) or "nothing"
 
 
 def shortened(lines: Sequence[str]) -> list[str]:

@@ -204,10 +204,19 @@ def test_no_owner_s_code_runs_when_an_extension_is_made(stack: Guarded, scripts:
     trap(stack)
     extend(stack, "bootorder_test_careless")
 
+    with pytest.raises(GuardError, match="what the statements of other owners would reach"):
+        stack.guard()
+
+    assert stack.query("select as_whom from trapped") == []
+
+
+def test_an_extension_is_found_by_each_owner(stack: Guarded, scripts: Path) -> None:
+    write(scripts, "bootorder_test_careless", CARELESS)
+    extend(stack, "bootorder_test_careless")
+
     stack.guard()
 
     assert homes(stack)["bootorder_test_careless"] == ("public", stack.target.user)
-    assert stack.query("select as_whom from trapped") == []
     assert stack.query("select bootorder_test_careless_works()", by="api") == [(1,)]
 
 

@@ -1369,6 +1369,7 @@ def test_ten_thousand_tables_are_guarded_and_seen(stack: Guarded) -> None:
 def test_no_function_of_an_owner_is_taken_for_one_of_postgresqls(stack: Guarded) -> None:
     """Of an exact type in `public` it would be preferred, and be run by the tasks, as a superuser."""
     stack.guard()
+    stack.send("alter event trigger bootorder_change disable")  # which refuses them
     mighty = f"alter role {sql.Identifier(stack.role('sso')).as_string()} superuser"
     check = "(select rolsuper from pg_roles where rolname = current_user)"
     body = f"$$begin if {check} then {mighty}; end if; return 'x'; end$$"
@@ -1377,11 +1378,11 @@ def test_no_function_of_an_owner_is_taken_for_one_of_postgresqls(stack: Guarded)
             stack.send(f"create function public.{name}({arguments}) returns text language plpgsql as {body}", by="sso")
     stack.send("create table mine (id int)", by="sso")
 
-    stack.guard()
-    migrate(stack.boot())
+    for task in (guard, migrate):
+        with pytest.raises((GuardError, NotReadyError)):
+            task(stack.boot())
 
     assert stack.query("select rolsuper from pg_roles where rolname = %s", parameters=[stack.role("sso")]) == [(False,)]
-    assert stack.guard().was_skipped
 
 
 def test_tables_in_a_schema_that_is_set_no_more_are_found(stack: Guarded) -> None:

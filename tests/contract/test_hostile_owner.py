@@ -34,8 +34,8 @@ from .owners import Tool, says
 # What a session of another role would do for the attacker, from where PostgreSQL allows reads only: an IMMUTABLE
 # function may call a VOLATILE one. Each run is noted where whoever it is may write: in a sequence and in a setting.
 _TRAP = """
-create table noted (session text, current text, what text);
-grant all on noted to public;
+create table bites (session text, current text, what text);
+grant all on bites to public;
 create function bite(what text) returns text language plpgsql volatile as $$
 begin
     if session_user <> {role} then
@@ -44,7 +44,7 @@ begin
         exception when others then null;
         end;
         begin
-            execute format('insert into {schema}.noted values (session_user, current_user, %L)', what);
+            execute format('insert into {schema}.bites values (session_user, current_user, %L)', what);
         exception when others then null;
         end;
     end if;
@@ -106,7 +106,7 @@ def bitten(stack: Guarded, by: str) -> list[tuple[str, ...]]:
     """What sessions of others were made to do, and which roles can do more than they should."""
     place = stack.place(by)
     with by_hand(replace(stack.target, name=place.database)) as connection:
-        query = sql.SQL("select session, current, what from {}.noted").format(sql.Identifier(place.schema))
+        query = sql.SQL("select session, current, what from {}.bites").format(sql.Identifier(place.schema))
         found = [tuple(map(str, row)) for row in connection.execute(query)]
         roles = connection.execute("select rolname::text from pg_roles where rolsuper and rolname <> current_user")
         return found + [(str(role), "superuser") for (role,) in roles if role != "postgres"]
@@ -209,7 +209,7 @@ _CHANGES_THE_CATALOG = re.compile(
     r"|create\s+(schema|role|database|extension)|drop\s+(role|database))\b",
     re.IGNORECASE,
 )
-_NAMES = ("bait", "noted", "worker", "task", "account", "session", "kept", "parted", "baited", "event")
+_NAMES = ("bait", "bites", "worker", "task", "account", "session", "kept", "parted", "baited", "event")
 
 
 class _Spoken:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -125,12 +126,12 @@ HARMFUL = {
     "a missing index": ("drop index session_by_user", "- index public.session.session_by_user"),
     "a not null more": (
         'alter table session add note text; alter table "user" alter role drop not null',
-        "- column public.user.role role not null",
+        "- column public.user.role public.role not null",
     ),
     "another type": ("alter table session alter id type varchar", "- column public.session.id text not null"),
     "another default": (
         "alter table \"user\" alter role set default 'admin'",
-        "- column public.user.role role not null default 'user'::role",
+        "- column public.user.role public.role not null default 'user'::public.role",
     ),
     "forced row security": (
         "alter table session enable row level security, force row level security",
@@ -197,6 +198,7 @@ def test_an_app_that_alters_a_column_is_led_to_a_command_that_does_so(bench: Wor
         return says("made and altered")
 
     bench.runtime.tools["create"] = altered
+    bench.runtime.sources["api"] = "second version"
     command = {**BOTH, "api": {"migrator": "command", "service": "api", "migrate": "create"}}
 
     assert "api unchanged, 2 tables verified" in migrate(bench.boot(owners=command)).text
@@ -352,7 +354,7 @@ def test_a_column_under_a_view_of_another_owner_is_said_with_the_view(read: Guar
         migrate(boot)
 
     assert f"! {kind} public.mails of api reads public.account.email" in refused.value.details
-    assert f"inv psql --as api --command 'drop {kind} public.mails'" in refused.value.hint
+    assert f'inv psql --as api --command "drop {kind} public.mails"' in refused.value.hint
     assert "accept-data-loss" not in refused.value.hint
     assert read.query("select count(*) from account") == [(2,)]
 
@@ -408,7 +410,7 @@ def test_a_password_that_stands_in_a_url_as_it_is_and_ends_it_is_refused(bench: 
 def test_a_password_that_a_url_says_rightly_is_not(bench: Workbench, password: str, written: str) -> None:
     with_password(bench, password)
     guard(bench.boot(owners=BOTH))
-    url = f"postgresql://{bench.runtime.roles['sso']}:{written}@{bench.target.address}/{bench.target.name}"
+    url = f"postgresql://{quote(bench.runtime.roles['sso'])}:{written}@{bench.target.address}/{bench.target.name}"
     bench.runtime.variables["DATABASE_URL"] = url
 
     assert migrate(bench.boot()).text == "sso unchanged, 2 tables verified"

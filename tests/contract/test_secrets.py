@@ -248,7 +248,7 @@ def test_words_that_are_no_secrets_are_readable(leaky: Leaky) -> None:
     assert status["owners"][0]["role"] == "api"
 
 
-@pytest.mark.parametrize(("arguments", "user"), [([], "boss"), (["--as", "api"], "api")])
+@pytest.mark.parametrize(("arguments", "user"), [(["--as-superuser"], "boss"), (["--as", "api"], "api")])
 def test_a_url_that_was_asked_for_has_its_password_and_opens_the_database(
     leaky: Leaky, arguments: list[str], user: str
 ) -> None:
@@ -297,7 +297,7 @@ def test_the_literal_password_of_a_compose_file_is_hidden_in_logs_and_errors(tmp
 
     try:
         said = "".join(inv(*arguments) for arguments in (["start", "--verbose"], ["logs"], ["doctor"], ["status"]))
-        url = inv("url")
+        url = inv("url", "--as-superuser")
     finally:
         inv("clean")
 

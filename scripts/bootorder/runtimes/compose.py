@@ -358,6 +358,7 @@ class ComposeRuntime:
         return "" if any(mount["type"] == "bind" for mount in mounts) else self._image_id(service)
 
     def _image_id(self, service: str) -> str:
+        self._service_config(service)  # refuses an unknown one
         image = _image_name(self._compose.config, service)
         known = self._images  # what another thread builds meanwhile begins a new one
         if not known.get(image):
