@@ -168,7 +168,7 @@ class Copy(ComposeStack):
         """Every table of the database with its rows, by its owner and name."""
         digest = "select count(*), md5(string_agg(t::text, chr(10) order by t::text))"
         found: dict[str, tuple[int, str]] = {}
-        with psycopg.connect(self.must("url").out.strip()) as connection:
+        with psycopg.connect(self.must("url", "--as-superuser").out.strip()) as connection:
             for owner, schema, table in connection.execute(_TABLES).fetchall():
                 [rows] = connection.execute(f'{digest} from "{schema}"."{table}" t'.encode())
                 found[f"{owner}: {table}"] = rows
@@ -179,7 +179,7 @@ class Copy(ComposeStack):
         others = (
             "select usename from pg_stat_activity where backend_type = 'client backend' and pid <> pg_backend_pid()"
         )
-        with psycopg.connect(self.must("url").out.strip()) as connection:
+        with psycopg.connect(self.must("url", "--as-superuser").out.strip()) as connection:
             return {name for (name,) in connection.execute(others)}
 
 
