@@ -36,7 +36,7 @@ def decoy(tmp_path: Path) -> Iterator[psutil.Process]:
 
 
 def test_the_runtime_and_the_reason_for_it_are_said(embedded: EmbeddedStack) -> None:
-    assert "runtime: embedded (no Docker Engine answers)" in embedded.inv("status").err
+    assert "runtime: embedded (it runs this stack)" in embedded.inv("status").err
 
 
 def test_nothing_is_installed_or_built_twice(embedded: EmbeddedStack) -> None:
