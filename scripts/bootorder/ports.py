@@ -17,6 +17,7 @@ from .errors import MachineError
 _ENGINE = "docker-proxy"
 _SOON = 10.0  # a busy engine; what it publishes for others is known at once
 _POLL_SECONDS = 0.05
+_FRESH_SECONDS = 0.1
 _LOOKING = threading.Lock()
 _SEEN: list[tuple[float, Sequence[Any]]] = []  # the last look at all sockets, and when it began
 
@@ -111,12 +112,12 @@ def listeners(host: str, port: int) -> list[Listener] | None:
 
 
 def _sockets() -> Sequence[Any]:
-    """Return every TCP socket with its process, as it is now: a look of 20 ms and more, shared by those that wait."""
+    """Return every TCP socket with its process: a look of 20 to 40 ms, shared by services that are asked at once."""
     import psutil
 
     asked = time.monotonic()
     with _LOOKING:
-        if not _SEEN or _SEEN[0][0] < asked:
+        if not _SEEN or _SEEN[0][0] < asked - _FRESH_SECONDS:
             begun = time.monotonic()
             _SEEN[:] = [(begun, psutil.net_connections(kind="tcp"))]
         return _SEEN[0][1]

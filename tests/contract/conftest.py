@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from psycopg import sql
 
+from scripts.bootorder import ports
 from scripts.bootorder.database import Target
 from scripts.bootorder.errors import MachineError
 from scripts.bootorder.processes import SystemProcesses
@@ -33,6 +34,12 @@ def _nothing_of_the_caller() -> Iterator[None]:
         # `python` is the one that runs the tests.
         patch.setenv("PATH", str(Path(sys.executable).parent), prepend=os.pathsep)
         yield
+
+
+@pytest.fixture(autouse=True)
+def _each_look_at_the_sockets_is_a_new_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tests open a listener and look within less time than services share a look."""
+    monkeypatch.setattr(ports, "_FRESH_SECONDS", 0)
 
 
 @pytest.fixture(scope="session")

@@ -54,6 +54,7 @@ def binding(
 def listening(monkeypatch: pytest.MonkeyPatch, *found: tuple[int, int | None, str]) -> None:
     """What the system's table of connections says: (port, pid, status)."""
     table = [SimpleNamespace(laddr=SimpleNamespace(port=port), pid=pid, status=status) for port, pid, status in found]
+    monkeypatch.setattr(ports, "_SEEN", [])
     monkeypatch.setattr(psutil, "net_connections", lambda kind: table)
     monkeypatch.setattr(psutil, "Process", lambda pid: SimpleNamespace(name=lambda: f"process{pid}"))
 
@@ -222,6 +223,7 @@ def test_who_listens_on_the_very_address_answers_before_who_listens_on_all(
     table += [SimpleNamespace(laddr=("127.0.0.1", 8001), pid=7, status=psutil.CONN_LISTEN)]
     table += [SimpleNamespace(laddr=("127.0.0.1", 8000), pid=8, status=psutil.CONN_ESTABLISHED)]
     table += [SimpleNamespace(laddr=(), pid=9, status=psutil.CONN_LISTEN)]
+    monkeypatch.setattr(ports, "_SEEN", [])
     monkeypatch.setattr(psutil, "net_connections", lambda kind: table)
 
     found = ports.listeners("127.0.0.1", 8000)
@@ -234,6 +236,7 @@ def test_a_system_that_does_not_show_who_listens_says_nothing(monkeypatch: pytes
     def refused(kind: str) -> None:
         raise psutil.AccessDenied
 
+    monkeypatch.setattr(ports, "_SEEN", [])
     monkeypatch.setattr(psutil, "net_connections", refused)
 
     assert ports.listeners("127.0.0.1", 8000) is None
