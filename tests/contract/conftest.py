@@ -33,13 +33,9 @@ def _nothing_of_the_caller() -> Iterator[None]:
         patch.delenv("BOOTORDER_COMMAND", raising=False)
         # `python` is the one that runs the tests.
         patch.setenv("PATH", str(Path(sys.executable).parent), prepend=os.pathsep)
+        # Tests open a listener and look within less time than services share a look.
+        patch.setattr(ports, "_FRESH_SECONDS", 0)
         yield
-
-
-@pytest.fixture(autouse=True)
-def _each_look_at_the_sockets_is_a_new_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Tests open a listener and look within less time than services share a look."""
-    monkeypatch.setattr(ports, "_FRESH_SECONDS", 0)
 
 
 @pytest.fixture(scope="session")
