@@ -44,7 +44,7 @@ class Boot:
     quick: bool = False
     skips_unchanged: bool = False  # whether a tool is left out that did its work on what there is
     accept_data_loss: bool = False
-    reseed: Collection[str] = ()  # owners whose seed is to be run again
+    reseed: Collection[str] = ()  # the owners that are to be seeded again
     asked_for: Collection[str] = ()  # optional services to start too
     flags: Mapping[str, Sequence[str]] = field(default_factory=dict)  # --runtime and --with, as they were given
     elsewhere: Callable[[], BootError | None] = lambda: None  # whether the other runtime runs this stack
