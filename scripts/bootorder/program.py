@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from .console import Console
 
 _SIGPIPE = 128 + 13
+_AGAIN_SECONDS = 0.05
 _TASKS = f"{__package__}.tasks"
 
 
@@ -175,6 +176,7 @@ def translated(console: Console, *, as_json: bool = False) -> Iterator[None]:
         # `nohup` has asked to ignore a hang-up
         if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _interrupt)
+    sys.unraisablehook = _interrupt_again
     sys.excepthook = lambda _kind, error, _trace: console.unexpected(error)
     threading.excepthook = lambda given: console.unexpected(given.exc_value) if given.exc_value else None
     try:
@@ -219,3 +221,24 @@ def _as_json(console: Console, error: BootError) -> None:
 
 def _interrupt(_signal: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt
+
+
+def _interrupt_again(ignored: sys.UnraisableHookArgs) -> None:
+    """Repeat an interrupt that Python ignored: it arrived in a weak reference's callback or in a `__del__`.
+
+    A moment later and from another thread, as what this function itself raises is ignored, too.
+    """
+    if not issubclass(ignored.exc_type, KeyboardInterrupt):
+        sys.__unraisablehook__(ignored)
+        return
+    repeat = threading.Timer(_AGAIN_SECONDS, _interrupt_main_thread)
+    repeat.daemon = True
+    repeat.start()
+
+
+def _interrupt_main_thread() -> None:
+    """Send a real signal, which also ends what the main thread waits for."""
+    if hasattr(signal, "pthread_kill") and (main := threading.main_thread().ident):
+        signal.pthread_kill(main, signal.SIGTERM)  # a shell starts what runs in its background with SIGINT ignored
+    else:
+        signal.raise_signal(signal.SIGINT)

@@ -5,6 +5,9 @@ import json
 import shutil
 import signal
 import sys
+import threading
+import weakref
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +71,46 @@ def test_a_polite_request_to_end_is_as_ctrl_c(name: str) -> None:
         signal.raise_signal(getattr(signal, name))
 
     assert caught.value.code == 130
+
+
+class Gone:
+    """An object to drop."""
+
+
+def in_a_weak_reference() -> None:
+    gone = Gone()
+    weakref.finalize(gone, signal.raise_signal, signal.SIGINT)
+
+
+def in_the_end_of_an_object() -> None:
+    class Interrupted:
+        def __del__(self) -> None:
+            signal.raise_signal(signal.SIGINT)
+
+    Interrupted()
+
+
+@pytest.mark.parametrize("ignored", [in_a_weak_reference, in_the_end_of_an_object])
+def test_an_interrupt_that_python_ignored_is_repeated(ignored: Callable[[], None]) -> None:
+    def work() -> None:
+        ignored()
+        threading.Event().wait(20)
+
+    with pytest.raises(Exit) as caught, translated(Console(io.StringIO())):
+        work()
+
+    assert caught.value.code == 130
+
+
+def test_another_error_that_python_ignores_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    class Broken:
+        def __del__(self) -> None:
+            raise ValueError("spoilt")
+
+    with translated(Console(io.StringIO())):
+        Broken()
+
+    assert "ValueError: spoilt" in capsys.readouterr().err
 
 
 def test_a_task_that_works_ends_without_a_word() -> None:
