@@ -47,7 +47,7 @@ thing as materialized (
     union all
     select 'table', a.attrelid, format(' (%%I)', a.attname), a.attacl, m.owner_id, m.owner
     from mine m join pg_attribute a on m.classid = 'pg_class'::regclass and a.attrelid = m.objid
-    where a.attacl is not null
+    where a.attacl is not null and not a.attisdropped -- one that was dropped keeps its rights up to PostgreSQL 16
     union all
     -- none of a table's rows: those are seen to by the triggers
     select 'type', t.oid, '', coalesce(t.typacl, acldefault('T', t.typowner)), m.owner_id, m.owner
