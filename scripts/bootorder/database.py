@@ -351,9 +351,10 @@ class Target:
         """One real query over TCP, and whether it is PostgreSQL itself that answers, and can be written to."""
         try:
             with self.connect() as connection:
-                if pooler := pooler_of(connection):
+                pooler, is_standby = _server_of(connection)
+                if pooler:
                     return Failed(pooler)
-                if connection.execute("select pg_is_in_recovery()").fetchone() == (True,):
+                if is_standby:
                     return NotYet(f"the server on {self.address} is a standby: it takes no changes")
         except psycopg.OperationalError as error:
             return _judge(self, error)
@@ -467,25 +468,27 @@ def _judge(target: Target, error: psycopg.OperationalError) -> Look:
     return NotYet(seen)
 
 
-def pooler_of(connection: Session) -> SettingsError | None:
-    """What is wrong where a pooler such as PgBouncer stands in between.
+_SERVER = "select pg_backend_pid(), current_setting('search_path'), pg_is_in_recovery()"
 
-    It may give every transaction another session, and with it the lock to somebody else. It makes up the process id
-    that it gives its clients, or does not pass our settings on.
+
+def _server_of(connection: Session) -> tuple[SettingsError | None, bool]:
+    """Return what is wrong where a pooler such as PgBouncer stands in between, and whether the server is a standby.
+
+    A pooler may give every transaction another session, and with it the lock to somebody else. It makes up the process
+    id that it gives its clients, or does not pass our settings on.
     """
-    row = connection.execute("select pg_backend_pid(), current_setting('search_path')").fetchone()
-    if row == (connection.info.backend_pid, _SETTINGS["search_path"]):
-        return None
-    process, path = row or ("nothing", "")
-    return _pooler(
-        f"{connection.info.host}:{connection.info.port}",
-        f"server process {connection.info.backend_pid} at first and {process} later, search_path `{path}`",
-    )
+    process, path, is_standby = connection.execute(_SERVER).fetchone() or ("nothing", "", False)
+    own = connection.info.backend_pid
+    if (process, path) == (own, _SETTINGS["search_path"]):
+        return None, is_standby
+    seen = f"server process {own} at first and {process} later, search_path `{path}`"
+    return _pooler(f"{connection.info.host}:{connection.info.port}", seen), is_standby
 
 
 def refuse_pooler(connection: Session) -> None:
     """Raises SettingsError where locks would not belong to this session."""
-    if pooler := pooler_of(connection):
+    pooler, _ = _server_of(connection)
+    if pooler:
         raise pooler
 
 

@@ -7,7 +7,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -109,6 +109,21 @@ def listeners(host: str, port: int) -> list[Listener] | None:
     ]
     best = min((rank for rank, _ in ranked), default=0)
     return [listener for rank, listener in ranked if rank == best]
+
+
+def listening() -> Mapping[int, Collection[int]] | None:
+    """Return the ports that each process listens on, by its number; None where the system does not say."""
+    import psutil
+
+    try:
+        found = _sockets()
+    except (psutil.Error, OSError):  # macOS shows them to root only
+        return None
+    ports: dict[int, set[int]] = {}
+    for one in found:
+        if one.status == psutil.CONN_LISTEN and one.laddr and one.pid is not None:
+            ports.setdefault(one.pid, set()).add(one.laddr[1])
+    return ports
 
 
 def _sockets() -> Sequence[Any]:

@@ -259,8 +259,9 @@ class FakeConnection:
         if text.startswith(changes) or is_known:
             return []
         answers: Mapping[str, list[tuple[Any, ...]]] = {
-            "select pg_backend_pid(), current_setting('search_path')": [(31, "pg_catalog,pg_temp")],
-            "select pg_is_in_recovery()": [(False,)],
+            "select pg_backend_pid(), current_setting('search_path'), pg_is_in_recovery()": [
+                (31, "pg_catalog,pg_temp", False)
+            ],
             "select clock_timestamp()": [("now",)],
             "select to_regproc('bootorder.allow')": [(None,)],
             "select datname::text from pg_database": [(name,) for name in self._server.databases],

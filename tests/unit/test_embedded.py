@@ -82,7 +82,8 @@ class FakeTable:
 
     def leave(self, service: str, *, one_off: bool = False, port: int = 0) -> None:
         """Something of it runs, whatever the records say."""
-        self.left.append(SimpleNamespace(service=service, one_off=one_off, ports=[port]))
+        process = SimpleNamespace(pid=len(self.left))
+        self.left.append(SimpleNamespace(service=service, one_off=one_off, process=process, ports=[port]))
 
     def start(self, orders: Mapping[str, Order]) -> None:
         self.did.append(f"start {', '.join(orders)}")
@@ -133,6 +134,7 @@ class Stack:
         monkeypatch.setattr(toolchain, "_node_version", lambda program: "24.1.0")
         monkeypatch.setattr(ports, "is_free", lambda port: port not in self.taken)
         monkeypatch.setattr(ports, "holder", lambda port, publisher: publisher(port))
+        monkeypatch.setattr(runtime, "listening", lambda: {one.process.pid: one.ports for one in self.table.left})
         monkeypatch.setattr(Postgres, "prepare", lambda postgres, password, on_line: self.prepared.append(password))
         monkeypatch.setattr(Postgres, "install", lambda postgres, on_line: self.prepared.append("installed"))
         monkeypatch.setattr(Postgres, "account", None)
@@ -436,6 +438,15 @@ def test_who_of_the_stack_listens_on_a_port_is_named(stack: Stack) -> None:
 
     assert stack.runtime.port_holder(8000) == "api of this stack"
     assert stack.runtime.port_holder(8001) == ""
+
+
+def test_who_listens_is_asked_of_each_process_where_the_system_does_not_show_all(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runtime, "listening", lambda: None)
+    stack.table.leave("api", port=8000)
+
+    assert stack.runtime.port_holder(8000) == "api of this stack"
 
 
 # -- building ----------------------------------------------------------------------------------------------------------

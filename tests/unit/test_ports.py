@@ -240,3 +240,16 @@ def test_a_system_that_does_not_show_who_listens_says_nothing(monkeypatch: pytes
     monkeypatch.setattr(psutil, "net_connections", refused)
 
     assert ports.listeners("127.0.0.1", 8000) is None
+    assert ports.listening() is None
+
+
+def test_the_ports_of_each_process_are_those_that_it_listens_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    def bound(port: int, pid: int | None, status: str = psutil.CONN_LISTEN) -> SimpleNamespace:
+        return SimpleNamespace(laddr=("127.0.0.1", port), pid=pid, status=status)
+
+    table = [bound(8000, 7), bound(8001, 7), bound(9000, 8), bound(9001, 8, psutil.CONN_ESTABLISHED), bound(9002, None)]
+    table += [SimpleNamespace(laddr=(), pid=9, status=psutil.CONN_LISTEN)]
+    monkeypatch.setattr(ports, "_SEEN", [])
+    monkeypatch.setattr(psutil, "net_connections", lambda kind: table)
+
+    assert ports.listening() == {7: {8000, 8001}, 8: {9000}}

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ... import env_file, secret_files, sources, state_files
 from ...errors import LogTail, MachineError, SettingsError, command
-from ...ports import listeners, refuse_taken_ports
+from ...ports import listeners, listening, refuse_taken_ports
 from ...processes import Completed, Limit, Processes, at_once
 from ...settings import ProcessSettings, SecretFile, Settings, unknown
 from ...terminal import listed
@@ -258,7 +258,12 @@ class EmbeddedRuntime:
 
     def _ports(self) -> Mapping[int, str]:
         """Those that this stack listens on, each with its service."""
-        return {port: found.service for found in self.table.find() for port in found.ports}
+        seen = listening()  # asking each process by itself takes as long as looking at all sockets
+        return {
+            port: found.service
+            for found in self.table.find()
+            for port in (found.ports if seen is None else seen.get(found.process.pid, ()))
+        }
 
     def log_tail(self, name: str) -> LogTail:
         return LogTail.of(name, "\n".join(line for _, line in logs.tail(self.table.log(name), LogTail.KEPT)))
