@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import secrets
+import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import psutil
 from psycopg import sql
 
 from scripts.bootorder.database import Target
@@ -19,6 +22,7 @@ from scripts.bootorder.settings import parse
 from tests.stack import free_ports, other_postgres
 
 _LIMIT = 60  # seconds
+_ENOUGH_MEMORY = 4 * 2**30  # bytes, for the servers of some tests at once
 
 
 @contextlib.contextmanager
@@ -28,7 +32,7 @@ def throwaway(user: str = "postgres", password: str = "", name: str = "postgres"
     target = Target("127.0.0.1", port, name, user, password or secrets.token_hex(16))
     database = {"service": "database", "name": name, "user": user, "password": "PASSWORD", "port": port}
     database |= other_postgres()
-    with tempfile.TemporaryDirectory(prefix="bootorder-postgres-") as folder:
+    with tempfile.TemporaryDirectory(prefix="bootorder-postgres-", dir=_memory()) as folder:
         root = Path(folder)
         root.chmod(0o755)  # of root's tests PostgreSQL runs as another account
         quoted = target.password.replace("\\", "\\\\").replace("'", "\\'")
@@ -56,6 +60,16 @@ def own_database(server: Target, name: str) -> Iterator[Target]:
     finally:
         with server.connect() as connection:
             connection.execute(sql.SQL("drop database if exists {} with (force)").format(quoted))
+
+
+def _memory() -> str | None:
+    """Return a folder in memory, where there is enough of it: to make or drop a database is to write 300 files."""
+    folder = Path("/dev/shm")  # noqa: S108
+    if sys.platform != "linux" or not os.access(folder, os.W_OK):
+        return None
+    state = os.statvfs(folder)
+    free = min(state.f_bavail * state.f_frsize, psutil.virtual_memory().available)
+    return None if state.f_flag & os.ST_NOEXEC or free < _ENOUGH_MEMORY else str(folder)
 
 
 def _make_quick(target: Target) -> None:
