@@ -11,7 +11,7 @@ import random
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -178,7 +178,7 @@ def test_migrate_while_a_push_by_hand_makes_the_tables(stack: Stack) -> None:
             hand = push_by_hand(stack)
             waiting(hand, 1)
             migrating = pool.submit(stack.inv, "migrate")
-            waiting(hand, 2)
+            waiting(hand, 2, migrating)
         said, ran = hand.communicate()[0], migrating.result()
 
     assert hand.returncode == 0, said
@@ -215,17 +215,18 @@ def test_start_on_full_tables_while_a_push_by_hand_is_under_way(
 
 
 @contextmanager
-def held(stack: Stack) -> Iterator[Callable[[subprocess.Popen[str], int], None]]:
+def held(stack: Stack) -> Iterator[Callable[..., None]]:
     """For as long as the block lasts whoever makes the table waits for a transaction that may yet make it."""
     with stack.connect("sso", autocommit=False) as connection:
         connection.execute(f"create table {HELD} (id int)".encode())
 
-        def waiting(hand: subprocess.Popen[str], number: int) -> None:
+        def waiting(hand: subprocess.Popen[str], number: int, task: Future[Ran] | None = None) -> None:
             """Return when so many wait."""
             query = "select count(*) from pg_stat_activity where usename = 'sso' and wait_event_type = 'Lock'"
-            limit = time.monotonic() + 120
+            limit = time.monotonic() + 300
             while stack.query(query) != [(number,)]:
                 assert hand.poll() is None, hand.communicate()
+                assert task is None or not task.done(), task.result()
                 assert time.monotonic() < limit, f"there were never {number} who waited"
                 time.sleep(0.05)
 
