@@ -170,6 +170,7 @@ HELD = "oauth_client_assertion"  # the table before which the push by hand stand
 
 
 def test_migrate_while_a_push_by_hand_makes_the_tables(stack: Stack) -> None:
+    boots(stack)  # its tools are installed
     stack.empty()
     assert stack.inv("db-up", "wait-db", "guard").code == 0
 
