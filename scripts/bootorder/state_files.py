@@ -16,6 +16,7 @@ Kept = TypeVar("Kept")
 
 # What a file can raise that was cut short, or that something else wrote.
 _SPOILT = (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError, OverflowError)
+ASIDE = ".old"  # a name that ends so is of what is being removed
 _LARGEST = 64 * 1024 * 1024  # bytes; what these tasks write is smaller
 
 
@@ -42,6 +43,15 @@ def remove(path: Path) -> None:
         path.unlink()
     elif path.exists():
         shutil.rmtree(path)
+
+
+def remove_at_once(path: Path) -> None:
+    """Remove a folder so that whoever is killed in the middle leaves all of it under its name, or nothing."""
+    aside = path.with_name(f"{path.name}{ASIDE}")
+    remove(aside)  # of one who was killed
+    if os.path.lexists(path):
+        path.rename(aside)
+        remove(aside)
 
 
 def write(path: Path, content: str | bytes, mode: int = 0o600) -> None:

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from scripts.bootorder.errors import SettingsError
+from scripts.bootorder.errors import MachineError, SettingsError
+from scripts.bootorder.runtimes import compose_data
 
 from .tiny import FOLDER, ComposeTiny, Part, docker
 
@@ -75,6 +76,27 @@ def test_a_folder_of_the_checkout_is_emptied_of_the_data(stack: ComposeTiny, kin
     assert [Path(one).resolve() for one in removed["data folder"]] == [folder.resolve()]
     assert not stack.runtime.has_data("database")
     assert (folder / "notes.txt").exists()
+    assert not has_rows(stack)
+
+
+def test_a_removal_that_was_killed_in_the_middle_leaves_no_half_that_a_server_takes(
+    stack: ComposeTiny, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = stack.folder / "pgdata"
+    folder.mkdir()
+    mount(stack, [f"./pgdata:{HOME}"])
+    fill(stack)
+    with monkeypatch.context() as patch:
+        half = "find() { rm -r base; exit 137; }"
+        patch.setattr(compose_data, "_EMPTIES", f"{half}\n{compose_data._EMPTIES}")
+        with pytest.raises(MachineError, match="could not be removed"):
+            stack.runtime.remove()
+
+    assert not list(folder.rglob("PG_VERSION")), "a server would start on what is left"
+    assert stack.runtime.has_data("database")
+    stack.runtime.remove()
+
+    assert not stack.runtime.has_data("database")
     assert not has_rows(stack)
 
 

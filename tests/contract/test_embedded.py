@@ -1271,6 +1271,30 @@ def test_a_removal_that_was_killed_in_the_middle_leaves_no_half_of_the_data(
     assert [path.name for path in fresh.home.glob("data*")] == ["data"]
 
 
+def test_of_what_an_app_keeps_a_killed_removal_leaves_no_half_and_the_next_one_nothing(
+    fresh: EmbeddedTiny, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = fresh.home.parent / "data"
+    for name in ("app", "not declared any more"):
+        (data / name).mkdir(parents=True)
+        (data / name / "first").touch()
+        (data / name / "second").touch()
+
+    def killed(folder: Path) -> None:
+        (folder / "first").unlink()
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "rmtree", killed)
+        with pytest.raises(KeyboardInterrupt):
+            fresh.runtime.remove()
+    assert [len(list(folder.iterdir())) for folder in data.iterdir() if not folder.name.endswith(".old")] == [2]
+
+    fresh.runtime.remove()
+
+    assert list(data.iterdir()) == []
+
+
 @contextlib.contextmanager
 def _full(folder: Path) -> Iterator[None]:
     """Eight megabytes are enough for the link to the programs, and not for the data."""

@@ -12,9 +12,18 @@ from .engine import Engine
 
 _DATA_FOLDERS = ("PGDATA", "POSTGRESQL_DATA_DIR")  # the official image's variable, Bitnami's
 _HOME = PurePosixPath("/var/lib/postgresql")
-_SEES = 'cd "$1" 2>/dev/null && [ -f PG_VERSION ]'
+# What the first file becomes when the data are given up: of those that were removed to the half no server makes rows.
+_GIVEN_UP = "bootorder-given-up"
+_SEES = f'cd "$1" 2>/dev/null && {{ [ -f PG_VERSION ] || [ -f {_GIVEN_UP} ]; }}'
 # Of the folder itself only: no mount below it, no symbolic link out of it.
-_EMPTIES = f'if {_SEES}; then find . -xdev -mindepth 1 -delete && [ -z "$(ls -A)" ]; else exit 9; fi'
+_EMPTIES = f"""
+    if {_SEES}; then
+        if [ -f PG_VERSION ]; then mv -f PG_VERSION {_GIVEN_UP}; fi
+        find . -xdev -mindepth 1 ! -path ./{_GIVEN_UP} -delete && rm -f {_GIVEN_UP} && [ -z "$(ls -A)" ]
+    else
+        exit 9
+    fi
+"""
 _NONE_THERE = 9
 
 
@@ -102,7 +111,7 @@ def holds_data(kept: KeptData, engine: Engine, image: str, labels: Mapping[str, 
 
 def _may_hold_data(folder: Path) -> bool:
     try:
-        return (folder / "PG_VERSION").exists()
+        return any((folder / name).exists() for name in ("PG_VERSION", _GIVEN_UP))
     except OSError:
         return True  # the server's account is another one than ours
 

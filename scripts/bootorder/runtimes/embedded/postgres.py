@@ -193,7 +193,7 @@ class Postgres:
 
     @property
     def _given_up(self) -> Path:
-        return self.data.with_name("data.old")
+        return self.data.with_name(f"data{state_files.ASIDE}")
 
     @property
     def _left(self) -> Sequence[Path]:
@@ -361,11 +361,8 @@ class Postgres:
     def remove(self) -> list[str]:
         """The data. What was installed stays. Returns what is gone."""
         gone = [path for path in (self.data, *self._left) if path.exists()]
-        for path in self._left:
-            state_files.remove(path)
-        if self.is_made:
-            self.data.rename(self._given_up)  # whoever is killed in the middle leaves no half of them
-            state_files.remove(self._given_up)
+        state_files.remove(self._fresh)
+        state_files.remove_at_once(self.data)
         return [str(path) for path in gone]
 
 

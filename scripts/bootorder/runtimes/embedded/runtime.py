@@ -438,15 +438,20 @@ class EmbeddedRuntime:
 
     def remove(self) -> Mapping[str, Sequence[str]]:
         stopped = self.stop()
-        data = self._postgres.remove()
-        for service in self.declared():
-            folder = self._data_folder(service)
-            if folder.is_dir():
-                data += [str(folder)] if any(folder.iterdir()) else []  # most apps keep nothing
-            state_files.remove(folder)
+        data = [*self._postgres.remove(), *self._remove_app_data()]
         built = self._builds.forget()
         self.table.forget()
         return {"process": stopped, "data folder": data, "build": built}
+
+    def _remove_app_data(self) -> Iterator[str]:
+        """Also of services that invoke.yaml no longer has, and what a killed run left."""
+        for folder in sorted((self._state / "data").glob("*")):
+            if folder.is_dir() and any(folder.iterdir()):  # most apps keep nothing
+                yield str(folder)
+            if folder.name.endswith(state_files.ASIDE):
+                state_files.remove(folder)
+            else:
+                state_files.remove_at_once(folder)
 
     def run_once(
         self,
