@@ -674,6 +674,8 @@ STATUS = "create type status as enum ('open', 'done'); "
 def test_everything_moves_to_schemas_and_back(related: Guarded) -> None:
     assert related.guard().was_skipped
     before, rows_before = definitions(related), rows(related)
+    schemas = "select nspname::text, nspowner::regrole::text from pg_namespace where nspname !~ '^pg_' order by 1"
+    schemas_before = related.query(schemas)
 
     told = move(related.boot(), "schemas")
 
@@ -700,6 +702,7 @@ def test_everything_moves_to_schemas_and_back(related: Guarded) -> None:
     related.layout = "shared"
 
     assert related.guard().was_skipped
+    assert related.query(schemas) == schemas_before
     assert definitions(related) == before
     after = rows(related)
     changed = {name for name in after if after[name] != rows_before[name]}
@@ -707,6 +710,17 @@ def test_everything_moves_to_schemas_and_back(related: Guarded) -> None:
     related.send("create table later (id int)", by="api")
     assert related.query("select relnamespace::regnamespace::text from pg_class where relname = 'later'") == [
         ("public",)
+    ]
+
+
+def test_a_schema_that_holds_something_of_somebody_else_stays_when_its_owner_moves_out(settled: Guarded) -> None:
+    move(settled.boot(), "schemas")
+    settled.send("create table api.by_hand (id int)")
+
+    move(settled.boot(), "shared")
+
+    assert settled.query("select relname::text from pg_class where relnamespace = 'api'::regnamespace") == [
+        ("by_hand",)
     ]
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 import psycopg
+from psycopg import sql
 
 from ..boot import Boot
 from ..database import Connection, Target
@@ -80,6 +81,16 @@ _MOVES = """
     where not exists (select from pg_depend d where d.objid = thing.id and d.deptype = 'e')
     -- the arguments of a function are written with their types' schemas, as these are now
     order by kind not in ('function', 'procedure', 'aggregate'), kind <> 'table', name
+"""
+
+# An owner's schema that holds nothing any more, and that nothing but default privileges refers to.
+_IS_EMPTY = """
+    select exists (
+        select from pg_namespace n join pg_roles r on r.oid = n.nspowner
+        where n.nspname = %s and r.rolname = %s and not exists (
+            select from pg_depend d
+            where d.refclassid = 'pg_namespace'::regclass and d.refobjid = n.oid
+              and d.classid <> 'pg_default_acl'::regclass))
 """
 
 _DUPLICATES = (psycopg.errors.DuplicateTable, psycopg.errors.DuplicateObject, psycopg.errors.DuplicateFunction)
@@ -205,6 +216,8 @@ def _move_owner(connection: Connection, old: str, new: Place) -> int:
                 seen=f"{' '.join(str(error).split())}; nothing was moved",
                 hint="set max_locks_per_transaction of PostgreSQL to 1024, start it anew, then move again",
             ) from None
+    if connection.execute(_IS_EMPTY, [old, new.role]).fetchone() == (True,):
+        connection.execute(sql.SQL("drop schema {}").format(sql.Identifier(old)))
     return len(moves)
 
 
