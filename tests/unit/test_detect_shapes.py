@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+from invoke.util import yaml  # type: ignore[attr-defined]  # the copy Invoke itself loads invoke.yaml with
+
 from scripts.bootorder.copying.starter import starter
 from scripts.bootorder.detect.detecting import detect
 from scripts.bootorder.detect.env_files import is_of_env
 from scripts.bootorder.detect.findings import Fact
 from scripts.bootorder.env_file import TEMPLATES
+from scripts.bootorder.settings import parse
 
 from .looked_at import POSTGRES, notes, put, repository
 
@@ -298,6 +302,89 @@ def test_an_app_that_makes_its_url_of_parts_learns_the_database_from_the_parts(t
     text = starter(detect(tmp_path))
 
     assert "{host: POSTGRES_HOST, user: POSTGRES_USER, password: POSTGRES_PASSWORD, database: POSTGRES_DB}" in text
+
+
+# Where a container has the file of a password from: what the service says, what stands beside the services, the file.
+FILES = {
+    "a secret": ("secrets: [pg]", "pg: {file: ./secrets/pg}", "/run/secrets/pg", "secrets/pg"),
+    "a secret of another name": (
+        "secrets: [{source: pg, target: password}]",
+        "pg: {file: secrets/pg.txt}",
+        "/run/secrets/password",
+        "secrets/pg.txt",
+    ),
+    "a secret elsewhere in the container": (
+        "secrets: [{source: pg, target: /etc/password}]",
+        'pg: {file: "${WHERE:-secrets}/pg"}',
+        "/etc/password",
+        "secrets/pg",
+    ),
+    "a mounted file": ("volumes: [./secrets/pg:/password:ro]", "", "/password", "secrets/pg"),
+    "a mounted folder": ("volumes: [./secrets:/run/secrets:ro]", "", "/run/secrets/pg", "secrets/pg"),
+}
+
+
+@pytest.mark.parametrize(("of_service", "beside", "path", "file"), FILES.values(), ids=FILES)
+def test_the_file_of_a_password_is_found_where_the_container_has_it_from(
+    tmp_path: Path, of_service: str, beside: str, path: str, file: str
+) -> None:
+    database = f"    environment: {{POSTGRES_PASSWORD_FILE: {path}}}\n    {of_service}\n"
+    put(tmp_path, "compose.yaml", f"{POSTGRES}{database}secrets:\n  other: {{file: ./other}}\n  {beside}\n")
+
+    found = detect(tmp_path)
+
+    assert values(*(each.password_file for each in found.databases)) == [file]
+    assert found.questions == ()
+    assert f"    password: {{file: {file}}} # compose.yaml:" in starter(found)
+
+
+def test_a_secret_that_is_made_of_a_variable_is_that_variable(tmp_path: Path) -> None:
+    database = "    environment: {POSTGRES_PASSWORD_FILE: /run/secrets/pg}\n    secrets: [pg]\n"
+    put(tmp_path, "compose.yaml", f"{POSTGRES}{database}secrets:\n  pg: {{environment: DATABASE_SECRET}}\n")
+
+    assert "    password: DATABASE_SECRET # compose.yaml:4\n" in starter(detect(tmp_path))
+
+
+@pytest.mark.parametrize("secret", ["{file: ../secrets/pg}", "{file: /etc/pg}", "{external: true}"])
+def test_a_password_file_that_is_not_of_the_repository_is_a_question(tmp_path: Path, secret: str) -> None:
+    database = "    environment: {POSTGRES_PASSWORD_FILE: /run/secrets/pg}\n    secrets: [pg]\n"
+    put(tmp_path, "compose.yaml", f"{POSTGRES}{database}secrets:\n  pg: {secret}\n")
+
+    assert [question.about for question in detect(tmp_path).questions] == ["databases.db.password"]
+
+
+def with_password_files(root: Path, file_of_api: str) -> None:
+    parts = "DB_HOST: db, DB_USER: api, DB_NAME: app, DB_PASSWORD_FILE: /run/secrets/api"
+    api = f"  api:\n    build: ./api\n    command: alembic upgrade head\n    environment: {{{parts}}}\n"
+    database = "    environment: {POSTGRES_PASSWORD_FILE: /run/secrets/pg}\n    secrets: [pg]\n"
+    secrets = f"secrets:\n  pg: {{file: ./secrets/pg}}\n  api: {{file: {file_of_api}}}\n"
+    put(root, "compose.yaml", f"{POSTGRES}{database}{api}    secrets: [api]\n{secrets}")
+    put(root, "api/Dockerfile", 'FROM python:3.14\nCMD ["python", "-m", "api"]\n')
+    put(root, "api/alembic.ini", "[alembic]\nscript_location = migrations\n")
+    put(root, "api/migrations/env.py", "from sqlalchemy import pool\n")
+
+
+def test_an_owner_with_a_password_file_gets_its_password_there(tmp_path: Path) -> None:
+    with_password_files(tmp_path, "./secrets/api")
+
+    text = starter(detect(tmp_path))
+
+    assert "variables: {host: DB_HOST, user: DB_USER, password_file: DB_PASSWORD_FILE, database: DB_NAME}" in text
+    assert "      password: {file: secrets/api} # compose.yaml:9\n" in text
+    config = yaml.safe_load(text)  # type: ignore[no-untyped-call]
+    settings = parse(config)
+    assert settings.database.password == "secrets/pg"
+    assert settings.owners["api"].password == "secrets/api"
+
+
+def test_an_owner_that_reads_the_superusers_password_file_is_a_question(tmp_path: Path) -> None:
+    with_password_files(tmp_path, "./secrets/pg")
+
+    found = detect(tmp_path)
+
+    [question] = [question for question in found.questions if question.about == "owners.api.password"]
+    assert question.choices == ("secrets/api_db_password",)
+    assert str(question.where) == "compose.yaml:9"
 
 
 def test_in_an_image_with_the_built_app_only_the_tool_may_be_missing(tmp_path: Path) -> None:

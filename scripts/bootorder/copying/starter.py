@@ -85,6 +85,8 @@ class _Writer:
             yield _fact(indent, key, fact, is_sure=fact is not None and "${" not in fact.value)
         if database.password:
             yield _fact(indent, "password", database.password)
+        elif database.password_file:
+            yield _line(indent, "password", {"file": database.password_file.value}) + _place(database.password_file)
         elif database.service_password:
             yield _fact(indent, "service_password", database.service_password)
         else:
@@ -136,6 +138,8 @@ class _Writer:
         parts = owner.settings.get("url_parts")
         if parts and (variables := parts_of(parts.value)):
             yield _line(indent, "variables", variables) + _place(parts)
+            if file := owner.settings.get("password_file"):
+                yield _line(indent, "password", {"file": file.value}) + _place(file)
         elif owner.url_variable and owner.url_variable.value != "DATABASE_URL":
             yield _fact(indent, "url_variable", owner.url_variable)
         if direct := owner.settings.get("direct_url"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,7 +12,7 @@ from .commands import inner_command, words_of
 from .compose_files import Layer, Project
 from .documents import Node, yaml_of
 from .env_files import variables_at
-from .files import Repository, folder_of, joined
+from .files import Repository, folder_of, is_within, joined
 from .findings import Fact, Where
 from .variables import expand
 
@@ -51,8 +52,19 @@ class Mount:
 
 
 @dataclass(frozen=True)
+class Secret:
+    """What a file in a container comes from: a file of the repository, or else a variable."""
+
+    file: str = ""
+    variable: str = ""
+
+
+@dataclass(frozen=True)
 class Described:
-    """A service as its compose files describe it. `depends`: the services that it waits for, until they are what."""
+    """A service as its compose files describe it. `depends`: the services that it waits for, until they are what.
+
+    `secrets`: by their paths in the container.
+    """
 
     name: str
     where: Where
@@ -64,11 +76,23 @@ class Described:
     command: Fact | None = None
     working_dir: str = ""
     mounts: Sequence[Mount] = ()
+    secrets: Mapping[str, Secret] = field(default_factory=dict)
     depends: Mapping[str, Fact] = field(default_factory=dict)
     profile: Fact | None = None
     health_test: Fact | None = None
     health_interval: Fact | None = None
     health_start_interval: Fact | None = None
+
+    def secret_at(self, path: str) -> Secret | None:
+        """Return where this file of the container comes from; nothing where it is not from this repository."""
+        if found := self.secrets.get(path):
+            return found
+        for mount in self.mounts:
+            if is_within(path, mount.target):
+                return Secret(
+                    file=posixpath.normpath(posixpath.join(mount.source, posixpath.relpath(path, mount.target)))
+                )
+        return None
 
 
 @dataclass(frozen=True)
@@ -103,6 +127,7 @@ def _service(repository: Repository, project: Project, name: str, where: Where) 
         command=_command(project, command),
         working_dir=(directory.text or "") if directory else "",
         mounts=[mount for piece in pieces for mount in _mounts(project, piece)],
+        secrets=dict(secret for piece in pieces for secret in _secrets(project, piece)),
         depends=_depends(pieces),
         profile=Fact(profile.texts()[0], profile.where) if profile and profile.texts() else None,
         health_test=Fact(" ".join(test.texts()), test.where) if test and test.texts() else None,
@@ -238,6 +263,22 @@ def _mounts(project: Project, piece: _Piece) -> Iterator[Mount]:
         path = joined(piece.base, source) if source.startswith(".") or "/" in source else None
         if path and target:
             yield Mount(path, target, node.where)
+
+
+def _secrets(project: Project, piece: _Piece) -> Iterator[tuple[str, Secret]]:
+    declared = {}
+    for layer in project.layers:
+        for name, (_, node) in (layer.node.get("secrets") or _NOTHING).items().items():
+            declared[name] = (layer.base, node)
+    for node in (piece.node.get("secrets") or _NOTHING).elements():
+        name = node.text or _text(node, "source")
+        if name not in declared:
+            continue
+        base, source = declared[name]
+        file = expand(_text(source, "file"), project.variables).text
+        secret = Secret((file and joined(base, file)) or "", _text(source, "environment"))
+        if secret != Secret():
+            yield posixpath.join("/run/secrets", _text(node, "target") or name), secret
 
 
 def _command(project: Project, node: Node | None) -> Fact | None:

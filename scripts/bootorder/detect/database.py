@@ -42,7 +42,7 @@ _OFFICIAL = _Names()
 _BITNAMI = _Names(
     ("POSTGRESQL_USERNAME", "POSTGRES_USER", "POSTGRESQL_USER"),
     ("POSTGRESQL_DATABASE", "POSTGRES_DB", "POSTGRESQL_DB"),
-    ("POSTGRESQL_PASSWORD", "POSTGRES_PASSWORD", "POSTGRESQL_PASSWORD_FILE"),
+    ("POSTGRESQL_PASSWORD", "POSTGRES_PASSWORD", "POSTGRESQL_PASSWORD_FILE", "POSTGRES_PASSWORD_FILE"),
 )
 
 
@@ -66,6 +66,7 @@ def database_of(service: Described, repository: Repository) -> Database | None:
             Fact(user.value, user.where, "likely") if names is _OFFICIAL else Fact("postgres", service.where, "likely")
         )
     password = _password(service, names.password)
+    file = None if password else _password_file(service, names.password)
     return Database(
         service=Fact(service.name, service.where, sure),
         image=image,
@@ -73,7 +74,8 @@ def database_of(service: Described, repository: Repository) -> Database | None:
         name=name,
         user=user,
         password=password,
-        service_password=None if password else _service_password(service, names.password),
+        password_file=file,
+        service_password=None if password or file else _service_password(service, names.password),
         port=_published(service),
     )
 
@@ -152,13 +154,27 @@ def _password(service: Described, names: Sequence[str]) -> Fact | None:
     """The variable that holds it: `.env`'s own name for it, where compose.yaml takes it from there."""
     for name in names:
         fact = service.environment.get(name)
-        if fact is None or name.endswith("_FILE"):
+        if fact is None:
+            continue
+        if name.endswith("_FILE"):
+            secret = service.secret_at(fact.value)
+            if secret and secret.variable:
+                return Fact(secret.variable, fact.where)
             continue
         reference = re.match(r"\$\{?(\w+)", fact.written or fact.value)
         if reference:
             return Fact(reference[1], fact.where, written=without_default(fact.written))
         if fact.value and is_of_env(fact.where.file) and folder_of(fact.where.file) in {service.project.folder, "."}:
             return Fact(name, fact.where, fact.sure)
+    return None
+
+
+def _password_file(service: Described, names: Sequence[str]) -> Fact | None:
+    for name in names:
+        fact = service.environment.get(name)
+        secret = service.secret_at(fact.value) if fact and name.endswith("_FILE") else None
+        if fact and secret and secret.file:
+            return Fact(secret.file, fact.where, fact.sure)
     return None
 
 

@@ -60,7 +60,9 @@ class Compose:
 
 @dataclass(frozen=True)
 class Database:
-    """A PostgreSQL. `password`: the name of a variable of `.env`; else `service_password`: one of the service itself.
+    """A PostgreSQL. `password`: the name of a variable of `.env`; else `password_file`: a file of the repository.
+
+    Else `service_password`: a variable of the service itself.
 
     No value of a password is ever shown. `extensions`: those that the repository asks for.
     """
@@ -71,6 +73,7 @@ class Database:
     name: Fact | None = None
     user: Fact | None = None
     password: Fact | None = None
+    password_file: Fact | None = None
     service_password: Fact | None = None
     port: Fact | None = None
     extensions: tuple[Fact, ...] = ()

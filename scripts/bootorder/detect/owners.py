@@ -218,6 +218,10 @@ def _owner(known: Known, draft: Draft, here: Sequence[Fact], chosen: _Candidate 
     parts = None if url else url_parts(environment)
     if parts:
         settings["url_parts"] = parts
+        file = parts_of(parts.value).get("password_file", "")
+        secret = placed.described.secret_at(environment[file].value) if placed and file in environment else None
+        if secret and secret.file:
+            settings["password_file"] = Fact(secret.file, environment[file].where, environment[file].sure)
     return Owner(
         name=_name(known, draft, here),
         tool=replace(draft.tool, sure="certain") if chosen and chosen.service else draft.tool,

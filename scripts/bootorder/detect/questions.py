@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections.abc import Iterator, Sequence
 
@@ -76,7 +77,7 @@ def _of_database(database: Database) -> Iterator[Question]:
     if database.user and (other := superuser(database)):
         text = f"bootorder needs a superuser, and {database.user.value} is none in this image: is it {other}?"
         yield Question(f"{about}.user", text, (other,), database.user.where)
-    if database.password is None and database.service_password is None:
+    if not (database.password or database.password_file or database.service_password):
         text = f"{name} has no password that bootorder can give it: which variable of .env shall hold it?"
         yield Question(f"{about}.password", text, ("POSTGRES_PASSWORD",), where)
 
@@ -102,6 +103,7 @@ def _of_owner(owner: Owner, databases: Sequence[Database], apps: tuple[str, ...]
         text = f"no service runs {name} (folder {owner.folder}): in which one do its commands run, or on this machine?"
         yield Question(f"{about}.service", text, (*apps, "this machine"), owner.tool.where)
     yield from _of_url(owner)
+    yield from _of_password(owner, databases)
     if len(databases) > 1 and owner.database is None:
         names = tuple(each.service.value for each in databases if each.service)
         yield Question(f"{about}.database", f"which database are the tables of {name} in?", names, owner.tool.where)
@@ -123,6 +125,14 @@ def _of_url(owner: Owner) -> Iterator[Question]:
             text = f"{name} has some parts of its URL ({parts.value}): " if parts else f"no URL was found for {name}: "
             text += "which variable can it take the whole URL from?"
             yield Question(f"{about}.url_variable", text, ("DATABASE_URL",), (parts or owner.tool).where)
+
+
+def _of_password(owner: Owner, databases: Sequence[Database]) -> Iterator[Question]:
+    name, file = owner.name.value, owner.settings.get("password_file")
+    if file and file.value in [each.password_file.value for each in databases if each.password_file]:
+        text = f"{name} reads the superuser's password file: which file shall hold the password of its own role?"
+        choice = f"{posixpath.join(posixpath.dirname(file.value), name)}_db_password"
+        yield Question(f"owners.{name}.password", text, (choice,), file.where)
 
 
 def _together(owners: Sequence[Owner]) -> Iterator[Question]:

@@ -34,6 +34,7 @@ _PARTS = {
     "port": "PORT",
     "user": "USER|USERNAME",
     "password": "PASSWORD|PASS",
+    "password_file": "PASSWORD_FILE|PASS_FILE",
     "database": "DB|NAME|DATABASE",
 }
 _PART = re.compile(rf"(?:\w+_)?(?:POSTGRES|POSTGRESQL|PG|DB|DATABASE|SQL)_?(?:{'|'.join(_PARTS.values())})")
@@ -99,7 +100,9 @@ def parts_of(names: str) -> Mapping[str, str]:
         named = [name for name in names.split(", ") if re.search(rf"(?:^|_|PG)(?:{pattern})$", name)]
         if named:
             found[part] = named[-1]
-    return found if {"user", "password", "database"} <= found.keys() else {}
+    if "password" in found:  # of an image that takes either
+        found.pop("password_file", None)
+    return found if {"user", "database"} < found.keys() and found.keys() & {"password", "password_file"} else {}
 
 
 def url_parts(variables: Mapping[str, Fact]) -> Fact | None:
