@@ -6,8 +6,11 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Self
+
+import psutil
 
 from tests.stack import MAIN, Ran, Stack
 
@@ -73,6 +76,14 @@ class Task:
         """Wait for the end of the stage before it."""
         self.until(stages[stages.index(stage) - 1] if stage != stages[0] else "")
 
+    def until_seen(self, happens: Callable[[], object], what: str) -> None:
+        """Poll for what it does and does not say. Raises where it ends before that."""
+        limit = time.monotonic() + LIMIT
+        while not happens():
+            assert self.is_at_work, f"it ended before {what}:\n{self.end().err}"
+            assert time.monotonic() < limit, f"waited {LIMIT:.0f} s in vain for {what}:\n{self.said}"
+            time.sleep(0.01)
+
     def kill(self) -> Ran:
         """As the system does when it has no memory left: nothing can be tidied up."""
         self.process.kill()
@@ -83,3 +94,21 @@ class Task:
         code = self.process.wait(LIMIT)
         self._reader.join()
         return Ran(code, "", self.said)
+
+
+def until_at_work(process: subprocess.Popen[str], word: str) -> None:
+    """Wait until it has begun a process with this word on its command line."""
+    limit = time.monotonic() + LIMIT
+    while not any(word in " ".join(child) for child in _command_lines_below(process.pid)):
+        assert process.poll() is None, f"it ended with {process.returncode} before it began a {word}"
+        assert time.monotonic() < limit, f"waited {LIMIT:.0f} s in vain for a {word}"
+        time.sleep(0.01)
+
+
+def _command_lines_below(pid: int) -> list[list[str]]:
+    found = []
+    with suppress(psutil.Error):
+        for child in psutil.Process(pid).children(recursive=True):
+            with suppress(psutil.Error):
+                found.append(child.cmdline())
+    return found

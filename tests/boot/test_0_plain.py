@@ -20,6 +20,7 @@ import pytest
 
 from scripts.bootorder.proving.files import copy_files
 from tests.stack import NETWORK, PORTS, ROOT, Ran, free_ports
+from tests.task import until_at_work
 
 pytestmark = pytest.mark.only("embedded")  # once: it boots no apps
 
@@ -223,7 +224,7 @@ def test_ctrl_c_while_it_is_made_is_one_line(person: Person) -> None:
     ) as ran:
         assert ran.stderr
         assert MAKING in ran.stderr.readline()
-        time.sleep(0.5)  # a Python is at work by now
+        until_at_work(ran, "venv")
         os.killpg(ran.pid, signal.SIGINT)
         said = ran.stderr.read()
 

@@ -14,6 +14,7 @@ import pytest
 
 from scripts.bootorder.proving.files import copy_files
 from tests.stack import NETWORK, ROOT, Ran
+from tests.task import until_at_work
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +87,7 @@ def test_ctrl_c_while_it_makes_its_environment_is_one_line(folder: Path) -> None
     ) as ran:
         assert ran.stderr
         assert "making .venv" in ran.stderr.readline()
-        time.sleep(0.5)  # a Python is at work by now
+        until_at_work(ran, "venv")
         os.killpg(ran.pid, signal.SIGINT)
         said = ran.stderr.read()
 
