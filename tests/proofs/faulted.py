@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import re
+import shlex
 import shutil
 import subprocess
 import time
@@ -19,7 +21,7 @@ import psutil
 import psycopg
 from filelock import FileLock, Timeout
 
-from scripts.bootorder.proving.pictures import State, differences, lines
+from scripts.bootorder.proving.pictures import ROW, State, differences, lines
 from scripts.bootorder.stages import STAGES, plan
 from tests.proofs.orders import ROWS, copy
 from tests.stack import EmbeddedStack, Ran, Stack
@@ -27,22 +29,29 @@ from tests.task import LIMIT, Task
 
 # The pasts a fault may strike: a stack full of rows that runs, the same that is to be given up, and a first boot.
 USED, GIVEN_UP, NOTHING = "used", "given up", "nothing"
+MOVED = "moved"  # what a task leads to: a stack full of rows whose owners have a schema each
 
 # How the task that is struck is called. A first boot goes on from where it was brought to.
 CALLED = {USED: ["start"], GIVEN_UP: ["start", "--clean"], NOTHING: ["start", "--quick"]}
+
+_NOT_TO_STAY = ("*.new", "*.spoilt", "holder.json")  # half-written, cut short, of a task that has ended
 
 # The README's, of what a fault outside of the tasks may end in.
 CLEAR = {3, 4, 5}
 _SERVICES = {"postgres", "sso", "api", "web"}
 _SCRATCH = "select datname from pg_database where datname like 'bootorder%'"
 _LOCKS = "select count(*) from pg_locks where locktype = 'advisory'"
+_MOST_TYPED = 4  # times a command, where each refusal says what to type before it
+_SAYS = re.compile(r"^  (?:go on with: |hint: .*\b)inv ([a-z][-a-z ]*)", re.MULTILINE)
 
 
 @dataclass(frozen=True)
 class Fault:
     """`strike` ends when the harm is done; what follows its `yield` runs after the stack was started again.
 
-    `before`: of a first boot the stage that comes next.
+    `before`: of a first boot the stage that comes next. `first`: types what comes before the start, and returns what is
+    wrong then. `leads_to`: what the database holds in the end, where it is not what it held. `led`: whether a start may
+    be refused, with a message that says what to type.
     """
 
     kind: str
@@ -51,6 +60,9 @@ class Fault:
     past: str = NOTHING
     before: str = ""
     mended_by: Sequence[str] = ("start",)
+    first: Callable[[], list[str]] = list
+    leads_to: str = ""
+    led: bool = False
 
 
 @dataclass(frozen=True)
@@ -116,6 +128,30 @@ class World(ABC):
     def kill_database(self, how: str) -> None:
         """Without any warning."""
 
+    def must(self, *tasks: str) -> None:
+        ran = self.stack.inv(*tasks)
+        assert ran.code == 0, f"inv {' '.join(tasks)} ended with {ran.code}:\n{ran.err}"
+
+    def led_by_messages(self, line: str) -> list[str]:
+        """Type it until it ends well, after each refusal what that says. Returns why it did not."""
+        typed: list[str] = []
+        for _ in range(_MOST_TYPED):
+            typed.append(line)
+            ran = self.stack.inv(*shlex.split(line))
+            if ran.code == 0:
+                return []
+            if not (said := _SAYS.findall(ran.err)):
+                break
+            typed.append(said[-1].strip())
+            ran = self.stack.inv(*shlex.split(typed[-1]))
+            if ran.code:
+                break
+        return [f"{'; '.join(f'inv {tasks}' for tasks in typed)}: the last one ended with {ran.code}:\n{ran.err}"]
+
+    def remains(self) -> list[str]:
+        """What `clean` was to remove."""
+        return self.stack.remains()
+
     def boot(self, past: str, *arguments: str) -> None:
         """Without any fault."""
         with Task(self.stack, *arguments) as task:
@@ -136,26 +172,44 @@ class World(ABC):
 
     def mend(self, fault: Fault) -> list[str]:
         """One `start`. Returns what is not as if nothing had happened."""
-        with Task(self.stack, *fault.mended_by) as task:
-            ran = task.end()
-        if ran.code:
-            return [f"inv {' '.join(fault.mended_by)} ended with {ran.code}:\n{ran.err}"]
-        problems = self.strangers()
+        problems = fault.first()
+        self.keep_builds(fault)
+        if fault.led:
+            refused = self.led_by_messages(shlex.join(fault.mended_by))
+        else:
+            with Task(self.stack, *fault.mended_by) as task:
+                ran = task.end()
+            refused = [f"inv {' '.join(fault.mended_by)} ended with {ran.code}:\n{ran.err}"] if ran.code else []
+        if refused:
+            return [*problems, *refused]
+        problems += self.strangers()
         if set(self.stack.running()) != _SERVICES:
             problems.append(f"there run {', '.join(self.stack.running())}")
         problems += [f"a one-off of {service} was left" for service in self.stack.one_offs()]
         problems += [f"{name} was left" for (name,) in self.stack.query(_SCRATCH)]
         problems += ["an advisory lock is held"] if self.stack.query(_LOCKS) != [(0,)] else []
-        problems += [f"{path.name} is locked" for path in _locked(self.stack.folder / ".bootorder")]
-        changed = self._changed(fault.past, self.look())
+        problems += [f"{path.name} is locked" for path in _locked(self._state)]
+        problems += [f"{path.name} was left" for name in _NOT_TO_STAY for path in self._state.rglob(name)]
+        changed = self._changed(fault.leads_to or fault.past, self.look())
         return [*problems, *changed[:20]]
+
+    @abstractmethod
+    def keep_builds(self, fault: Fault) -> None:
+        """What a fault removed that was built is built again, but not from nothing: that is not what is asked here."""
+
+    @property
+    def _state(self) -> Path:
+        return self.stack.folder / ".bootorder"
 
     def _changed(self, past: str, seen: State) -> list[str]:
         if past == NOTHING:
             return differences(counted(self.booted[NOTHING]), counted(seen))
-        lost = differences(self.booted[USED], seen)
+        if past == MOVED and past not in self.booted:  # where it leads when all goes well: the same rows, elsewhere
+            self.booted[past] = seen
+            return differences(rows_alone(self.booted[USED]), rows_alone(seen))
+        lost = differences(self.booted[USED if past == GIVEN_UP else past], seen)
         # Whoever gives the rows up has all of them or none.
-        return lost if past == USED or not lost else differences(counted(self.booted[NOTHING]), counted(seen))
+        return differences(counted(self.booted[NOTHING]), counted(seen)) if lost and past == GIVEN_UP else lost
 
 
 @dataclass
@@ -187,10 +241,6 @@ class EmbeddedWorld(World):
         self.must("start", "--quick")
         self.boot(GIVEN_UP, "start", "--clean", "--until", "clean")
 
-    def must(self, *tasks: str) -> None:
-        ran = self.stack.inv(*tasks)
-        assert ran.code == 0, f"inv {' '.join(tasks)} ended with {ran.code}:\n{ran.err}"
-
     def go(self, fault: Fault) -> None:
         if fault.past == NOTHING:
             self._begin(fault.before)
@@ -200,11 +250,13 @@ class EmbeddedWorld(World):
         self.now = ""
 
     def mend(self, fault: Fault) -> list[str]:
-        if fault.past == GIVEN_UP:
-            copy_over(self.built, self._state / "built")  # to build everything anew is not what is asked here
         problems = super().mend(fault)
-        self.now = USED if fault.past == USED else ""
+        self.now = USED if (fault.leads_to or fault.past) == USED else ""
         return problems
+
+    def keep_builds(self, fault: Fault) -> None:
+        if fault.past == GIVEN_UP:
+            copy_over(self.built, self._state / "built")
 
     def strangers(self) -> list[str]:
         found = self.stack._found()
@@ -215,8 +267,7 @@ class EmbeddedWorld(World):
             with suppress(psutil.NoSuchProcess):
                 if supervisors.keys().isdisjoint({process.pid, *(parent.pid for parent in process.parents())}):
                     left.append(f"{process.name()} of {service} runs, and nobody keeps it")
-        made = [*self._state.rglob("*.new"), *self.stack.data.parent.glob("data.*"), *self._state.glob("holder.json")]
-        return [*left, *(f"{path.name} was left" for path in made)]
+        return [*left, *(f"{path.name} was left" for path in self.stack.data.parent.glob("data.*"))]
 
     def kill_database(self, how: str) -> None:
         """`how`: the server only, as it is killed by a mistake, or with all that it started, as by a power cut."""
@@ -231,10 +282,6 @@ class EmbeddedWorld(World):
         """Everything at once, and wait until it is gone."""
         self.stack.kill_all()
         until(lambda: not self.stack.remaining_processes(), "its end")
-
-    @property
-    def _state(self) -> Path:
-        return self.stack.folder / ".bootorder"
 
     @property
     def built(self) -> Path:
@@ -293,6 +340,11 @@ def counted(state: State) -> State:
     return frozenset(line for line in state if not line.startswith("row ")) | {
         f"{count} {table}" for table, count in rows.items()
     }
+
+
+def rows_alone(state: State) -> State:
+    """Rows with their tables, whichever schema these are in."""
+    return frozenset(line.removeprefix(ROW).partition(".")[2] for line in state if line.startswith(ROW))
 
 
 def until(happens: Callable[[], object], what: str, task: Task | None = None) -> None:

@@ -1,10 +1,11 @@
 """What may happen to a boot, on purpose: `nox -s faults [-- --seed N --only KIND --moments N]`.
 
-The task is killed (kill -9) at every stage boundary and at random moments within each stage; the database is killed
-while a tool is at work in it; the engine is restarted in mid-boot; a container runs out of memory; the disk is full;
-the clock jumps; the network to the database is cut and slowed. After each of them one `start` must boot the stack, and
-then nothing may be lost, left running or locked: the whole database is compared, object by object and row by row,
-with what it was before, or with what a boot without any fault makes.
+A start is killed (kill -9) at every stage boundary and at random moments within each stage, and so are the other tasks
+that change a stack (faulted_tasks.py); the database is killed while a tool is at work in it; the engine is restarted in
+mid-boot; a container runs out of memory; the disk is full; the clock jumps; the network to the database is cut and
+slowed. After each of them one `start` must boot the stack, and then nothing may be lost, left running or locked: the
+whole database is compared, object by object and row by row, with what it was before, or with what a boot without any
+fault makes.
 
 The task is struck in three pasts: a stack full of rows that runs, the same whose rows are to be given up
 (`start --clean`), and a first boot that begins from nothing. What is installed and built stays, and with Docker only
@@ -45,6 +46,7 @@ from tests.proofs.faulted import (
     tried,
     until,
 )
+from tests.proofs.faulted_tasks import KINDS, task_kills
 from tests.proofs.faults_docker import ComposeWorld, on_an_engine_of_its_own, out_of_memory, without_pgadmin
 from tests.proofs.harm import SERVER, Clock, Proxy, small_disk
 from tests.reports import report
@@ -292,8 +294,8 @@ def slowed(world: EmbeddedWorld) -> Iterator[None]:
 # -- the session -------------------------------------------------------------------------------------------------------
 
 
-WITHOUT_DOCKER = ("kill", "database", "disk", "clock", "network")
-WITH_DOCKER = ("docker", "memory", "engine")
+WITHOUT_DOCKER = ("kill", *KINDS, "database", "disk", "clock", "network")
+WITH_DOCKER = ("docker", "docker-tasks", "memory", "engine")
 
 
 def embedded(kinds: Collection[str], random: Random, moments: int) -> Iterator[Outcome]:
@@ -303,6 +305,7 @@ def embedded(kinds: Collection[str], random: Random, moments: int) -> Iterator[O
         world.prepare()
         faults: Mapping[str, Callable[[], Iterator[Fault]]] = {
             "kill": lambda: kills(world, random, moments),
+            **{kind: partial(task_kills, world, random, [kind], moments) for kind in KINDS},
             "database": lambda: chain(*(database_kills(world, random, how) for how in ("alone", "with its children"))),
             "disk": lambda: full_disks(world, random),
             "clock": lambda: jumps(world, random),
@@ -310,16 +313,21 @@ def embedded(kinds: Collection[str], random: Random, moments: int) -> Iterator[O
         }
         for kind in kinds:
             yield from (tried(world, one) for one in faults[kind]())
-        if "kill" in kinds:
+        if world.struck:
             print(f"{world.struck[True]} of the random moments fell into their stage")
         world.crash()  # the last one may have left anything; what `clean` does about that is another proof
 
 
-def docker(kinds: Collection[str], random: Random) -> Iterator[Outcome]:
+def docker(kinds: Collection[str], random: Random, moments: int) -> Iterator[Outcome]:
     """The same on Docker Compose, and what only containers have."""
-    with tempfile.TemporaryDirectory() as folder, without_pgadmin(Path(folder) / "ein Stück" / "taskflow") as stack:
+    with ExitStack() as at_last:
+        folder = at_last.enter_context(tempfile.TemporaryDirectory())
+        stack = at_last.enter_context(without_pgadmin(Path(folder) / "ein Stück" / "taskflow"))
         world = ComposeWorld(stack)
+        at_last.callback(world.forget_builds)
         world.prepare()
+        if "docker-tasks" in kinds:
+            yield from (tried(world, one) for one in task_kills(world, random, KINDS, min(moments, 1)))
         if "docker" in kinds:
             faults = chain(
                 boundaries(world, random), database_kills(world, random, "with its container", (WORK[1], *WORK[3:]))
@@ -372,7 +380,7 @@ def outcomes(kinds: Sequence[str], random: Random, moments: int) -> Iterator[Out
     if here := [kind for kind in kinds if kind in WITHOUT_DOCKER]:
         yield from embedded(here, random, moments)
     if there := [kind for kind in kinds if kind in WITH_DOCKER]:
-        yield from docker(there, random)
+        yield from docker(there, random, moments)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ import psutil
 
 from tests.proofs.faulted import (
     CALLED,
+    GIVEN_UP,
     NOTHING,
     USED,
     Fault,
@@ -48,6 +49,8 @@ class ComposeWorld(World):
         self.boot(NOTHING, "start", "--quick")
         self.booted[NOTHING] = self.look()
         self.now = NOTHING
+        for name in BUILT:
+            self._tag(name, self._kept(name))
 
     def go(self, fault: Fault) -> None:
         if fault.past == NOTHING:
@@ -61,8 +64,28 @@ class ComposeWorld(World):
 
     def mend(self, fault: Fault) -> list[str]:
         problems = super().mend(fault)
-        self.now = fault.past
+        self.now = fault.leads_to or fault.past
         return problems
+
+    def keep_builds(self, fault: Fault) -> None:
+        if fault.past == GIVEN_UP:
+            for name in BUILT:
+                self._tag(self._kept(name), name)
+
+    def forget_builds(self) -> None:
+        for name in BUILT:
+            run(["docker", "image", "rm", f"{self.stack.project}-{self._kept(name)}"])
+
+    def _kept(self, name: str) -> str:
+        return f"kept-{name}"
+
+    def _tag(self, name: str, other: str) -> None:
+        done = run(["docker", "tag", *(f"{self.stack.project}-{one}" for one in (name, other))])
+        assert done.code == 0, done.err
+
+    def remains(self) -> list[str]:
+        kept = {f"{self.stack.project}-{self._kept(name)}" for name in BUILT}
+        return [name for name in super().remains() if name not in kept]
 
     def strangers(self) -> list[str]:
         here = str(self.stack.folder.resolve())
