@@ -713,6 +713,17 @@ def test_everything_moves_to_schemas_and_back(related: Guarded) -> None:
     ]
 
 
+def test_a_column_that_was_dropped_has_no_base_type_and_ends_nothing(settled: Guarded) -> None:
+    settled.send("create domain short as text; create domain shorter as short", by="api")
+    settled.send("alter table task add column note shorter; alter table task drop column title cascade", by="api")
+
+    asked = """
+        select attisdropped, bootorder.base_type(atttypid)::regtype::text from pg_attribute
+        where attrelid = 'task'::regclass and (attisdropped or attname = 'note') order by 1
+    """
+    assert settled.query(asked) == [(False, "text"), (True, "-")]
+
+
 def test_a_schema_that_holds_something_of_somebody_else_stays_when_its_owner_moves_out(settled: Guarded) -> None:
     move(settled.boot(), "schemas")
     settled.send("create table api.by_hand (id int)")

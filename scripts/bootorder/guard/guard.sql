@@ -119,7 +119,8 @@ end;
 create or replace function bootorder.base_type(type oid) returns oid
 language plpgsql volatile set search_path = pg_catalog, pg_temp as $$
 declare
-    base oid := (select typbasetype from pg_type where oid = type);
+    -- a dropped column has no type any more, and some plans ask before they leave it out
+    base oid := coalesce((select typbasetype from pg_type where oid = type), 0);
 begin
     return case when base = 0 then type else bootorder.base_type(base) end;
 end
