@@ -296,16 +296,20 @@ class Boot:
         return self.runtime.services([name])[name]
 
     def note_stopped(self, names: Sequence[str]) -> None:
-        """Remember what was stopped on purpose: its exit code looks like a crash."""
+        """Remember what is stopped on purpose: its exit code looks like a crash."""
+        if not names:
+            return
         services = self.runtime.services(names)
-        stopped = {name: services[name].instance for name in names if name in services}
+        stopped = self._stopped() | {name: services[name].instance for name in names if name in services}
         state_files.make_folder(self.state_folder)
         state_files.write(self._stopped_path, json.dumps(stopped))
 
     def was_stopped(self, service: Service) -> bool:
         """Whether this instance of it was, and not one that was started since."""
-        stopped = state_files.read(self._stopped_path, lambda data: dict(data.items()), self.console.note) or {}
-        return bool(service.instance) and stopped.get(service.name) == service.instance
+        return bool(service.instance) and self._stopped().get(service.name) == service.instance
+
+    def _stopped(self) -> dict[str, str]:
+        return state_files.read(self._stopped_path, lambda data: dict(data.items()), self.console.note) or {}
 
     @property
     def _stopped_path(self) -> Path:

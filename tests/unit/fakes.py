@@ -478,6 +478,9 @@ class FakeRuntime:
 
     def services(self, names: Collection[str] = ()) -> Mapping[str, Service]:
         now = self._clock.now()
+        for name in names:
+            if name not in self.environments:
+                raise unknown("service", name, list(self.environments))
         reached = {
             name: [service for at, service in self._states.get(name, []) if at <= now]
             for name in names or self.environments

@@ -39,6 +39,32 @@ def test_what_was_stopped_is_remembered_until_it_is_started_anew(stack: FakeStac
     assert [name for name in services if stack.boot().was_stopped(services[name])] == ["api"]
 
 
+def test_what_a_stop_that_was_interrupted_had_stopped_did_not_crash(
+    stack: FakeStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("api", "web"):
+        stack.runtime.becomes(name, "running", instance=f"the first {name}")
+
+    def half() -> Sequence[str]:
+        stack.runtime.becomes("web", "exited", exit_code=143, instance="the first web")
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(stack.runtime, "stop", half)
+        with pytest.raises(KeyboardInterrupt):
+            stop(stack.boot())
+    stop(stack.boot())
+
+    services = stack.runtime.services()
+    assert [name for name in ("api", "web") if stack.boot().was_stopped(services[name])] == ["api", "web"]
+
+
+def test_what_is_not_declared_any_more_is_stopped_too(stack: FakeStack, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stack.runtime, "stop", lambda: ["not declared any more"])
+
+    assert stop(stack.boot()) == Outcome("stopped not declared any more")
+
+
 def test_stop_again_has_nothing_to_do(stack: FakeStack) -> None:
     stop(stack.boot())
 
