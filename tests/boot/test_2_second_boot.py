@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
 import pytest
 
-from tests.stack import ComposeStack, Stack
+from tests.stack import ComposeStack, Ran, Stack
+from tests.task import Task
 
 ROWS = """
     insert into worker (sub, name, email) values ('u-1', 'Grace', 'grace@example.com');
@@ -50,6 +54,35 @@ def test_a_quick_start_of_what_runs_does_nothing(stack: Stack) -> None:
     assert "stop" not in outcomes
     assert "nothing was changed" in ran.err
     assert {outcomes[name] for name in ("db-up", "guard", "migrate", "seed", "apps-up")} == {"skipped"}
+
+
+@pytest.mark.parametrize("flags", [[], ["--quick"]], ids=["start", "start --quick"])
+def test_who_looks_while_it_starts_sees_something_or_is_refused_clearly(stack: Stack, flags: list[str]) -> None:
+    """Several at the same time, again and again until the start has ended. A `--quick` one makes an owner anew."""
+    if flags:
+        stack.query("update bootorder.migration set fingerprint = 'of older sources' where owner = 'sso'")
+        assert stack.inv("stop").code == 0
+    looks = (["tables", "--json"], ["tables", "--json"], ["status", "--json"])
+    with Task(stack, "start", *flags) as task, ThreadPoolExecutor(len(looks)) as pool:
+        ran = [one for some in pool.map(partial(look_again_and_again, stack, task), looks) for one in some]
+        ended = task.end()
+
+    assert ended.code == 0, ended.err
+    assert len(ran) >= len(looks)
+    for one in ran:
+        assert "Traceback" not in one.err, one.err
+        assert one.code in {0, 4}, one.err  # 4: the database does not answer, or not any more
+        assert one.json, one.err
+        if one.code:
+            assert "  hint: " in one.err, one.err
+            assert not one.json["ok"]
+
+
+def look_again_and_again(stack: Stack, task: Task, arguments: list[str]) -> list[Ran]:
+    ran = [stack.inv(*arguments)]
+    while task.is_at_work:
+        ran.append(stack.inv(*arguments))
+    return ran
 
 
 @pytest.mark.only("compose")
