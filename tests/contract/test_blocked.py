@@ -38,6 +38,7 @@ from .servers import copied
 from .tiny import LIMIT, EmbeddedTiny
 
 PATIENCE = 0.8  # seconds that a statement waits for a lock here
+SOON = 10.0  # on a busy machine; what would be waited for without a limit takes 30 s or has no end
 
 
 def until(look: Callable[[], object]) -> None:
@@ -253,7 +254,7 @@ def test_a_server_process_that_is_stopped_is_not_waited_for_beyond_the_limit(
         with stopped(session.info.backend_pid, after=0.1), pytest.raises(NotReadyError) as silent:
             session.execute("select pg_sleep(30)")
 
-        assert time.monotonic() - begun < 2
+        assert time.monotonic() - begun < SOON
         assert database.name in silent.value.message
         assert "no answer" in silent.value.seen
         assert session.closed
@@ -270,7 +271,7 @@ def test_a_lock_of_which_nothing_is_heard_is_lost(database: Target, monkeypatch:
         with stopped(lock.session.info.backend_pid), pytest.raises(LockedError) as lost:
             lock.require()
 
-    assert time.monotonic() - begun < 2
+    assert time.monotonic() - begun < SOON
     assert f"the database postgres on {database.address} did not answer in time" in lost.value.seen
 
 
@@ -327,7 +328,7 @@ def test_a_tool_that_waits_for_a_lock_of_somebody_is_canceled_and_the_holder_nam
     with held(by_hand(bench.target), holds) as process, pytest.raises(BlockedError) as blocked:
         migrate(bench.boot())
 
-    assert time.monotonic() - begun < 5
+    assert time.monotonic() - begun < SOON
     names_the_holder(blocked.value, process, bench.target.user, holds.strip())
     assert f"was canceled: {statement}" in blocked.value.seen
     assert blocked.value.expected == "the lock within 0.4 s (`database.blocked_wait`)"

@@ -37,7 +37,7 @@ from .owners import Workbench, workbench
 from .servers import Answers, Server, Talk, copied, impostor, pooler, with_tls
 from .tiny import FOLDER, EmbeddedTiny
 
-AT_ONCE = 2.5  # seconds
+AT_ONCE = 10.0  # seconds, on a busy machine; that no time was over says the error
 
 
 def failed(look: Look) -> NotReadyError | SettingsError:
@@ -383,7 +383,7 @@ def test_what_says_nothing_or_too_little_is_asked_again_later(
         look = replace(server, port=listening.port).look()
         seconds = time.monotonic() - begun
 
-    assert seconds < 4
+    assert seconds < AT_ONCE  # all that drips would take 17 s
     assert isinstance(look, NotYet)
     assert "timeout" in look.seen
 

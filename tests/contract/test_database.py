@@ -47,7 +47,7 @@ def test_a_wrong_password_fails_at_once(server: Target) -> None:
     look = replace(server, password="guessed").look()
 
     assert isinstance(look, Failed)
-    assert time.monotonic() - begun < 2
+    assert time.monotonic() - begun < 10  # who tried again would do so for a minute
     assert look.error.exit_code == 4
     assert 'refused the password of "boot"' in look.error.message
     assert "password authentication failed" in look.error.seen

@@ -401,7 +401,7 @@ def test_a_stop_waits_for_no_client_and_kills_no_server(running: EmbeddedTiny) -
     finally:
         connection.close()
 
-    assert time.monotonic() - begun < 5
+    assert time.monotonic() - begun < 9  # what does not listen is killed after 10
     assert running.service("database").exit_code == 0
 
 
@@ -415,7 +415,7 @@ def test_committed_rows_survive_a_kill_and_stop_leaves_nothing(running: Embedded
         begun = time.monotonic()
         running.runtime.stop()
 
-        assert time.monotonic() - begun < 5
+        assert time.monotonic() - begun < 9  # what does not listen is killed after 10
         assert running.alive() == []
     finally:
         with contextlib.suppress(psycopg.Error):
@@ -635,7 +635,7 @@ def test_an_apps_whole_family_is_stopped(make: Make) -> None:
     assert [pid for pid in pids if is_alive(pid)] == []
     assert stack.alive() == []
     assert stack.service("app").exit_code == 143
-    assert time.monotonic() - begun < 5
+    assert time.monotonic() - begun < 9  # what does not listen is killed after 10
 
 
 @pytest.mark.parametrize(("ending", "code"), [("raise SystemExit(5)", 5), ("os.kill(os.getpid(), 9)", 137)])
@@ -699,7 +699,7 @@ def test_an_app_that_does_not_listen_is_killed_after_a_grace(make: Make) -> None
     begun = time.monotonic()
     stack.runtime.stop()
 
-    assert 0.5 <= time.monotonic() - begun < 3
+    assert 0.5 <= time.monotonic() - begun < 9  # the grace of everybody else is 10
     assert (is_alive(pid), stack.alive(), stack.service("app").state) == (False, [], "exited")
 
 
@@ -720,7 +720,7 @@ def test_the_dead_that_nobody_buries_do_not_delay_a_stop(make: Make) -> None:
                 buried += 1
         except ChildProcessError:
             pass
-        print(seconds < 5, buried > 1)
+        print(seconds < 9, buried > 1)
     """
 
     assert in_another_process(stack.folder, program) == "True True\n"
@@ -831,13 +831,17 @@ def test_a_line_of_a_megabyte_is_kept_in_pieces(make: Make) -> None:
     assert lines[-1] == "the end"
 
 
+# What it says is in the log, with its time in milliseconds, before the other one says something.
 _TURNS = """
 import pathlib, time
+log = pathlib.Path("..", ".bootorder", "logs", f"{mine}.log")
 for number in range(6):
     while not pathlib.Path("..", f"{mine}{number}").exists():
         time.sleep(0.002)
     print(number, flush=True)
-    time.sleep(0.03)
+    while not any(line.endswith(f" {number}") for line in log.read_text().splitlines()):
+        time.sleep(0.002)
+    time.sleep(0.002)
     pathlib.Path("..", next.format(number, number + 1)).touch()
 """
 

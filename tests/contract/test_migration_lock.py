@@ -151,7 +151,7 @@ def test_the_lock_is_freed_when_its_holder_is_killed(database: Target) -> None:
 
     begun = time.monotonic()
     with locked(database, LIMIT):
-        assert time.monotonic() - begun < 2
+        assert time.monotonic() - begun < LIMIT / 2
 
 
 # -- a lock that was lost ---------------------------------------------------------------------------------------------
@@ -330,7 +330,7 @@ def test_a_tool_is_ended_soon_after_the_lock_was_lost(
             start.result(LIMIT)
 
     refused(lost)
-    assert time.monotonic() - begun < 10
+    assert time.monotonic() - begun < LIMIT / 2
     assert bench.scratches() == []
 
 
