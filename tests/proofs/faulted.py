@@ -204,10 +204,10 @@ class World(ABC):
     def _changed(self, past: str, seen: State) -> list[str]:
         if past == NOTHING:
             return differences(counted(self.booted[NOTHING]), counted(seen))
-        if past == MOVED and past not in self.booted:  # where it leads when all goes well: the same rows, elsewhere
-            self.booted[past] = seen
-            return differences(rows_alone(self.booted[USED]), rows_alone(seen))
-        lost = differences(self.booted[USED if past == GIVEN_UP else past], seen)
+        if past == MOVED:  # what it looks like the first time, and the same rows in other schemas
+            made = differences(self.booted.setdefault(MOVED, counted(seen)), counted(seen))
+            return [*made, *differences(rows_alone(self.booted[USED]), rows_alone(seen))]
+        lost = differences(self.booted[USED], seen)
         # Whoever gives the rows up has all of them or none.
         return differences(counted(self.booted[NOTHING]), counted(seen)) if lost and past == GIVEN_UP else lost
 

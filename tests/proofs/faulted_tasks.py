@@ -1,13 +1,14 @@
 """The other tasks that change a stack, killed (kill -9): giving rows up, assigning, moving, stopping, removing.
 
 Each is killed as soon as it has begun, when its stage has ended, at random moments in between, and, where it changes
-tables, while it stands still in the middle of that: somebody else has one of them locked. Then people type what the
-messages say, until a `start` ends well.
+tables, while it stands still in the middle of that: somebody else has one of them locked. Some of the moments are those
+of a Ctrl-C. Then people type what the messages say, until a `start` ends well.
 """
 
 from __future__ import annotations
 
 import shlex
+import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
@@ -18,6 +19,8 @@ from random import Random
 from tests.proofs.faulted import GIVEN_UP, MOVED, NOTHING, USED, Fault, World, fault, server_connection, until
 from tests.task import Task
 
+INTERRUPTED = 130
+_KILLS_FOR_A_CTRL_C = 3
 _ONLY_THE_DATABASE = ("stop", "db-up", "wait-db")
 
 
@@ -145,7 +148,11 @@ def task_kills(world: World, random: Random, kinds: Sequence[str], moments: int)
         if scenario.held:
             strikes.append((f"while it waits for {scenario.held}", partial(killed_in_the_middle, world, scenario)))
         shares = [random.random() for _ in range(moments)]
-        strikes += [("at a random moment", partial(killed_within, world, scenario, share)) for share in shares]
+        strikes += [("at a random moment", partial(ended_within, world, scenario, share)) for share in shares]
+        strikes += [
+            ("Ctrl-C at a random moment", partial(ended_within, world, scenario, random.random(), signal.SIGINT))
+            for _ in shares[::_KILLS_FOR_A_CTRL_C]
+        ]
         for position, (when, strike) in enumerate(strikes):
             yield _fault(world, random, scenario, when, strike, scenario.ways[position % len(scenario.ways)])
 
@@ -178,13 +185,15 @@ def killed_after(world: World, scenario: Scenario, said: str) -> Iterator[None]:
     yield
 
 
-def killed_within(world: World, scenario: Scenario, share: float) -> Iterator[None]:
+def ended_within(world: World, scenario: Scenario, share: float, by: int = signal.SIGKILL) -> Iterator[None]:
     scenario.before(world)
     with Task(world.stack, *shlex.split(scenario.task)) as task:
         task.until("")
         time.sleep(share * world.lasts[USED, scenario.task])  # a random moment: there is nothing to wait for
-        task.kill()
+        task.process.send_signal(by)
+        ran = task.end()
         world.struck[task.ended(scenario.stage) is None] += 1
+    assert ran.code in {0, -signal.SIGKILL if by == signal.SIGKILL else INTERRUPTED}, f"{ran.code}:\n{ran.err}"
     yield
 
 

@@ -18,6 +18,7 @@ import argparse
 import os
 import secrets
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -384,4 +385,6 @@ def outcomes(kinds: Sequence[str], random: Random, moments: int) -> Iterator[Out
 
 
 if __name__ == "__main__":
+    # In the background of a shell Ctrl-C is ignored, and would be by the tasks that are interrupted here.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     main(sys.argv[1:])
