@@ -17,6 +17,7 @@ from .processes import Processes
 from .runtimes.base import Runtime
 from .runtimes.compose import COMPOSE_FILES, ComposeRuntime
 from .runtimes.compose_given import Given, Turned
+from .runtimes.compose_sources import BuiltFrom
 from .runtimes.embedded.runtime import EmbeddedRuntime
 from .runtimes.engine import Engine
 from .settings import LayoutName, Settings, runtime_name
@@ -76,8 +77,9 @@ class Runtimes:
         instead = f"boot without Docker: {command('start --runtime embedded')}" if settings.processes else ""
         connections = _connections(settings, layout)
         given = Given(state / "compose.json", connections, settings.database.service) if settings.compose else None
+        built_from = BuiltFrom(state / "images.json", console.note)
         self._compose = ComposeRuntime(
-            root, processes, instead, variables, settings.compose, given, settings.build_wait
+            *(root, processes, instead, variables, settings.compose, given, settings.build_wait, built_from)
         )
         self._embedded = EmbeddedRuntime(root, state, settings, processes, console.note, variables)
         self._named: Mapping[str, Runtime] = {"compose": self._compose, "embedded": self._embedded}

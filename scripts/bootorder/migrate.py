@@ -219,25 +219,44 @@ def _with_command(boot: Boot, migration: _Migration, before: Snapshot, stack: Ta
     """The owner's command, tried on a clone first where rows of its own are at stake; there is no other force."""
     owner, expected = migration.owner, migration.expected
     plain = replace(migration, argv=owner.settings.migrate)
+    tried = _tried(boot, owner, expected, before, stack)
+    if tried is None:
+        return plain
+    trial, losses = tried
+    given_up = own_losses(trial.before, trial.after)
+    if not losses:
+        return replace(plain, given_up=given_up)
+    for line in losses:
+        boot.console.note(f"{owner.name}, accepted: {line.removeprefix('- ')}")
+    return replace(migration, argv=owner.migrator.forced(owner.settings.migrate), given_up=given_up)
+
+
+def refuse_lost_rows(boot: Boot, owner: Owner, expected: Catalog, stack: Target) -> None:
+    """Raises MigrationError where the owner's tool would take rows that are not given up. Changes nothing."""
+    if not boot.accept_data_loss:
+        _tried(boot, owner, expected, owner.look(owner.target(stack)), stack)
+
+
+def _tried(
+    boot: Boot, owner: Owner, expected: Catalog, before: Snapshot, stack: Target
+) -> tuple[Trial, Sequence[str]] | None:
+    """Try an owner's command on a clone. Returns what it would lose, too; None where no row of its own is at stake.
+
+    Raises MigrationError where it would take rows that are not given up, or take them and fail.
+    """
     # Rows that are not known are at stake, too.
     if all(count == 0 for count in before.own_rows.values()) or not catalog.differences(
         expected, before.own.only(expected.relations())
     ):
-        return plain
+        return None
     with boot.timeline.span(f"try {owner.name}", "owner", cause="rows of its own are at stake"):
         tried = Trial.run(owner, stack)
     losses = tried.losses(owner, stack)
-    if not losses:
-        return replace(plain, given_up=own_losses(tried.before, tried.after))
-    if gaps := catalog.differences(expected, owner.as_made(expected, tried.after.own)):
+    if losses and (gaps := catalog.differences(expected, owner.as_made(expected, tried.after.own))):
         raise _fails_and_loses(owner, tried, losses, gaps, stack)
-    if not boot.accept_data_loss:
+    if losses and not boot.accept_data_loss:
         raise loses_rows(owner.name, losses)
-    for line in losses:
-        boot.console.note(f"{owner.name}, accepted: {line.removeprefix('- ')}")
-    return replace(
-        migration, argv=owner.migrator.forced(owner.settings.migrate), given_up=own_losses(tried.before, tried.after)
-    )
+    return tried, losses
 
 
 def _fails_and_loses(

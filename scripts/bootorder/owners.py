@@ -16,7 +16,7 @@ from psycopg import sql
 from . import catalog, env_file, sources, state_files
 from .catalog import Catalog
 from .database import LONG_SECONDS, Target
-from .errors import LogTail, MigrationError, SettingsError, command
+from .errors import LogTail, MachineError, MigrationError, SettingsError, command
 from .guard.roles import Repair, apply, grant_repairs
 from .guard.snapshots import Seen, Snapshot
 from .guard.untouched import untouched
@@ -24,7 +24,7 @@ from .migrators import BY_NAME, Migrator
 from .migrators.hints import hint_of
 from .places import Place
 from .pointing import as_written, connects_as, misread_password, pointed_at, variables_of
-from .processes import Completed, tool_limit
+from .processes import Completed, find_program, tool_limit
 from .readers import Readers
 from .records import record, recorded
 from .scratch import let_in, scratch_database
@@ -65,6 +65,19 @@ class Owner:
                 f"the folder of owner {self.name} is missing",
                 expected=f"`owners.{self.name}.directory`: {self._directory()}",
                 hint="correct it in invoke.yaml",
+            )
+
+    def require_command(self, setting: str, argv: Sequence[str]) -> None:
+        """Raises MachineError where this machine is to run a command, and does not have it."""
+        if self.settings.run != "host" or not argv:
+            return
+        path = {**os.environ, **self._environment()}.get("PATH", "")
+        if not find_program(argv[0], self._directory(), path):
+            raise MachineError(
+                f"owner {self.name}: this machine has no {argv[0]}",
+                expected=f"a program for `owners.{self.name}.{setting}`: {' '.join(argv)}",
+                seen=f"none on PATH, looked for in {self._directory()}",
+                hint=f"install {argv[0]}, or correct `owners.{self.name}.{setting}` in invoke.yaml",
             )
 
     def _environment(self) -> Mapping[str, str]:
@@ -200,6 +213,11 @@ class Owner:
         kept_for, made = self._kept() or ("", None)
         fingerprint = self.fingerprint()
         return made if fingerprint and kept_for == fingerprint else None
+
+    def is_changed(self) -> bool:
+        """Whether it may make something else than when it was last rehearsed."""
+        is_touched = self.settings.run != "host" and self._boot.runtime.is_touched(self.settings.service)
+        return is_touched or self.rehearsed() is None
 
     def rehearse(self, stack: Target) -> Catalog:
         """Run the tool on an empty scratch database: what it leaves there is what this owner owns.

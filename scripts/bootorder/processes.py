@@ -75,6 +75,12 @@ class Completed:
         return f"correct `{setting}` in invoke.yaml: there is no such command" if not_there else ""
 
 
+def find_program(name: str, folder: Path, path: str) -> str:
+    """Return where a command that begins with this name finds its program in a folder; empty where there is none."""
+    is_path = Path(name).name != name
+    return shutil.which(str(folder / name) if is_path else name, path=path) or ""
+
+
 @dataclass(frozen=True)
 class Limit:
     """How long a command may take. `longer`: a hint for who needs more; `what`: its name, where argv is not."""

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from .boot import Boot
-from .errors import BootError, NotReadyError, SettingsError
+from .errors import BootError, SettingsError
 from .lock import exclusive
 from .opening import ENDING, look_elsewhere, looking, prepare
-from .probes import Ready
+from .preflight import preflight
 from .showing import TIMELINE, print_plan, print_status, show_plan
 from .stages import LOOKING, Stage, jobs, named, plan, run_plan
 from .timeline.critical import told
@@ -72,7 +72,7 @@ def start_stack(boot: Boot, *, with_clean: bool, until: str, as_json: bool, dry:
                 until_done.enter_context(exclusive(boot.state_folder, "start"))
                 look_elsewhere(boot, ["start"])
                 boot.runtime.check_ports(_to_start(boot, stages))
-                _refuse_another_layout(boot, stages)
+                preflight(boot, [stage.name for stage in stages])
             try:
                 run_plan(boot, stages, jobs(boot.apps, quick=boot.quick))
             finally:
@@ -105,22 +105,6 @@ def _keep_timeline(boot: Boot) -> None:
 
 def _about(boot: Boot) -> dict[str, str]:
     return {"stack": boot.settings.database.name, "runtime": boot.runtime.name, "layout": boot.layout}
-
-
-def _refuse_another_layout(boot: Boot, stages: Sequence[Stage]) -> None:
-    """Before what runs is stopped, where the database can be asked."""
-    from .guard.layout import refuse_another_layout
-
-    if {"clean", "guard"} & {stage.name for stage in stages} != {"guard"}:
-        return
-    try:
-        target = boot.target()
-    except NotReadyError:
-        return
-    with target.kept():
-        if boot.database_service().running and isinstance(target.look(), Ready):
-            with target.connect() as connection:
-                refuse_another_layout(boot, target, connection)
 
 
 def _to_start(boot: Boot, stages: Sequence[Stage]) -> list[str]:

@@ -236,6 +236,95 @@ def test_a_taken_port_is_found_before_anything_is_stopped(stack: Stack) -> None:
     assert stack.instances() == before
 
 
+FORGOTTEN = """
+from sqlmodel import Field, SQLModel
+
+
+class Forgotten(SQLModel, table=True):
+    id: int = Field(primary_key=True)
+"""
+
+
+@pytest.mark.parametrize("flags", [[], ["--clean"]])
+def test_a_model_that_nobody_imports_is_found_before_anything_is_stopped(stack: Stack, flags: list[str]) -> None:
+    before = stack.instances()
+
+    with stack.added("api/taskflow_api/forgotten.py", FORGOTTEN):
+        ran = stack.inv("start", *flags)
+
+    assert ran.code == 5, ran.err
+    assert "create_all does not know Forgotten" in ran.err
+    assert "found before anything was stopped" in ran.err
+    assert stack.instances() == before
+
+
+def test_a_schema_that_the_tool_refuses_is_found_before_anything_is_stopped(stack: Stack) -> None:
+    before = stack.instances()
+
+    with stack.edited("sso-platform/src/db/schema.ts", "import ", "not typescript\nimport "):
+        ran = stack.inv("start")
+
+    assert ran.code == 5, ran.err
+    assert "drizzle failed on an empty database" in ran.err
+    assert "found before anything was stopped" in ran.err
+    assert stack.instances() == before
+
+
+def test_a_table_that_lacks_a_column_is_found_before_anything_is_stopped(stack: Stack) -> None:
+    before = stack.instances()
+
+    with stack.edited("api/taskflow_api/models/project.py", "name: str", "owner: str\n    name: str"):
+        ran = stack.inv("start")
+
+    assert ran.code == 5, ran.err
+    assert "project lacks the column owner" in ran.err
+    assert stack.instances() == before
+
+
+def test_rows_that_would_be_lost_are_found_before_anything_is_stopped(stack: Stack) -> None:
+    assert stack.inv("stop", "db-up", "wait-db").code == 0
+    before = stack.instances()
+    try:
+        with stack.edited("sso-platform/src/db/schema.ts", '  image: text("image"),\n', ""):
+            stack.query("""update "user" set image = 'a picture'""", owner="sso")
+            ran = stack.inv("start")
+    finally:
+        stack.query('update "user" set image = null', owner="sso")
+
+    assert ran.code == 5, ran.err
+    assert "- public.user.image (in 1 row) would be lost" in ran.err
+    assert "found before anything was stopped" in ran.err
+    assert stack.instances() == before
+
+
+def test_tables_of_no_owner_are_found_before_anything_is_stopped(stack: Stack) -> None:
+    before = stack.instances()
+    owner, name = "api", f"{stack.schema('api')}.audit_log"
+    with stack.connect(database=stack.database(owner)) as connection:
+        connection.execute(f"select bootorder.allow(); alter table {name} owner to taskflow".encode())
+    try:
+        ran = stack.inv("start")
+    finally:
+        with stack.connect(database=stack.database(owner)) as connection:
+            connection.execute(f"select bootorder.allow(); alter table {name} owner to {owner}".encode())
+
+    assert ran.code == 6, ran.err
+    assert "belong to no owner" in ran.err
+    assert stack.instances() == before
+
+
+@pytest.mark.only("embedded")
+def test_a_program_that_is_not_there_is_found_before_anything_is_stopped(stack: Stack) -> None:
+    before = stack.instances()
+
+    with stack.running_instead("web", "nodee", "src/server.ts"):
+        ran = stack.inv("start")
+
+    assert ran.code == 2, ran.err
+    assert "`processes.web.run`: there is no command `nodee`" in ran.err
+    assert stack.instances() == before
+
+
 def test_two_starts_at_once_are_one_start_and_one_clear_refusal(stack: Stack) -> None:
     with Task(stack, "start") as first:  # a quick one could be over before the second has begun
         first.until("stop")

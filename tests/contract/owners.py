@@ -131,6 +131,15 @@ class SqlRuntime:
     def is_stale(self, service: str) -> bool:
         return False
 
+    def is_touched(self, service: str) -> bool:
+        return False
+
+    def is_current(self, service: str) -> bool:
+        return True
+
+    def prepare_apart(self, names: Sequence[str], on_line: Callable[[str], None]) -> Sequence[str]:
+        return names
+
     def check_removal(self) -> None:
         """Nothing is removed."""
 

@@ -437,6 +437,9 @@ class FakeRuntime:
         self.active_profiles: dict[str, list[str]] = {}
         self.models: list[dict[str, Any]] = []  # what the look for models finds
         self.stale: set[str] = set()
+        self.touched: set[str] = set()  # since the last build
+        self.outdated: set[str] = set()  # what runs is not what would be started
+        self.shares_a_folder: set[str] = set()  # its build would change what runs
         self.foreign: dict[str, str] = {}  # what else answers where a service is reached
         self.asked_ports: list[str] = []
         self._server = server
@@ -558,6 +561,17 @@ class FakeRuntime:
 
     def is_stale(self, service: str) -> bool:
         return service in self.stale
+
+    def is_touched(self, service: str) -> bool:
+        return service in self.touched
+
+    def is_current(self, service: str) -> bool:
+        return service not in self.outdated and self.services([service])[service].running
+
+    def prepare_apart(self, names: Sequence[str], on_line: Callable[[str], None]) -> Sequence[str]:
+        apart = [name for name in names if name not in self.shares_a_folder]
+        self.build(apart, on_line)
+        return apart
 
     def fingerprint(self, service: str) -> str:
         return self.images[service]
@@ -730,6 +744,7 @@ class FakeDocker:
         log: str = "",
         name: str = "",
         number: int = 1,
+        image: str = "",
     ) -> str:
         name = name or f"{project}-{service}-{'run-1a2b' if one_off else number}"
         labels = {
@@ -745,6 +760,7 @@ class FakeDocker:
             "Names": [f"/{name}"],
             "Labels": labels,
             "State": state,
+            "ImageID": image,
             "Ports": [{"PublicPort": port}] if port else [],
             "inspected": {
                 "Id": name,

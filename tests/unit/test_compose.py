@@ -17,6 +17,7 @@ from scripts.bootorder.runtimes import compose
 from scripts.bootorder.runtimes.base import Address, Service
 from scripts.bootorder.runtimes.compose import ComposeRuntime
 from scripts.bootorder.runtimes.compose_cli import OLDEST_COMPOSE, find_compose, parse_version
+from scripts.bootorder.runtimes.compose_sources import BuiltFrom
 from scripts.bootorder.runtimes.engine import Engine
 
 from .fakes import Call, FakeDocker, FakeProcesses, api_error, prints
@@ -410,6 +411,44 @@ def test_a_project_of_the_same_name_in_another_folder_is_refused_and_left_alone(
     assert stage.ran() == []
     assert stage.docker.stopped == []
     assert stage.docker.volume_names == ["taskflow_postgres-data"]
+
+
+@pytest.mark.parametrize(
+    ("containers", "current"),
+    [
+        ([], False),
+        ([{"image": "sha256:new"}], True),
+        ([{"image": "sha256:old"}], False),
+        ([{"image": "sha256:new", "state": "exited"}], False),
+        ([{"image": "sha256:new"}, {"image": "sha256:old", "name": "another", "number": 2}], False),
+    ],
+    ids=["absent", "runs", "an older image", "exited", "one of an older image"],
+)
+def test_a_service_is_current_while_it_runs_the_image_of_now(
+    stage: Stage, containers: list[dict[str, Any]], current: bool
+) -> None:
+    stage.docker.image_ids["postgres:18"] = "sha256:new"
+    for one in containers:
+        stage.container("postgres", **one)
+
+    assert stage.runtime.is_current("postgres") is current
+
+
+def test_images_are_built_beside_what_runs_and_it_is_kept_of_what(stage: Stage) -> None:
+    for name in ("api", "sso-platform"):
+        (stage.root / name).mkdir()
+    config = {**COMPOSE, "services": {"api": {"build": {"context": str(stage.root / "api")}}}}
+    stage.processes.answer(*CONFIG, with_=json.dumps(config))
+    stage.processes.answer("docker", "compose", "build")
+    runtime = ComposeRuntime(stage.root, stage.processes, built_from=BuiltFrom(stage.root / "images.json", print))
+    before = runtime.is_touched("api")
+
+    made = runtime.prepare_apart(["api"], print)
+    built = runtime.is_touched("api")
+    (stage.root / "api" / "app.py").write_text("1", encoding="utf-8")
+
+    assert (before, list(made), built) == (False, ["api"], False)
+    assert runtime.is_touched("api")
 
 
 def test_a_service_with_files_mounted_from_this_machine_has_no_fingerprint(

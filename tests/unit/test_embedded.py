@@ -130,7 +130,8 @@ class Stack:
             (root / name).parent.mkdir(exist_ok=True)
             (root / name).write_text(text, encoding="utf-8")
         self.env(POSTGRES_PASSWORD=PASSWORD)
-        monkeypatch.setattr(shutil, "which", {"node": "/usr/bin/node", "npm": "/usr/bin/npm"}.get)
+        on_path = {"node": "/usr/bin/node", "npm": "/usr/bin/npm"}
+        monkeypatch.setattr(shutil, "which", lambda name, path="": on_path.get(name))
         monkeypatch.setattr(toolchain, "_node_version", lambda program: "24.1.0")
         monkeypatch.setattr(ports, "is_free", lambda port: port not in self.taken)
         monkeypatch.setattr(ports, "holder", lambda port, publisher: publisher(port))
@@ -579,6 +580,42 @@ def test_a_service_is_built_when_everything_of_it_was_made_once(stack: Stack) ->
     stack.build("sso")
     assert not stack.runtime.is_stale("sso")
     assert not stack.runtime.is_stale("postgres")
+
+
+def test_a_one_off_is_ready_beside_what_runs_where_no_command_would_change_its_folder(stack: Stack) -> None:
+    assert list(stack.runtime.prepare_apart(["sso-setup"], print)) == []  # never installed
+    stack.build("sso-setup", "sso")
+    (stack.root / "sso" / "sso.ts").write_text("2", encoding="utf-8")
+
+    # `pnpm build` would replace what runs; the one-off runs the sources themselves.
+    assert list(stack.runtime.prepare_apart(["sso-setup", "sso"], print)) == ["sso-setup"]
+
+    (stack.root / "sso" / "package.json").write_text('{"name": "sso"}', encoding="utf-8")
+    assert list(stack.runtime.prepare_apart(["sso-setup"], print)) == []
+
+
+def test_a_service_is_current_while_it_runs_as_it_would_be_started(stack: Stack) -> None:
+    before = stack.runtime.is_current("postgres")
+    stack.start("postgres", "api")
+    now = stack.runtime.is_current("postgres"), stack.runtime.is_current("api")
+    stack.process("api", env={"WORKERS": "3"})
+
+    assert (before, now) == (False, (True, True))
+    assert not stack.runtime.is_current("api")
+    assert not stack.runtime.is_current("sso-setup")  # nothing runs there
+    assert not stack.runtime.is_touched("api")
+
+
+@pytest.mark.parametrize("run", ["nodee sso.ts", "./missing.sh"])
+def test_a_program_that_is_not_there_is_refused_before_anything_is_stopped(stack: Stack, run: str) -> None:
+    stack.process("sso", run=run)
+    stack.runtime.check(["sso"])  # a build may bring it
+    stack.build("sso")
+
+    error = stack.refusal(lambda runtime: runtime.check(["sso"]))
+
+    assert isinstance(error, SettingsError)
+    assert error.message == f"`processes.sso.run`: there is no command `{run.split(maxsplit=1)[0]}`"
 
 
 def test_a_service_without_its_tools_is_not_built(stack: Stack) -> None:

@@ -322,6 +322,7 @@ def slow(stack: FakeStack, monkeypatch: pytest.MonkeyPatch) -> FakeStack:
 
     monkeypatch.setattr(stack.runtime, "start", starting)
     monkeypatch.setitem(stack.runtime.tools, PUSH, pushing)
+    stack.runtime.outdated.add("postgres")  # so that nothing is rehearsed before the first stage
     return stack
 
 
@@ -391,6 +392,19 @@ def test_a_start_that_failed_keeps_its_spans_too(
     assert {span.text for span in failed[:2]} == {text}
     assert critical_path(found)[-1].name == "pnpm db:push"
     assert "critical path" not in slow.said
+
+
+def test_a_start_that_was_refused_before_its_first_stage_leaves_what_is_kept(slow: FakeStack) -> None:
+    start(slow.boot())
+    before = kept(slow)
+    slow.runtime.outdated.clear()
+    slow.runtime.images["sso-setup"] = "sha256:another"
+    slow.runtime.tools[PUSH] = lambda _: prints("no config", code=1)
+
+    with pytest.raises(MigrationError):
+        start(slow.boot())
+
+    assert kept(slow) == before
 
 
 def test_an_app_that_was_given_up_as_another_one_failed_has_not_failed_itself(stack: FakeStack) -> None:

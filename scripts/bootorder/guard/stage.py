@@ -11,7 +11,7 @@ from psycopg import sql
 
 from .. import catalog
 from ..boot import Boot
-from ..database import Connection, Target, refuse_pooler
+from ..database import Connection, Session, Target, refuse_pooler
 from ..errors import BuildError, GuardError, MigrationError, NotReadyError, command
 from ..migration_lock import MigrationLock
 from ..outcome import Outcome
@@ -48,6 +48,23 @@ def guard(boot: Boot) -> Outcome:
     if told:
         return Outcome.done(_summary(boot, told))
     return Outcome.skipped(f"roles and triggers of {', '.join(boot.places)} are in place")
+
+
+def refuse_known(boot: Boot, target: Target, connection: Session) -> None:
+    """Raises what `guard` would refuse, as far as that takes a moment to know. Changes nothing, and asks no tool."""
+    require_superuser(connection)
+    refuse_pooler(connection)
+    refuse_another_layout(boot, target, connection)
+    run_before(boot, target, repair=False)
+    if found := _strays(boot, target, connection):
+        # Not those of an owner with a base: what is of its base is assigned without a question.
+        known = {o.name: made for o in boot.owners if not o.settings.before and (made := o.rehearsed())}
+        _refuse_claimed(boot, target, strays.claimed(found.nobodys, known, boot.places, found.owned))
+
+
+def is_in_place(boot: Boot, target: Target, connection: Session) -> bool:
+    """Whether the guard has nothing to make. Changes nothing."""
+    return not _pass(boot, target, connection, None)
 
 
 def _summary(boot: Boot, told: Sequence[str]) -> str:
@@ -190,6 +207,22 @@ def _refuse_strays(boot: Boot, target: Target, connection: Connection) -> None:
     rehearsals = _rehearsals(boot, target, {role for role, _ in found.owned}, everyone=False)
     claimed = strays.claimed(found.nobodys, rehearsals, boot.places, found.owned)
     proposal = _without_bases(boot, target, connection, claimed)
+    _refuse_claimed(boot, target, proposal)
+    nobodys = [stray for stray in found.nobodys if stray not in claimed]
+    left = [f"{stray.schema}.{stray.name}" for stray in nobodys if stray.kind not in strays.ROUTINES]
+    if left:
+        more = f" and {len(left) - _NAMED} more" if len(left) > _NAMED else ""
+        names = f"{', '.join(left[:_NAMED])}{more}"
+        if len(rehearsals) == len(boot.places):
+            boot.console.note(f"no owner's tool makes {names}: left alone")
+        else:
+            boot.console.note(
+                f"no owner has {names}: left alone; {command('guard --assign')} asks every tool whether it makes them"
+            )
+
+
+def _refuse_claimed(boot: Boot, target: Target, proposal: Mapping[strays.Stray, str]) -> None:
+    """Raises GuardError where an owner's tool makes what belongs to no owner."""
     lost = {stray: owner for stray, owner in proposal.items() if boot.places[owner].database != stray.database}
     if lost:
         raise GuardError(
@@ -209,17 +242,6 @@ def _refuse_strays(boot: Boot, target: Target, connection: Connection) -> None:
             hint=f"look at the list, then assign them as it says: {command('guard --assign')}",
             first=("guard --assign",),
         )
-    nobodys = [stray for stray in found.nobodys if stray not in claimed]
-    left = [f"{stray.schema}.{stray.name}" for stray in nobodys if stray.kind not in strays.ROUTINES]
-    if left:
-        more = f" and {len(left) - _NAMED} more" if len(left) > _NAMED else ""
-        names = f"{', '.join(left[:_NAMED])}{more}"
-        if len(rehearsals) == len(boot.places):
-            boot.console.note(f"no owner's tool makes {names}: left alone")
-        else:
-            boot.console.note(
-                f"no owner has {names}: left alone; {command('guard --assign')} asks every tool whether it makes them"
-            )
 
 
 def _without_bases(

@@ -113,6 +113,12 @@ class Runtime(Protocol):
     def build(self, names: Sequence[str], on_line: Callable[[str], None]) -> None:
         """Make what these services run, if sources changed. Raises MachineError with the tool's last lines."""
 
+    def prepare_apart(self, names: Sequence[str], on_line: Callable[[str], None]) -> Sequence[str]:
+        """Make what one-offs of these services run, of the sources as they are, where that leaves alone what runs now.
+
+        Returns those for which it is made. Raises what `build` does.
+        """
+
     def create(self, names: Sequence[str], on_line: Callable[[str], None]) -> None:
         """Make what a start of these services would make first; what was made so is left alone."""
 
@@ -159,6 +165,12 @@ class Runtime(Protocol):
 
     def is_stale(self, service: str) -> bool:
         """Whether what was made is known to be made of older sources."""
+
+    def is_touched(self, service: str) -> bool:
+        """Whether files that it is built from were changed since, where its fingerprint says so only after a build."""
+
+    def is_current(self, service: str) -> bool:
+        """Whether it runs, and is what would be started now from what is built."""
 
     def fingerprint(self, service: str) -> str:
         """Changes when what the service would run changes; empty where that is not known."""

@@ -33,6 +33,7 @@ from .compose_cli import OLDEST_COMPOSE, Compose, last_words
 from .compose_data import KeptData, data_folder, holds_data, kept_data, mount_of, remove_data
 from .compose_given import Given
 from .compose_ports import is_answered_by, is_published_at
+from .compose_sources import BuiltFrom, look
 from .engine import Engine
 from .events import ACTIONS, Told
 
@@ -68,10 +69,12 @@ class ComposeRuntime:
         files: Sequence[str] = (),
         given: Given | None = None,
         build_wait: float = BUILD_SECONDS,
+        built_from: BuiltFrom | None = None,
     ) -> None:
         """`instead`: a hint for where no engine is; `variables`: what the files may refer to beside .env.
 
         `given`: what the services are given beside what the files say. `build_wait`: how many seconds a build may take.
+        `built_from`: where it is kept what images were built from.
         """
         self._root = root
         self._env_path = env_file.path_of(root, files)
@@ -80,6 +83,7 @@ class ComposeRuntime:
         self._compose = Compose(root, processes, variables or {}, files, given)
         self._created: set[str] = set()  # in this run, from what compose.yaml says
         self._build_wait = build_wait
+        self._built_from = built_from
         self._processes = processes
         self._ids: Mapping[str, Sequence[str]] = {}  # of the containers that were there last, by service
         self._images: dict[str, str] = {}  # their ids by name, until something is built or removed
@@ -352,6 +356,13 @@ class ComposeRuntime:
     def is_stale(self, service: str) -> bool:  # noqa: ARG002  # an image does not tell
         return False
 
+    def is_touched(self, service: str) -> bool:
+        return self._built_from is not None and self._built_from.is_touched(service, self._service_config(service))
+
+    def is_current(self, service: str) -> bool:
+        image, containers = self._image_id(service), self._replicas().get(service, ())
+        return bool(containers) and all(one["State"] in _ALIVE and one["ImageID"] == image for one in containers)
+
     def fingerprint(self, service: str) -> str:
         # Files mounted from this machine change without the image: then nothing is known.
         mounts = self._service_config(service).get("volumes", [])
@@ -396,6 +407,7 @@ class ComposeRuntime:
         if not built:
             return
         self._containers()  # refuses a stack of another folder: its images have the same names
+        looks = {name: look(self._service_config(name)) for name in built} if self._built_from else {}
         done = self._compose.run(["build", *built], limit=build_limit(self._build_wait), on_line=on_line)
         self._images = {}
         if done.code:
@@ -406,6 +418,12 @@ class ComposeRuntime:
                 log=LogTail.of("the build", done.text),
                 hint=done.hint(hint_for(done.text, correct, in_image=True)),
             )
+        if self._built_from:
+            self._built_from.keep(looks)
+
+    def prepare_apart(self, names: Sequence[str], on_line: Callable[[str], None]) -> Sequence[str]:
+        self.build(names, on_line)  # what runs keeps the image that it was started from
+        return names
 
     def create(self, names: Sequence[str], on_line: Callable[[str], None]) -> None:
         self._up(["--no-start", *names], f"Compose could not create {', '.join(names)}", on_line)

@@ -13,7 +13,7 @@ from pathlib import Path
 from ... import env_file, secret_files, sources, state_files
 from ...errors import LogTail, MachineError, SettingsError, command
 from ...ports import listeners, listening, refuse_taken_ports
-from ...processes import Completed, Limit, Processes, at_once
+from ...processes import Completed, Limit, Processes, at_once, find_program
 from ...settings import ProcessSettings, SecretFile, Settings, unknown
 from ...terminal import listed
 from ..base import Address, Polled, Service, Watched
@@ -110,8 +110,25 @@ class EmbeddedRuntime:
             if not self._is_database(name):
                 self._folder(name)
             self.environment(name)
+            if not self._is_database(name):
+                self._refuse_missing_program(name)
         self._refuse_equal_ports(names)
         self._refuse_health_of_nothing(names)
+
+    def _refuse_missing_program(self, service: str) -> None:
+        """Where nothing is left to be installed or built that could bring it."""
+        run, folder = self._process(service).run, self._folder(service)
+        # What its tools have takes longer to say.
+        if not run or find_program(run[0], folder, os.environ.get("PATH", os.defpath)):
+            return
+        is_whole = self.is_built(service) and not self._commands_to_run(service)
+        if is_whole and not find_program(run[0], folder, self._surroundings(service)["PATH"]):
+            raise SettingsError(
+                f"`processes.{service}.run`: there is no command `{run[0]}`",
+                expected="a program of its packages or of this machine",
+                seen=" ".join(run),
+                hint="correct it in invoke.yaml",
+            )
 
     def _refuse_equal_ports(self, names: Sequence[str]) -> None:
         """The second one would die, and be called healthy: the first answers for both."""
@@ -282,6 +299,13 @@ class EmbeddedRuntime:
     def is_stale(self, service: str) -> bool:
         return not self._is_database(service) and not all(map(self._builds.is_done, self._steps(service)))
 
+    def is_touched(self, service: str) -> bool:  # noqa: ARG002  # the fingerprint says so
+        return False
+
+    def is_current(self, service: str) -> bool:
+        seen, order = self.table.look([service])[service], self._order(service)
+        return order is not None and seen.state == "running" and seen.made_of == order.made_of
+
     def fingerprint(self, service: str) -> str:
         if not self.is_built(service):
             return ""
@@ -300,6 +324,13 @@ class EmbeddedRuntime:
                 self._toolchain(name).prepare(on_line)
                 folders.setdefault(self._process(name).directory, []).append(name)
         at_once(self._processes, list(folders.values()), lambda its: self._build_folder(its, on_line))
+
+    def prepare_apart(self, names: Sequence[str], on_line: Callable[[str], None]) -> Sequence[str]:  # noqa: ARG002
+        """What runs has its packages and builds in these folders: only what needs no command is made."""
+        return [name for name in names if self.is_built(name) and not self._commands_to_run(name)]
+
+    def _commands_to_run(self, service: str) -> list[Step]:
+        return [step for step in self._steps(service) if step.argv and not self._builds.is_done(step)]
 
     def _build_folder(self, names: Sequence[str], on_line: Callable[[str], None]) -> None:
         """What shares a folder is made one after another."""
