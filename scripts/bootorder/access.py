@@ -13,6 +13,7 @@ import psycopg
 from .boot import Boot
 from .database import Target
 from .errors import MachineError, NotReadyError, SettingsError, command
+from .places import Place
 from .rows import Counts, count_rows
 from .settings import unknown
 
@@ -48,28 +49,33 @@ class Table:
         return asdict(self)
 
 
-def target_as(boot: Boot, owner: str, *, as_superuser: bool) -> Target:
-    """The database as this owner reaches it from this machine: the only one where no name is given.
+def place_of(boot: Boot, owner: str, *, as_superuser: bool) -> Place | None:
+    """Return where this owner lives: the only one where no name is given; None for the tasks' superuser.
 
-    As the tasks do, who may do everything, only where that is asked for.
+    Only where that is asked for: it may do everything. Asks nothing but the settings.
     """
-    target = boot.target()
     if as_superuser and owner:
         raise SettingsError("--as and --as-superuser at once", hint="give one of the two")
     if as_superuser:
-        return target
+        return None
+    if owner and owner not in boot.places:
+        raise unknown("owner", owner, boot.places)
     if not owner and len(boot.places) != 1:
         raise SettingsError(
             "which owner is meant?" if boot.places else "this stack has no owners",
             expected=" or ".join([*(f"--as {name}" for name in boot.places), "--as-superuser"]),
             hint="say as whom to connect; as a superuser, one wrong statement reaches every owner's tables",
         )
-    owner = owner or next(iter(boot.places))
-    if owner not in boot.places:
-        raise unknown("owner", owner, boot.places)
-    place = boot.places[owner]
-    password = boot.secret(place.password)
-    return replace(target, name=place.database).as_role(place.role, password)
+    return boot.places[owner or next(iter(boot.places))]
+
+
+def target_as(boot: Boot, owner: str, *, as_superuser: bool) -> Target:
+    """The database as this owner reaches it from this machine, see `place_of`."""
+    place = place_of(boot, owner, as_superuser=as_superuser)
+    target = boot.target()
+    if place is None:
+        return target
+    return replace(target, name=place.database).as_role(place.role, boot.secret(place.password))
 
 
 def url(boot: Boot, owner: str, *, as_superuser: bool = False) -> str:
@@ -81,6 +87,7 @@ def url(boot: Boot, owner: str, *, as_superuser: bool = False) -> str:
 
 def shell(boot: Boot, owner: str, statement: str, *, as_superuser: bool = False) -> int:
     """psql on this terminal, or one statement of it. Returns its exit code."""
+    place_of(boot, owner, as_superuser=as_superuser)
     boot.require_database()
     target = target_as(boot, owner, as_superuser=as_superuser)
     # Not as arguments: psql would read a database `a=b` as more than a name, and passwords show in process lists.

@@ -14,7 +14,7 @@ from .console import Console
 from .errors import BootError
 from .probes import SystemClock
 from .processes import SystemProcesses, question_limit
-from .settings import layout_name, parse
+from .settings import layout_name, parse, unknown
 
 ENDING = {"stop", "clean"}  # the stages that start nothing
 
@@ -35,6 +35,10 @@ def open_boot(
     """Settings and runtime of the stack in `root`. Touches nothing."""
     _learn_secrets(root, config)
     settings = parse(config)
+    seeded = [name for name, owner in settings.owners.items() if owner.seed]
+    for name in reseed:
+        if name not in seeded:
+            raise unknown("owner to --reseed", name, seeded)
     processes = SystemProcesses()
     chosen = layout_name(layout, settings)
     runtimes = Runtimes(root, root / STATE_FOLDER, settings, processes, console, chosen)

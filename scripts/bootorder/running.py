@@ -15,9 +15,13 @@ from .errors import BootError, SettingsError
 from .lock import exclusive
 from .opening import ENDING, look_elsewhere, looking, prepare
 from .preflight import preflight
+from .settings import layout_name
 from .showing import TIMELINE, print_plan, print_status, show_plan
 from .stages import LOOKING, Stage, jobs, named, plan, run_plan
 from .timeline.critical import told
+
+# nox's exit code where it has no such session, or cannot read its file; it prints which.
+_NO_SUCH_SESSION = 3
 
 
 def run_guard(boot: Boot, *, assign: bool, move_to: str, dry: bool) -> None:
@@ -30,6 +34,7 @@ def run_guard(boot: Boot, *, assign: bool, move_to: str, dry: bool) -> None:
     if assign:
         instead = replace(plain, run=stage.assign, flags=["--assign"])
     elif move_to:
+        layout_name(move_to, boot.settings)
         instead = replace(plain, run=lambda boot: layout.move(boot, move_to), flags=["--move-to", move_to])
     run_stages(boot, ["guard"], dry=dry, instead=instead)
 
@@ -130,6 +135,12 @@ def run_nox(root: Path, sessions: Sequence[str]) -> None:
         raise SettingsError("no noxfile.py here", hint="run this in a checkout that has one")
     chosen = ["--session", *sessions] if sessions else []
     done = subprocess.run([sys.executable, "-m", "nox", *chosen], cwd=root, check=False)
+    if done.returncode == _NO_SUCH_SESSION and sessions:
+        raise SettingsError(
+            f"nox cannot run {', '.join(sessions)}",
+            expected="the name of a session in noxfile.py",
+            hint="see them all with `nox -l`",
+        )
     if done.returncode:
         raise BootError(
             "the proofs failed", seen=f"nox ended with {done.returncode}", hint="read the session that failed above"

@@ -324,7 +324,7 @@ def unknown(what: str, name: str, known: Iterable[str]) -> SettingsError:
     return SettingsError(
         f"unknown {what} `{name}`" + (f"; did you mean `{near}`?" if near else ""),
         expected=", ".join(known),
-        hint="use one of these",
+        hint="use one of these" if known else "leave it out: there is none",
     )
 
 

@@ -67,16 +67,18 @@ def print_plan(console: Console, stages: Sequence[Stage], beside_them: Sequence[
 
 def show_url(boot: Boot, owner: str, *, as_superuser: bool) -> None:
     """A connection URL on stdout, with its password."""
-    from .access import url
+    from .access import place_of, url
 
+    place_of(boot, owner, as_superuser=as_superuser)  # a name that is none needs no look at the stack
     with looking(boot):
         boot.console.answering().reveal(url(boot, owner, as_superuser=as_superuser))
 
 
 def open_shell(boot: Boot, owner: str, statement: str, *, as_superuser: bool) -> int:
     """psql on this terminal. Returns its exit code."""
-    from .access import shell
+    from .access import place_of, shell
 
+    place_of(boot, owner, as_superuser=as_superuser)
     with looking(boot):
         return shell(boot, owner, statement, as_superuser=as_superuser)
 

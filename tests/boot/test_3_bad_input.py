@@ -63,6 +63,12 @@ def test_a_mistake_in_compose_yaml_is_told_in_compose_s_words(stack: Stack) -> N
         (["start", "--nonsense"], "no idea what '--nonsense' is"),
         (["nonsense"], "no idea what 'nonsense' is"),
         (["logs", "--service", "webb"], "did you mean `web`?"),
+        (["psql", "--as", "nobody"], "unknown owner `nobody`"),
+        (["url", "--as", "ssso"], "did you mean `sso`?"),
+        (["start", "--reseed", "ssso"], "unknown owner to --reseed `ssso`; did you mean `sso`?"),
+        (["seed", "--reseed", "api"], "unknown owner to --reseed `api`"),
+        (["guard", "--move-to", "schema"], "did you mean `schemas`?"),
+        (["apps-up", "--with", "pgadmn"], "did you mean `pgadmin`?"),
     ],
 )
 def test_a_wrong_word_on_the_command_line_is_usage(stack: Stack, arguments: list[str], said: str) -> None:

@@ -4,6 +4,7 @@ import io
 import os
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,9 +19,9 @@ from scripts.bootorder.doctor import Finding
 from scripts.bootorder.errors import BootError, LockedError, MachineError, MigrationError, NotReadyError, SettingsError
 from scripts.bootorder.lock import exclusive
 from scripts.bootorder.opening import open_boot
-from scripts.bootorder.running import run_nox, run_stages, start_stack
+from scripts.bootorder.running import run_guard, run_nox, run_stages, start_stack
 from scripts.bootorder.runtimes.base import Runtime
-from scripts.bootorder.showing import follow_logs, show_doctor, show_status, show_whole_plan
+from scripts.bootorder.showing import follow_logs, open_shell, show_doctor, show_status, show_url, show_whole_plan
 
 from .fakes import CONFIG, PUSH, FakeStack, prints
 
@@ -101,6 +102,59 @@ def test_the_other_runtime_is_looked_at_from_the_chosen_one(tmp_path: Path, monk
 def test_bad_input_is_refused_when_a_stack_is_opened(tmp_path: Path, flags: dict[str, Any]) -> None:
     with pytest.raises(SettingsError):
         opened(tmp_path, **flags)
+
+
+@pytest.mark.parametrize(
+    ("seeded", "name", "said", "hint"),
+    [
+        (True, "ssso", "unknown owner to --reseed `ssso`; did you mean `sso`?", "use one of these"),
+        (True, "api", "unknown owner to --reseed `api`", "use one of these"),
+        (False, "sso", "unknown owner to --reseed `sso`", "leave it out: there is none"),
+    ],
+    ids=["mistyped", "an owner without a seed", "no seed at all"],
+)
+def test_an_owner_to_reseed_that_there_is_not_is_refused_when_a_stack_is_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seeded: bool, name: str, said: str, hint: str
+) -> None:
+    monkeypatch.setattr(Runtimes, "choose", lambda *_: pytest.fail("nothing is asked before"))
+    owners = {name: dict(owner) for name, owner in CONFIG["owners"].items()}
+    if not seeded:
+        del owners["sso"]["seed"]
+
+    with pytest.raises(SettingsError) as caught:
+        open_boot(tmp_path, {"bootorder": {**CONFIG, "owners": owners}}, Console(io.StringIO()), "", reseed=[name])
+
+    assert (caught.value.message, caught.value.hint) == (said, hint)
+
+
+@pytest.mark.parametrize(
+    ("use", "said"),
+    [
+        (lambda boot: show_url(boot, "nobody", as_superuser=False), "unknown owner `nobody`"),
+        (lambda boot: show_url(boot, "ssso", as_superuser=False), "unknown owner `ssso`; did you mean `sso`?"),
+        (lambda boot: open_shell(boot, "nobody", "", as_superuser=False), "unknown owner `nobody`"),
+        (lambda boot: open_shell(boot, "", "select 1", as_superuser=False), "which owner is meant?"),
+        (lambda boot: open_shell(boot, "sso", "", as_superuser=True), "--as and --as-superuser at once"),
+        (lambda boot: follow_logs(boot, ["webb"]), "unknown service `webb`; did you mean `web`?"),
+        (lambda boot: run_guard(boot, assign=False, move_to="schema", dry=False), "unknown layout `schema`"),
+        (lambda boot: show_whole_plan(boot, with_clean=False, until="migrat", as_json=False), "unknown stage `migrat`"),
+        (
+            lambda boot: start_stack(boot, with_clean=False, until="migrat", as_json=False, dry=False),
+            "unknown stage `migrat`",
+        ),
+        (lambda boot: run_stages(replace(boot, asked_for=["pgadmn"]), ["apps-up"], dry=False), "unknown service to"),
+    ],
+    ids=["url", "near", "psql", "which", "both", "logs", "guard", "plan", "start", "apps-up"],
+)
+def test_a_wrong_name_is_refused_whatever_runs(stack: FakeStack, use: Callable[[Boot], None], said: str) -> None:
+    """Before it is said that the database does not answer: that would send a person to start it for nothing."""
+    stack.runtime.becomes("postgres", "exited", exit_code=0)
+
+    with pytest.raises(SettingsError) as caught:
+        use(stack.boot())
+
+    assert caught.value.message.startswith(said)
+    assert stack.runtime.changed == []
 
 
 # -- the first use -----------------------------------------------------------------------------------------------------
@@ -506,6 +560,14 @@ def test_proofs_that_fail_fail_the_task(tmp_path: Path, monkeypatch: pytest.Monk
         run_nox(tmp_path, [])
 
     assert caught.value.exit_code == 1
+
+
+def test_a_session_that_nox_does_not_have_is_usage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "noxfile.py").touch()
+    nox(monkeypatch, 3)
+
+    with pytest.raises(SettingsError, match="nox cannot run bot"):
+        run_nox(tmp_path, ["bot"])
 
 
 def test_a_repository_without_proofs_says_so(tmp_path: Path) -> None:
