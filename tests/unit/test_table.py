@@ -488,8 +488,8 @@ def test_what_cannot_even_be_killed_is_named(machine: Machine) -> None:
     with pytest.raises(MachineError) as caught:
         machine.stop()
 
-    assert caught.value.message == "the stack could not be stopped"
-    assert caught.value.seen == "node (pid 8)"
+    assert caught.value.message == "node (pid 8) could not be stopped"
+    assert caught.value.seen == "it was killed, and goes on"
 
 
 def test_a_process_of_another_user_is_named_with_that_user(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -504,6 +504,26 @@ def test_a_process_of_another_user_is_named_with_that_user(machine: Machine, mon
 
     assert caught.value.message == "node (pid 8) of this stack belongs to tom"
     assert caught.value.hint == "stop the stack as tom"
+
+
+def test_beside_a_process_of_another_user_everything_else_is_stopped(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    terminate = FakeProcess.terminate
+
+    def denied(process: FakeProcess) -> None:
+        if process.pid in {8, 9}:
+            raise psutil.AccessDenied(process.pid)
+        terminate(process)
+
+    machine.has(*(FakeProcess(pid, env={LABEL: machine.table().label("api")}) for pid in (8, 9, 10)))
+    monkeypatch.setattr(FakeProcess, "terminate", denied)
+
+    with pytest.raises(MachineError) as caught:
+        machine.stop()
+
+    assert caught.value.message == "node (pid 8) and node (pid 9) of this stack belong to tom"
+    assert {found.process.pid for found in machine.table().find()} == {8, 9}
 
 
 def test_what_nobody_has_buried_yet_has_ended(machine: Machine) -> None:

@@ -30,6 +30,7 @@ from ... import state_files
 from ...errors import MachineError, command
 from ...processes import begin, within
 from ...redaction import SECRETS
+from ...terminal import listed
 
 LABEL = "BOOTORDER_PROCESS"
 
@@ -89,6 +90,10 @@ class Found:
     def ports(self) -> Sequence[int]:
         """Those that it listens on."""
         return ports_of(self.process) or []
+
+
+def _called(process: psutil.Process) -> str:
+    return f"{process.name()} (pid {process.pid})"
 
 
 def ports_of(process: psutil.Process) -> Sequence[int] | None:
@@ -292,32 +297,37 @@ class ProcessTable:
         below = _below() if chosen else {}
         kept = {child.pid for one in chosen if one.supervisor for child in _descendants(one.process, below)}
         asked = [one.process for one in chosen if one.process.pid not in kept]
+        of_others = []
         for process in asked:
             try:
                 process.terminate()
             except psutil.NoSuchProcess:
                 continue
             except psutil.AccessDenied:
-                raise MachineError(
-                    f"{process.name()} (pid {process.pid}) of this stack belongs to {process.username()}",
-                    expected="processes that this user may end",
-                    hint=f"stop the stack as {process.username()}",
-                ) from None
-        _wait(asked)
-        left = [one.process for one in chosen if _runs(one.process)]
+                of_others.append(process)
+        _wait([process for process in asked if process not in of_others])
+        left = [one.process for one in chosen if one.process not in of_others and _runs(one.process)]
         if left:
             below = _below()
             left += [child for process in left for child in _descendants(process, below)]
         for process in left:
-            with contextlib.suppress(psutil.NoSuchProcess):
+            with contextlib.suppress(psutil.Error):
                 process.kill()
-        alive = _wait(left)
+        alive = [process for process in _wait(left) if process not in of_others]
         if alive:
             raise MachineError(
-                "the stack could not be stopped",
-                expected="no process of it runs",
-                seen=", ".join(f"{process.name()} (pid {process.pid})" for process in alive),
+                f"{listed([*map(_called, alive)])} could not be stopped",
+                expected="no process of this stack runs",
+                seen="it was killed, and goes on" if len(alive) == 1 else "they were killed, and go on",
                 hint="see what holds it: a process that waits for a disk ends when the disk answers",
+            )
+        if of_others:
+            user, verb = of_others[0].username(), "belongs" if len(of_others) == 1 else "belong"
+            raise MachineError(
+                f"{listed([*map(_called, of_others)])} of this stack {verb} to {user}",
+                expected="processes that this user may end",
+                seen="every other process of it that was asked to end has ended",
+                hint=f"stop the stack as {user}",
             )
 
     def forget(self) -> list[str]:
