@@ -297,23 +297,34 @@ class Boot:
 
     def note_stopped(self, names: Sequence[str]) -> None:
         """Remember what is stopped on purpose: its exit code looks like a crash."""
-        if not names:
-            return
-        services = self.runtime.services(names)
-        stopped = self._stopped() | {name: services[name].instance for name in names if name in services}
-        state_files.make_folder(self.state_folder)
-        state_files.write(self._stopped_path, json.dumps(stopped))
+        self._note_instances("stopped.json", names)
 
     def was_stopped(self, service: Service) -> bool:
         """Whether this instance of it was, and not one that was started since."""
-        return bool(service.instance) and self._stopped().get(service.name) == service.instance
+        return bool(service.instance) and self._noted_instances("stopped.json").get(service.name) == service.instance
 
-    def _stopped(self) -> dict[str, str]:
-        return state_files.read(self._stopped_path, lambda data: dict(data.items()), self.console.note) or {}
+    def note_tables_made(self, names: Sequence[str]) -> None:
+        """Remember which instances have made the tables that their start makes: they make none later."""
+        self._note_instances("tables-made.json", names)
 
-    @property
-    def _stopped_path(self) -> Path:
-        return self.state_folder / "stopped.json"
+    def has_made_tables(self, service: Service) -> bool:
+        """Whether one of its replicas that run now has, and not only such as were started since."""
+        noted = self._noted_instances("tables-made.json").get(service.name, "")
+        return bool(service.instance) and not set(service.instance.split(", ")).isdisjoint(noted.split(", "))
+
+    def _note_instances(self, file: str, names: Sequence[str]) -> None:
+        declared = set(self.runtime.declared())
+        known = [name for name in names if name in declared]  # not a service that was renamed since it was started
+        if not known:
+            return
+        services = self.runtime.services(known)
+        instances = {**self._noted_instances(file), **{name: services[name].instance for name in known}}
+        state_files.make_folder(self.state_folder)
+        state_files.write(self.state_folder / file, json.dumps(instances))
+
+    def _noted_instances(self, file: str) -> Mapping[str, str]:
+        path = self.state_folder / file
+        return state_files.read(path, lambda data: {str(n): str(i) for n, i in data.items()}, self.console.note) or {}
 
     def build(self, names: Sequence[str]) -> None:
         """Make the images of these services, once a boot; with `quick` only those that were never made."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from .boot import Boot
+from .catalog import Catalog, shortened
+from .database import Target
 from .guard.names import keep_names
 from .guard.stage import require_guard
-from .migrate import require_tables
+from .migrate import missing_tables, require_tables
 from .outcome import Outcome
 from .terminal import listed
 from .urls import user_and_database
@@ -18,11 +20,14 @@ _WORTH_SAYING = 1.0  # seconds that a build took which nobody expects in a start
 def stop(boot: Boot) -> Outcome:
     """Stop everything of this stack; its data stays."""
     # Before: where this is interrupted or killed in the middle, what it has stopped by then did not crash.
-    boot.note_stopped([name for name, service in boot.runtime.services().items() if service.running])
+    boot.note_stopped([name for name, service in boot.runtime.services().items() if service.running or service.up])
     with boot.timeline.span("stop services", "stop"):
         stopped = boot.runtime.stop()
+    if apart := boot.runtime.runs_apart():
+        boot.console.note(apart)
     if not stopped:
-        return Outcome.skipped("nothing was running")
+        is_apart = apart or boot.elsewhere() is not None
+        return Outcome.skipped("nothing was running" + (" under this name, with this runtime" if is_apart else ""))
     return Outcome.done(f"stopped {', '.join(stopped)}")
 
 
@@ -75,11 +80,29 @@ def apps_up(boot: Boot) -> Outcome:
         if len(first) < len(boot.owners):  # the others' tools are at work when their apps start
             made = {owner.name: owner.rehearsal(target) for owner in boot.owners}
             keep_names(target, list(boot.places.values()), made)
+            _stop_those_that_lost_tables(boot, made, target)
     _note_superusers(boot)
     outcome = start(boot, names)
     if seconds < _WORTH_SAYING or outcome.was_skipped:
         return outcome
     return Outcome.done(f"{outcome.text} (after {seconds:.1f} s of builds)")
+
+
+def _stop_those_that_lost_tables(boot: Boot, made: Mapping[str, Catalog], target: Target) -> None:
+    """Stop what had made its owner's tables, and runs without some of them now: only another start makes them.
+
+    One that never had them may be about to make them: another machine may have started it a moment ago.
+    """
+    creators = [owner for owner in boot.owners if owner.migrator.creates_at_start]
+    missing = missing_tables(creators, made, target)
+    services = boot.runtime.services([owner.settings.service for owner in creators])
+    lost = {owner.settings.service: missing[owner.name] for owner in creators if owner.name in missing}
+    running = [name for name in lost if services[name].up or services[name].running]
+    anew = [name for name in running if boot.has_made_tables(services[name])]
+    for name in anew:
+        boot.console.note(f"starting {name} anew, as only its start makes {', '.join(shortened(lost[name]))}")
+    if anew:
+        boot.runtime.stop_services(anew)
 
 
 def _note_superusers(boot: Boot) -> None:

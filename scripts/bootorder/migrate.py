@@ -325,20 +325,25 @@ def _found(owner: Owner, made: Catalog, target: Target) -> set[tuple[str, str]]:
         return catalog.read(connection).of(owner.place.role).relations()
 
 
+def missing_tables(owners: Sequence[Owner], made: Mapping[str, Catalog], target: Target) -> Mapping[str, Sequence[str]]:
+    """Return, by owner, the tables that its tool makes and that are not there; nothing of an owner that has all."""
+    with target.kept():
+        found = {owner.name: _found(owner, made[owner.name], target) for owner in owners}
+    missing = {}
+    for owner in owners:
+        wanted = made[owner.name].tables() or sorted(made[owner.name].relations())
+        missing[owner.name] = [".".join(one) for one in wanted if one not in found[owner.name]]
+    return {name: tables for name, tables in missing.items() if tables}
+
+
 def require_tables(owners: Sequence[Owner], target: Target) -> None:
     """Raises NotReadyError when a table of one of them is missing, and names the stage that makes it."""
     made = {owner.name: owner.rehearsal(target) for owner in owners}
-    with target.kept():
-        found = {owner.name: _found(owner, made[owner.name], target) for owner in owners}
-    for owner in owners:
-        expected, there = made[owner.name], found[owner.name]
-        wanted = expected.tables() or sorted(expected.relations())
-        missing = [".".join(one) for one in wanted if one not in there]
-        if missing:
-            raise NotReadyError(
-                f"{owner.name} has not migrated",
-                expected=f"its {catalog.described(expected)}",
-                seen=f"{', '.join(missing)} missing",
-                hint=f"migrate first: {command('migrate')}",
-                first=("migrate",),
-            )
+    for name, missing in missing_tables(owners, made, target).items():
+        raise NotReadyError(
+            f"{name} has not migrated",
+            expected=f"its {catalog.described(made[name])}",
+            seen=f"{', '.join(missing)} missing",
+            hint=f"migrate first: {command('migrate')}",
+            first=("migrate",),
+        )

@@ -15,7 +15,7 @@ from .errors import BootError, SettingsError
 from .lock import exclusive
 from .opening import ENDING, look_elsewhere, looking, prepare
 from .preflight import preflight
-from .settings import layout_name
+from .settings import require_layout
 from .showing import TIMELINE, print_plan, print_status, show_plan
 from .stages import LOOKING, Stage, jobs, named, plan, run_plan
 from .timeline.critical import told
@@ -34,7 +34,7 @@ def run_guard(boot: Boot, *, assign: bool, move_to: str, dry: bool) -> None:
     if assign:
         instead = replace(plain, run=stage.assign, flags=["--assign"])
     elif move_to:
-        layout_name(move_to, boot.settings)
+        require_layout(move_to)
         instead = replace(plain, run=lambda boot: layout.move(boot, move_to), flags=["--move-to", move_to])
     run_stages(boot, ["guard"], dry=dry, instead=instead)
 

@@ -308,7 +308,12 @@ def runtime_name(wanted: str, settings: Settings) -> RuntimeName:
 
 def layout_name(wanted: str, settings: Settings) -> LayoutName:
     """As `runtime_name`."""
-    return cast("LayoutName", _one_of("layout", wanted or settings.layout, get_args(LayoutName)))
+    return require_layout(wanted or settings.layout)
+
+
+def require_layout(name: str) -> LayoutName:
+    """Return it. Raises SettingsError where there is none of this name."""
+    return cast("LayoutName", _one_of("layout", name, get_args(LayoutName)))
 
 
 def _one_of(what: str, name: str, known: Sequence[str]) -> str:

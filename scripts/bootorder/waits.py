@@ -9,8 +9,9 @@ from concurrent.futures import FIRST_EXCEPTION, wait
 
 from . import http_get
 from .boot import Boot
+from .catalog import described, shortened
 from .errors import LogTail, NotReadyError, command
-from .migrate import verify_created_at_start
+from .migrate import missing_tables, verify_created_at_start
 from .outcome import Outcome
 from .probes import Failed, Look, NotYet, Probe, Ready, wait_for
 from .processes import begin
@@ -50,11 +51,42 @@ def wait_apps(boot: Boot) -> Outcome:
     """Wait until every app is healthy, all at once; the first that fails for good ends the wait."""
     if not boot.apps:
         return Outcome.skipped("there are no apps")
+    _refuse_hopeless(boot)
     _wait_for_apps(boot, boot.apps)
     with boot.timeline.span("verify tables", "verify"):
         made = verify_created_at_start(boot)
+    boot.note_tables_made([owner.settings.service for owner in boot.owners if owner.migrator.creates_at_start])
     counts = [f"{name} {_well(service, boot.apps[name])}" for name, service in _still_ready(boot).items()]
     return Outcome.done(", ".join(counts) + (f"; {made}" if made else ""))
+
+
+def _refuse_hopeless(boot: Boot) -> None:
+    """Raises NotReadyError where no wait would help: no database runs, or tables are missing that only the start of an
+    app makes, and it had its start."""
+    services = boot.runtime.services(list(boot.apps))
+    if any(isinstance(_state(boot, services[name], app), Failed) for name, app in boot.apps.items()):
+        return  # its own wait ends at once
+    boot.target()  # the tables are verified in the end
+    creators = [
+        owner
+        for owner in boot.owners
+        if owner.migrator.creates_at_start and boot.has_made_tables(services[owner.settings.service])
+    ]
+    made = {owner.name: known for owner in creators if (known := owner.rehearsed())}
+    if not made:
+        return
+    with boot.database() as stack:
+        missing = missing_tables([owner for owner in creators if owner.name in made], made, stack)
+    for owner in creators:
+        service = owner.settings.service
+        if owner.name in missing and services[service].running:
+            raise NotReadyError(
+                f"{owner.name} has lost tables, and {service} makes them only when it starts",
+                expected=f"its {described(made[owner.name])}",
+                seen=f"{', '.join(shortened(missing[owner.name]))} missing, which {service} had made",
+                hint=f"start it anew: {command('apps-up wait-apps')}",
+                first=("apps-up",),
+            )
 
 
 def _wait_for_apps(boot: Boot, apps: Mapping[str, AppSettings]) -> None:

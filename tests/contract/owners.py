@@ -116,6 +116,12 @@ class SqlRuntime:
     def stop(self) -> Sequence[str]:
         raise NotImplementedError
 
+    def runs_apart(self) -> str:
+        return ""
+
+    def stop_services(self, names: Collection[str]) -> None:
+        raise NotImplementedError
+
     def remove(self) -> Mapping[str, Sequence[str]]:
         raise NotImplementedError
 

@@ -568,6 +568,21 @@ def test_stop_ends_a_service_that_is_no_longer_declared(fresh: TinyStack) -> Non
     assert fresh.alive() == []
 
 
+def test_some_services_can_be_stopped_alone_and_started_anew(fresh: TinyStack) -> None:
+    fresh.start("unhealthy", "app")
+    before = fresh.runtime.services()
+
+    fresh.runtime.stop_services(["app", "dying"])
+    between = {name: service.state for name, service in fresh.runtime.services().items()}
+    started = fresh.runtime.start(["unhealthy", "app"], ignore)
+
+    assert (between["unhealthy"], between["app"]) == ("running", "exited")
+    assert list(started) == ["app"]
+    after = fresh.runtime.services()
+    assert after["unhealthy"].instance == before["unhealthy"].instance
+    fresh.runtime.stop()
+
+
 # -- removing ---------------------------------------------------------------------------------------------------------
 
 

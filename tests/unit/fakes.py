@@ -436,6 +436,7 @@ class FakeRuntime:
         self.needs_no_variables = False  # its passwords are in files
         self.active_profiles: dict[str, list[str]] = {}
         self.models: list[dict[str, Any]] = []  # what the look for models finds
+        self.apart = ""  # what runs under another name
         self.stale: set[str] = set()
         self.touched: set[str] = set()  # since the last build
         self.outdated: set[str] = set()  # what runs is not what would be started
@@ -516,6 +517,14 @@ class FakeRuntime:
         for name, service in running.items():
             self.becomes(name, "exited", at=self._clock.now(), exit_code=143, instance=service.instance)
         return list(running)
+
+    def runs_apart(self) -> str:
+        return self.apart
+
+    def stop_services(self, names: Collection[str]) -> None:
+        self.changed += [f"stop {name}" for name in names]
+        for name in names:
+            self.becomes(name, "exited", at=self._clock.now(), exit_code=143, instance=self.services()[name].instance)
 
     def profiles(self) -> Mapping[str, Sequence[str]]:
         return self.active_profiles

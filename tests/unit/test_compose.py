@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import psutil
@@ -11,6 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from scripts.bootorder import ports
+from scripts.bootorder.boot import Boot
 from scripts.bootorder.errors import BuildError, MachineError, MigrationError, SettingsError
 from scripts.bootorder.processes import Completed, tool_limit
 from scripts.bootorder.runtimes import compose
@@ -722,7 +724,69 @@ def test_a_container_that_still_runs_afterwards_is_a_failure(stage: Stage, monke
     with pytest.raises(MachineError) as caught:
         stage.runtime.stop()
 
-    assert caught.value.seen == "taskflow-postgres-1"
+    assert caught.value.message == "taskflow-postgres-1 could not be stopped"
+    assert caught.value.seen == "the engine said that it was stopped, and taskflow-postgres-1 runs"
+
+
+def test_beside_a_container_that_cannot_be_stopped_everything_else_is(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stuck, one_off = (stage.container("sso-setup", one_off=True, name=name) for name in ("stuck", "one-off"))
+    stage.container("postgres")
+    stopping(stage)
+    stop = stage.docker.stop
+
+    def refusing(container: str, *, timeout: int = 10) -> None:
+        if container == stuck:
+            raise api_error("tried to kill container, but did not receive an exit event")
+        stop(container, timeout=timeout)
+
+    monkeypatch.setattr(stage.docker, "stop", refusing)
+
+    with pytest.raises(MachineError) as caught:
+        stage.runtime.stop()
+
+    assert caught.value.message == "stuck could not be stopped"
+    assert "the Docker Engine refused" in caught.value.seen
+    assert one_off in stage.docker.stopped
+    assert stage.runtime.running() == ["sso-setup"]
+
+
+def test_what_runs_of_this_folder_under_another_name_is_named(stage: Stage) -> None:
+    stage.container("postgres")
+    nothing = stage.runtime.runs_apart()
+    stage.container("api", project="old one")
+    stage.container("web", project="old one")
+    stage.container("web", project="older", state="exited")
+    stage.container("api", project="decoy", folder="/decoy")
+
+    assert nothing == ""
+    assert stage.runtime.runs_apart() == (
+        "api and web of this folder run as the Compose project old one:"
+        " COMPOSE_PROJECT_NAME='old one' inv stop stops that"
+    )
+
+
+def test_some_services_are_stopped_in_all_replicas(stage: Stage) -> None:
+    replicas = [stage.container("api", number=number, name=f"api-{number}") for number in (1, 2)]
+    stage.container("api", one_off=True)
+    stage.container("web")
+
+    stage.runtime.stop_services(["api"])
+
+    assert sorted(stage.docker.stopped) == replicas
+
+
+def test_of_what_was_stopped_only_services_of_now_are_remembered(stage: Stage) -> None:
+    """One that was renamed since it was started has no settings to look at."""
+    stage.container("forgotten")
+    stage.container("api", state="exited")
+    given: Any = SimpleNamespace(console=None)
+    boot = Boot(stage.root, given, stage.runtime, stage.processes, given, given)
+
+    boot.note_stopped(["forgotten", "api"])
+
+    assert list(json.loads((stage.root / ".bootorder" / "stopped.json").read_text())) == ["api"]
 
 
 def taking_down(stage: Stage) -> None:

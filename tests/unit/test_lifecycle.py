@@ -4,11 +4,12 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from scripts.bootorder.errors import NotReadyError
+from scripts.bootorder.errors import MachineError, NotReadyError
 from scripts.bootorder.lifecycle import apps_up, clean, create_apps, db_up, start, stop
 from scripts.bootorder.outcome import Outcome
+from scripts.bootorder.processes import Completed
 
-from .fakes import FakeStack, push
+from .fakes import CREATE_ALL, FakeDatabase, FakeStack, create_all, push, table
 
 
 @pytest.fixture
@@ -69,6 +70,21 @@ def test_stop_again_has_nothing_to_do(stack: FakeStack) -> None:
     stop(stack.boot())
 
     assert stop(stack.boot()) == Outcome.skipped("nothing was running")
+
+
+def test_stop_does_not_say_that_nothing_was_running_where_something_was(stack: FakeStack) -> None:
+    """Under another name, or with the other runtime."""
+    stack.runtime.stop()
+    nothing = stop(stack.boot())
+    stack.runtime.apart = "api of this folder runs as the Compose project old: COMPOSE_PROJECT_NAME=old inv stop"
+    apart = stop(stack.boot())
+    stack.runtime.apart = ""
+    stack.elsewhere = MachineError("this stack already runs with the embedded runtime", hint="stop it")
+    elsewhere = stop(stack.boot())
+
+    assert nothing == Outcome.skipped("nothing was running")
+    assert apart == elsewhere == Outcome.skipped("nothing was running under this name, with this runtime")
+    assert "      api of this folder runs as the Compose project old: COMPOSE_PROJECT_NAME=old inv stop" in stack.said
 
 
 def test_clean_counts_what_it_removed(stack: FakeStack, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -179,6 +195,60 @@ def test_apps_that_run_are_left_alone(migrated: FakeStack) -> None:
     apps_up(migrated.boot())
 
     assert apps_up(migrated.boot()) == Outcome.skipped("sso, api and web already run")
+
+
+@pytest.fixture
+def with_tables(running: FakeStack) -> FakeStack:
+    """Every app runs, and is known to have made the tables that its start makes."""
+    for name, instance in (("sso", "s1"), ("api", "a1, a2"), ("web", "w1")):
+        running.runtime.becomes(name, "running", health="healthy", instance=instance)
+    running.boot().note_tables_made(["api"])
+    return running
+
+
+def test_an_app_whose_tables_are_there_is_left_alone(with_tables: FakeStack) -> None:
+    assert apps_up(with_tables.boot()).was_skipped
+    assert "stop api" not in with_tables.runtime.changed
+
+
+@pytest.mark.parametrize("instance", ["a1, a2", "a2, a3"], ids=["as it was", "with a replica that came later"])
+def test_an_app_that_lost_a_table_which_only_its_start_makes_is_started_anew(
+    with_tables: FakeStack, instance: str
+) -> None:
+    with_tables.runtime.becomes("api", "running", health="unhealthy", instance=instance)
+    with_tables.database.drop("worker")
+
+    assert apps_up(with_tables.boot(quick=True)) == Outcome("api started")
+
+    assert [change for change in with_tables.runtime.changed if change.startswith("stop")] == ["stop api"]
+    assert "starting api anew, as only its start makes public.worker" in with_tables.said
+
+
+def test_an_app_that_is_to_make_one_more_table_is_started_anew(with_tables: FakeStack) -> None:
+    def create(database: FakeDatabase) -> Completed:
+        database.create(table("invoice"), by="api")
+        return create_all(database)
+
+    with_tables.runtime.tools[CREATE_ALL] = create
+    with_tables.runtime.images["api"] = "sha256:another"
+
+    assert apps_up(with_tables.boot(quick=True)) == Outcome("api started")
+
+
+def test_an_app_that_is_about_to_make_its_tables_is_left_alone(with_tables: FakeStack) -> None:
+    """Another machine may have started it a moment ago, and waits for it."""
+    with_tables.runtime.becomes("api", "running", health="starting", instance="a7, a8")
+    with_tables.database.drop("worker", "task")
+
+    assert apps_up(with_tables.boot()).was_skipped
+
+
+def test_an_app_that_lost_its_tables_and_has_ended_is_started_once(with_tables: FakeStack) -> None:
+    with_tables.runtime.becomes("api", "exited", exit_code=1, instance="a1, a2")
+    with_tables.database.drop("worker")
+
+    assert apps_up(with_tables.boot()) == Outcome("api started")
+    assert "stop api" not in with_tables.runtime.changed
 
 
 def test_quick_builds_no_app_that_was_built_before(migrated: FakeStack) -> None:

@@ -591,3 +591,60 @@ def test_what_does_its_work_in_several_replicas_has_ended_when_all_have(migrated
     wait_apps(migrated.boot())
 
     assert migrated.clock.now() >= 3
+
+
+# -- what no wait would bring ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def with_tables(running: FakeStack) -> FakeStack:
+    """Every app runs, and is known to have made the tables that its start makes."""
+    for name in ("sso", "api", "web"):
+        running.runtime.becomes(name, "running", health="healthy", instance=f"{name} 1")
+    wait_apps(running.boot())
+    return running
+
+
+def test_tables_that_only_another_start_would_make_are_not_waited_for(with_tables: FakeStack) -> None:
+    with_tables.runtime.becomes("api", "running", health="unhealthy", instance="api 1")
+    with_tables.database.drop("worker")
+    begun = with_tables.clock.now()
+
+    with pytest.raises(NotReadyError) as caught:
+        wait_apps(with_tables.boot())
+
+    assert with_tables.clock.now() == begun
+    assert caught.value.message == "api has lost tables, and api makes them only when it starts"
+    assert caught.value.seen == "public.worker missing, which api had made"
+    assert caught.value.first == ("apps-up",)
+
+
+def test_an_app_that_was_started_since_is_waited_for(with_tables: FakeStack) -> None:
+    with_tables.runtime.becomes("api", "running", health="starting", instance="api 2")
+    with_tables.runtime.becomes("api", "running", health="healthy", instance="api 2", at=5)
+    with_tables.database.drop("worker")
+
+    with pytest.raises(MigrationError, match="its tables are not what its tool makes"):
+        wait_apps(with_tables.boot())
+
+    assert with_tables.clock.now() >= 5
+
+
+def test_an_app_that_does_not_run_is_said_to_have_ended_and_not_to_have_lost_tables(with_tables: FakeStack) -> None:
+    with_tables.runtime.becomes("api", "exited", exit_code=3, instance="api 1")
+    with_tables.database.drop("worker")
+
+    with pytest.raises(NotReadyError, match="api is not running"):
+        wait_apps(with_tables.boot())
+
+
+def test_apps_are_not_waited_for_without_a_database(with_tables: FakeStack) -> None:
+    with_tables.runtime.becomes("postgres", "exited", exit_code=0)
+    with_tables.runtime.becomes("api", "running", health="unhealthy", instance="api 1")
+    begun = with_tables.clock.now()
+
+    with pytest.raises(NotReadyError, match="the database does not answer") as caught:
+        wait_apps(with_tables.boot())
+
+    assert with_tables.clock.now() == begun
+    assert caught.value.first == ("db-up", "wait-db")

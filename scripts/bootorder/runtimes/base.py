@@ -131,6 +131,12 @@ class Runtime(Protocol):
     def stop(self) -> Sequence[str]:
         """Stop everything of this stack, one-offs of killed runs too; keeps data. Returns what was stopped."""
 
+    def runs_apart(self) -> str:
+        """Return what of this folder runs under another name than this stack's, and how to stop it; else nothing."""
+
+    def stop_services(self, names: Collection[str]) -> None:
+        """Stop these services, in all their replicas; their one-offs go on."""
+
     def stop_one_offs(self) -> None:
         """End what killed runs left of one-offs: their locks are free, they go on. This run's own are left alone."""
 

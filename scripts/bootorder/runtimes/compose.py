@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import secrets
+import shlex
 import sys
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -28,6 +29,7 @@ from ..processes import (
     tool_limit,
 )
 from ..settings import unknown
+from ..terminal import listed
 from .base import Address, Service, Watched
 from .compose_cli import OLDEST_COMPOSE, Compose, last_words
 from .compose_data import KeptData, data_folder, holds_data, kept_data, mount_of, remove_data
@@ -475,19 +477,47 @@ class ComposeRuntime:
         running = [container for container in self._containers() if container["State"] in _ALIVE]
         if not running:
             return []
-        self._stop_all(one for one in running if one["Labels"].get(_ONE_OFF) == "True")  # which `stop` passes by
+        one_offs = [one for one in running if one["Labels"].get(_ONE_OFF) == "True"]
+        said = self._ask_to_stop(one_offs)  # which `stop` passes by
         done = self._compose.run(["--profile", "*", "stop"], limit=change_limit())
         # Of a service that compose.yaml no longer names.
-        self._stop_all(container for container in self._containers() if container["State"] in _ALIVE)
+        said += self._ask_to_stop(container for container in self._containers() if container["State"] in _ALIVE)
         left = [_name(container) for container in self._containers() if container["State"] in _ALIVE]
-        if done.code or left:
+        said += [last_words(done.text)] if done.code else []
+        if left:
             raise MachineError(
-                "the stack could not be stopped",
-                expected="no container of it runs",
-                seen=", ".join(left) or last_words(done.text),
-                hint=f"see what holds it: {command('logs')}",
+                f"{listed(left)} could not be stopped",
+                expected="no container of this stack runs",
+                seen=said[0] if said else f"the engine said that it was stopped, and {left[0]} runs",
+                hint=f"stop it again, or look at what it does: {command('logs')}",
             )
         return sorted({_service_of(container) for container in running})
+
+    def _ask_to_stop(self, containers: Iterable[Mapping[str, Any]]) -> list[str]:
+        """Stop each of them that can be; returns what the engine said of the others."""
+        said = []
+        for container in containers:
+            try:
+                self.engine.stop(container["Id"])
+            except MachineError as error:
+                said.append(": ".join(filter(None, (error.message, error.seen))))
+        return said
+
+    def runs_apart(self) -> str:
+        found = self.engine.containers({"label": f"{_FOLDER}={self._folder.resolve()}"})
+        alive = [one for one in found if one["State"] in _ALIVE and one["Labels"].get(_PROJECT) != self.project]
+        if not alive:
+            return ""
+        other = str(alive[0]["Labels"].get(_PROJECT, ""))
+        services = sorted({_service_of(one) for one in alive if one["Labels"].get(_PROJECT) == other})
+        verb = "runs" if len(services) == 1 else "run"
+        again = f"COMPOSE_PROJECT_NAME={shlex.quote(other)} {command('stop')}"
+        return f"{listed(services)} of this folder {verb} as the Compose project {other}: {again} stops that"
+
+    def stop_services(self, names: Collection[str]) -> None:
+        containers = [one for name, replicas in self._replicas().items() if name in names for one in replicas]
+        alive = [one["Id"] for one in containers if one["State"] in _ALIVE]
+        at_once(self._processes, alive, self.engine.stop)
 
     def stop_one_offs(self) -> None:
         of_others = (one for one in self._containers() if one["Labels"].get(_RUN, self._run) != self._run)

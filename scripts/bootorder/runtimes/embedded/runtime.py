@@ -461,6 +461,12 @@ class EmbeddedRuntime:
             hint=f"stop it again, or see what it starts: {command(f'logs --service {left[0].service}')}",
         )
 
+    def runs_apart(self) -> str:
+        return ""  # a stack has the name of its folder
+
+    def stop_services(self, names: Collection[str]) -> None:
+        self.table.stop([found for found in self.table.find() if found.service in names and not found.one_off])
+
     def stop_one_offs(self) -> None:
         self.table.stop([found for found in self.table.left_over() if found.one_off])
 
