@@ -31,10 +31,10 @@ _TABLES = """
 
 @dataclass(frozen=True)
 class Table:
-    """`state`: `missing` where an owner's tool makes it and it is not there, `nobody's` where no owner has it.
+    """`state`: `missing` where an owner's tool makes it and it is not there, `unowned` where no owner has it.
 
     Where another layout has it: `is in public`. `rows`: None where they are not known: they are counted as the owner,
-    and what is nobody's is not read.
+    and what is unowned is not read.
     """
 
     owner: str | None
@@ -110,7 +110,7 @@ def shell(boot: Boot, owner: str, statement: str, *, as_superuser: bool = False)
 
 
 def tables(boot: Boot) -> list[Table]:
-    """Every table of every database of the stack, by owner; then what is nobody's."""
+    """Every table of every database of the stack, by owner; then what is unowned."""
     stack = boot.require_database()
     owners = {place.role: place.owner for place in boot.places.values()}
     found = []
@@ -121,7 +121,7 @@ def tables(boot: Boot) -> list[Table]:
             counts = _counts(boot, target, [(schema, name) for schema, name, *_ in rows])
         for schema, name, role, size in rows:
             owner = owners.get(role)
-            state = "" if owner else "nobody's"
+            state = "" if owner else "unowned"
             found.append(Table(owner, database, schema, name, counts.get((schema, name)), size, state))
     there = {(table.owner, table.name): table for table in found}
     at_home = {(table.owner, table.database, table.schema, table.name) for table in found}

@@ -112,7 +112,7 @@ class Console:
 
     def check(self, ok: bool, name: str, seen: str, mend: str) -> None:
         """One finding of `doctor`."""
-        mark = _Painted("ok  ", Fore.GREEN) if ok else _Painted("MEND", Fore.RED)
+        mark = _Painted("ok  ", Fore.GREEN) if ok else _Painted("FIX ", Fore.RED)
         self._line(mark, f"  {name}  {'; '.join(filter(None, (seen, '' if ok else mend)))}")
 
     def warning(self, where: str, code: str, message: str, mend: str, page: str) -> None:

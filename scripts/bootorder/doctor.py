@@ -84,7 +84,7 @@ def _settings(boot: Boot) -> Finding:
 
 def _disk(boot: Boot) -> Finding:
     free = shutil.disk_usage(boot.root).free
-    return Finding("disk", free >= _DISK_WANTED, f"{free / 1024**3:.0f} GiB free", "free at least 3 GiB")
+    return Finding("disk", free >= _DISK_WANTED, f"{free / 1024**3:.1f} GiB free", "make room: at least 3 GiB")
 
 
 def _secrets(boot: Boot) -> Finding:
@@ -122,8 +122,9 @@ def _ports(boot: Boot) -> Iterator[Finding]:
     except BootError as error:
         yield _refused("stack", error)
         return
+    wanted = {boot.settings.database.service, *boot.beside, *boot.apps}  # not what nobody asked for
     for name, service in services.items():
-        if service.address is None:
+        if service.address is None or name not in wanted:
             continue
         port = service.address.port
         label = f"port {port}"
@@ -133,6 +134,14 @@ def _ports(boot: Boot) -> Iterator[Finding]:
             yield Finding(label, True, f"free for {name}")
         else:
             who = ports.holder(port, boot.runtime.port_holder)
-            yield Finding(
-                label, False, f"wanted by {name}, held by {who or 'something'}", "stop it, or choose another port"
-            )
+            seen = f"wanted by {name}, held by {who or 'a program that the system does not name'}"
+            yield Finding(label, False, seen, _how_to_free(boot, name))
+
+
+def _how_to_free(boot: Boot, service: str) -> str:
+    """As a start would say it."""
+    try:
+        boot.runtime.check_ports([service])
+    except BootError as error:
+        return error.hint
+    return "run this again: it is free by now"

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from .catalog import Catalog, Key, shortened
 from .errors import MigrationError, command
+from .terminal import counted
 
 
 def refuse_drift(owner: str, expected: Catalog, there: Catalog) -> None:
@@ -16,7 +17,7 @@ def refuse_drift(owner: str, expected: Catalog, there: Catalog) -> None:
         raise MigrationError(
             f"{owner}: create_all never alters a table that exists: {found[0]}{more}",
             expected="the tables of its models, as an empty database gets them",
-            seen=f"{len(found)} differences in tables that were made before",
+            seen=f"{counted(len(found), 'difference')} in tables that were made before",
             details=shortened(found),
             hint=also_hint(owner, expected, there)
             or f"add a migration (with Alembic, say), alter it by hand: {command(f'psql --as {owner}')},"

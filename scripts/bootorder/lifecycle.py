@@ -113,9 +113,8 @@ def _note_superusers(boot: Boot) -> None:
         if found := [
             key for key, value in environment.items() if "://" in value and user_and_database(value)[0] == user
         ]:
-            boot.console.note(
-                f"{name} connects as {user}, a superuser ({found[0]}): `owners.NAME.connects` gives it a role"
-            )
+            how = "`owners.NAME.connects` gives it a role" if boot.settings.compose else "give it the URL of an owner"
+            boot.console.note(f"{name} connects as {user}, a superuser ({found[0]}): {how}")
 
 
 def start(boot: Boot, names: Sequence[str]) -> Outcome:

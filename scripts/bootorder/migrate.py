@@ -189,7 +189,7 @@ def _verified(boot: Boot, migration: _Migration, done: Completed, worked: Worked
         raise MigrationError(
             f"{owner.name}: {owner.migrator.name} did not finish: {claim.text}",
             expected=f"the {catalog.described(expected)} it makes on an empty database, and exit code 0",
-            seen=f"{len(gaps)} differences, exit code {done.code}"
+            seen=f"{counted(len(gaps), 'difference')}, exit code {done.code}"
             + (" (which means nothing)" if not done.code else ""),
             details=catalog.shortened([*gaps, *readers.lines]),
             log=worked.log,
@@ -306,7 +306,7 @@ def verify_created_at_start(boot: Boot) -> str:
             raise MigrationError(
                 f"{owner.name}: its tables are not what its tool makes on an empty database",
                 expected=f"its {catalog.described(expected)}, when all apps are healthy",
-                seen=f"{len(gaps)} differences",
+                seen=counted(len(gaps), "difference"),
                 details=catalog.shortened(gaps),
                 log=boot.runtime.log_tail(owner.settings.service),
                 hint=owner.migrator.hint,

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import psycopg
 
 from .database import ANSWER_SECONDS, BlockedError, Session, Target, refuse_pooler
-from .errors import LockedError, NotReadyError
+from .errors import LockedError, NotReadyError, command
 
 # For a look at the lock: 1 ms, also in a server that has much to do.
 _LOOK_SECONDS = 20.0
@@ -109,7 +109,7 @@ def _wait_for_lock(session: Session, key: str, wait: float) -> None:
             "another migration is under way in this database",
             expected=f"its end within {wait:g} s (`database.lock_wait`)",
             seen=_holder(session, key),
-            hint="wait until it has ended, then run this again",
+            hint=f"wait until it has ended, then run this again; where nobody is at work any more: {command('stop')}",
         ) from None
 
 

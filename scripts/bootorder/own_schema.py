@@ -48,6 +48,6 @@ def refuse_foreign_objects(connection: Connection) -> None:
         + (f" and {len(found) - 5} more" if len(found) > 5 else "")  # noqa: PLR2004
         + "; nothing of it was called",
         hint="see who made it and why, then remove it as a superuser: drop schema bootorder cascade"
-        " (what the tasks recorded is lost with it: seeds and migrations are looked at anew)",
+        " (what the tasks recorded is lost with it: the next start runs the seeds again)",
         goes_on=False,
     )

@@ -185,8 +185,8 @@ class SystemProcesses:
         if interrupted:
             raise UserInterruptError(
                 f"`{_shown(process.args)}` was interrupted",
-                seen="it was ended, as what waits for it was",
-                hint="go on whenever you like; nothing was lost",
+                seen="it was ended together with the task",
+                hint="run it again whenever you like: what is done stays done",
             )
 
     def run(

@@ -94,7 +94,7 @@ def start_stack(boot: Boot, *, with_clean: bool, until: str, as_json: bool, dry:
         boot.console.say()
     boot.console.say(told(boot.timeline.recording({})))
     if not until and all(span.outcome == "skipped" or span.name in LOOKING for span in boot.timeline.stages):
-        boot.console.say("nothing was changed: what is to run runs, healthy, and is what it was")
+        boot.console.say("nothing was changed: all that is to run was running already, and is healthy")
     if as_json:
         boot.console.data(_report(boot, status=found))
 

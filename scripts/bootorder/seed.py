@@ -16,6 +16,7 @@ from .owners import Owner
 from .processes import Completed, at_once
 from .records import Record, at_work, record, recorded
 from .rows import Counts, Logins, Table, count_rows, row_versions
+from .terminal import counted
 from .waves import Worked, refuse_losses_of_all, seen_by, waves
 
 
@@ -112,14 +113,16 @@ def _verified(seeding: _Seeding, done: Completed, stack: Target, logins: Logins,
         raise MigrationError(
             f"{owner.name}: its seed failed",
             expected="exit code 0 and rows in its tables",
-            seen=f"exit code {done.code}, {_total(counts)} rows",
+            seen=f"exit code {done.code}, {counted(_total(counts), 'row')}",
             log=log,
             hint=done.hint(f"{correct}, then run it again: {command('seed')}"),
         )
     if _versions(owner, stack, counts, logins) == seeding.versions:
         return Outcome.done(f"{owner.name} had nothing to do")
     more = _total(counts) - _total(seeding.counts)
-    return Outcome.done(f"{owner.name} {more:+d} rows" if more else f"{owner.name} rows updated")
+    return Outcome.done(
+        f"{owner.name} {more:+d} {'row' if abs(more) == 1 else 'rows'}" if more else f"{owner.name} rows updated"
+    )
 
 
 def _has_rows(counts: Counts) -> bool:

@@ -125,7 +125,7 @@ def show_models(boot: Boot, *, as_json: bool) -> None:
                         seen=" ".join(owner.settings.migrate),
                         hint="let it call Python itself, or leave this check away",
                     )
-                answer.say(f"{owner.name}: {len(models)} models, all known to create_all")
+                answer.say(f"{owner.name}: {counted(len(models), 'model')}, all known to create_all")
                 found.append({"owner": owner.name, "models": models})
     else:
         answer.say("no owner makes its tables from models that can be forgotten (migrator sqlmodel)")
@@ -154,7 +154,7 @@ def _refuse_what_migrate_would(boot: Boot, found: Sequence[Mapping[str, Any]]) -
         name, problems, losses = change["owner"], change["problems"], change["losses"]
         if change["foreign_losses"]:
             raise GuardError(
-                f"{name}: its migration would take what is not its own",
+                f"{name}: its migration would remove what belongs to others",
                 seen=counted(len(change["foreign_losses"]), "loss", "losses"),
                 hint=f"narrow what the tool of {name} looks at, e.g. its filter of tables",
             )
@@ -251,13 +251,13 @@ def print_status(console: Console, found: Mapping[str, Any]) -> None:
     for owner in found["owners"]:
         if owner["tables"] is None:
             why = (
-                f"{command('migrate')} has yet to learn them"
+                f"{command('migrate')} finds them out"
                 if found["database"]["answers"]
                 else "the database does not answer"
             )
             known = f"tables not known ({why})"
         else:
-            known = f"{len(owner['tables'])} tables"
+            known = counted(len(owner["tables"]), "table")
             known += f", missing: {', '.join(owner['missing'])}" if owner["missing"] else ""
         console.say(f"{owner['name']} (role {owner['role']}, schema {owner['schema']}): {known}")
 
@@ -342,7 +342,7 @@ def _last_boot(path: Path) -> Recording:
 
 
 def show_doctor(boot: Boot, *, as_json: bool) -> None:
-    """Every finding; raises MachineError when something is to be mended."""
+    """Every finding; raises MachineError when something is to be corrected."""
     from .doctor import examine
 
     findings = list(examine(boot))
@@ -356,7 +356,7 @@ def show_doctor(boot: Boot, *, as_json: bool) -> None:
     wrong = [finding for finding in findings if not finding.ok]
     if wrong:
         raise MachineError(
-            f"{len(wrong)} of {len(findings)} findings need mending",
+            f"{len(wrong)} of {len(findings)} findings are to be corrected",
             seen=", ".join(finding.name for finding in wrong),
             hint=wrong[0].mend,
         )

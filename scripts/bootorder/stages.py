@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -206,17 +207,28 @@ def as_boot_error(cause: BaseException) -> BootError:
         return cause
     if isinstance(cause, KeyboardInterrupt):
         return UserInterruptError(
-            "interrupted", seen="what it was doing was stopped", hint="go on whenever you like; nothing was lost"
+            "interrupted",
+            seen="the commands that were running were ended",
+            hint="run it again whenever you like: what is done stays done",
         )
     if isinstance(cause, psycopg.Error):
+        # What ends a session has no code, or one of the classes "connection exception" and "operator intervention".
+        is_lost = (cause.sqlstate or "08")[:2] in {"08", "57"}
         return NotReadyError(
-            "the database broke off",
+            "the connection to the database was lost" if is_lost else "the database refused a statement of the tasks",
             expected="a database that answers to the end",
             seen=" ".join(str(cause).split()),
             hint=f"look at its log: {command('logs')}",
         )
-    return MachineError(
-        "the system refused something",
-        seen=str(cause),
-        hint=f"see what the machine lacks: {command('doctor')}",
-    )
+    return _of_the_system(cause)
+
+
+def _of_the_system(cause: BaseException) -> MachineError:
+    """An OSError, with what it was about."""
+    number, name = getattr(cause, "errno", None), getattr(cause, "filename", None)
+    hint = f"see what the machine lacks: {command('doctor')}"
+    if number in {errno.ENOSPC, errno.EDQUOT}:
+        hint = "make room on the disk, then run this again"
+    elif isinstance(cause, PermissionError) and name:
+        hint = f"let this user read and write {name}, then run this again"
+    return MachineError("the operating system refused an operation", seen=str(cause), hint=hint)

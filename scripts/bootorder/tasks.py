@@ -248,7 +248,7 @@ def plan(
 
 @task(help=LAYOUT | RUNTIME | JSON)
 def tables(c: Context, layout: str = "", runtime: str = "", json: bool = False) -> None:
-    """List every table with its owner, rows and size; what is missing or nobody's is marked."""
+    """List every table with its owner, rows and size; what is missing or unowned is marked."""
     from .showing import show_tables
 
     with opened(c, runtime, layout=layout, as_json=json) as boot:
@@ -323,7 +323,7 @@ def timeline(c: Context, format: str = "", output: str = "") -> None:
 
 @task(help=RUNTIME | JSON)
 def doctor(c: Context, runtime: str = "", json: bool = False) -> None:
-    """Say what this machine has and lacks, each with its mend."""
+    """Say what this machine has and lacks, and how to correct it."""
     from .showing import show_doctor
 
     with opened(c, runtime, as_json=json) as boot:

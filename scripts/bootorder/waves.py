@@ -11,6 +11,7 @@ from .errors import GuardError, LogTail
 from .guard.snapshots import Seen, Snapshot, own_losses, refuse_losses
 from .owners import Owner
 from .rows import Logins
+from .terminal import counted
 
 
 def waves(owners: Sequence[Owner]) -> Sequence[Sequence[Owner]]:
@@ -74,7 +75,7 @@ def refuse_losses_of_all(wave: Sequence[Worked]) -> None:
             raise GuardError(
                 f"rows of {one.owner.name} are gone, while the tools of {' and '.join(here)} were at work",
                 expected="every row that was there before",
-                seen=f"{len(lost)} differences; which of the tools it was cannot be told",
+                seen=f"{counted(len(lost), 'difference')}; which of the tools it was is not known",
                 details=shortened([line.replace("would be", "were") for line in lost]),
                 log=one.log,
                 hint="restore what was lost from a backup, then look at what each of these tools does",

@@ -152,7 +152,7 @@ def test_a_stack_moves_to_a_schema_for_each_owner_and_back_with_its_rows(stack: 
 
     moved = stack.inv("guard", "--move-to", "schemas")
     assert moved.code == 0, moved.err
-    assert "moved 4 things of api to api" in moved.err
+    assert "moved 4 objects of api to api" in moved.err
     refused = stack.inv("start")
     assert refused.code == 6, refused.err
     assert "this stack has the layout `schemas`, and was asked for `shared`" in refused.err

@@ -342,7 +342,7 @@ def test_a_seed_that_waits_for_a_lock_is_canceled_and_not_recorded(bench: Workbe
     with held(by_hand(bench.target), lock), pytest.raises(BlockedError, match="a tool of sso"):
         seed(bench.boot())
 
-    assert seed(bench.boot()).text == "sso +1 rows"
+    assert seed(bench.boot()).text == "sso +1 row"
 
 
 def test_a_rehearsal_that_waits_for_a_lock_is_canceled(bench: Workbench) -> None:
@@ -426,4 +426,4 @@ def test_one_tool_waits_for_another_as_long_as_that_one_works(bench: Workbench) 
 
     bench.runtime.tools |= {"create": sends(API), "first": first, "second": second}
 
-    assert seed(bench.boot(owners=PEERS)).text == "sso +1 rows; api +1 rows"
+    assert seed(bench.boot(owners=PEERS)).text == "sso +1 row; api +1 row"

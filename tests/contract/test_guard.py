@@ -576,7 +576,7 @@ def test_the_role_that_an_owner_had_before_is_named_until_it_is_gone(settled: Gu
         settled.guard()
     assert f"table public.account of the role {old} -> sso (role {new})" in caught.value.details
     note = f"{old} is no owner's role any more, and may still connect; "
-    assert f"{note}it has tables or other things of its own" in settled.talk.getvalue()
+    assert f"{note}it owns tables or other objects" in settled.talk.getvalue()
 
     assign(settled.boot())
 

@@ -574,7 +574,7 @@ def test_rights_that_were_taken_on_purpose_are_named_by_the_guard(settled: Guard
 
     settled.guard()
 
-    assert "rights on its own were revoked from an owner: public.worker of" in settled.talk.getvalue()
+    assert "an owner lost rights on what it owns: public.worker of" in settled.talk.getvalue()
     settled.send("grant delete on worker to {api}", "api", api=settled.role("api"))
     settled.talk.truncate(0)
     settled.guard()

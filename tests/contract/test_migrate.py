@@ -213,7 +213,7 @@ def test_they_are_seeded_at_the_same_time(peers: Workbench) -> None:
         fill("insert into worker (name) values ('one'), ('two')"),
     )
 
-    assert seed(peers.boot(owners=PEERS)).text == "sso +1 rows; api +2 rows"
+    assert seed(peers.boot(owners=PEERS)).text == "sso +1 row; api +2 rows"
 
 
 # -- tools that do right ----------------------------------------------------------------------------------------------

@@ -163,7 +163,7 @@ def test_with_any_names_tables_move_from_one_layout_to_the_other_and_back(server
         back = _tables(stack, "sso")
         role, schema = stack.role("sso"), stack.boot("schemas").places["sso"].schema
 
-    assert f"things of sso to {schema}" in there
+    assert f" of sso to {schema}" in there
     assert moved == [(schema, its["table"], role)]
     assert "sso unchanged" in unchanged
     assert back == [("public", its["table"], role)]
@@ -187,7 +187,7 @@ def test_with_any_names_what_is_nobody_s_is_given_to_whose_tool_makes_it(server:
             parameters=[_quoted(role)],
         )
 
-    assert text == "4 things given to sso"
+    assert text == "4 objects given to sso"
     assert "sso unchanged, 1 table verified" in migrated
     assert left == []
 

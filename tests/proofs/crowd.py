@@ -19,8 +19,8 @@ from tests.stack import MAIN, Ran, Stack, run
 _DOCUMENTED = {0, 2, 3, 4, 5, 6, 7, 8, 130}
 # Words of Python and of libraries, and the two messages for what nobody foresaw.
 _RAW = re.compile(
-    r"Errno|psycopg|APIError|HTTPConnection|Connection aborted|the system refused something"
-    r"|the Docker Engine refused or broke off"
+    r"Errno|psycopg|APIError|HTTPConnection|Connection aborted|the operating system refused an operation"
+    r"|the Docker Engine refused a request"
 )
 _BLOCK = re.compile(r"(?m)^error: (.+)\n((?:  .*\n)*)")
 

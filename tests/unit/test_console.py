@@ -182,8 +182,8 @@ def test_a_finding_shows_its_mend_only_when_something_is_to_be_mended(talk: io.S
 
     assert talk.getvalue().splitlines() == [
         "ok    disk  9 GiB free",
-        "MEND  disk  1 GiB free; free at least 3 GiB",
-        "MEND  disk  free at least 3 GiB",
+        "FIX   disk  1 GiB free; free at least 3 GiB",
+        "FIX   disk  free at least 3 GiB",
     ]
 
 

@@ -170,8 +170,8 @@ def test_a_disk_with_less_than_3_gib_is_found(
     disk = findings(stack.boot())["disk"]
 
     assert disk.ok is ok
-    assert disk.seen == f"{free:.0f} GiB free"
-    assert disk.mend == ("" if ok else "free at least 3 GiB")
+    assert disk.seen == f"{free:.1f} GiB free"
+    assert disk.mend == ("" if ok else "make room: at least 3 GiB")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no modes")
@@ -220,6 +220,29 @@ def test_a_port_is_free_held_by_the_stack_itself_or_by_somebody_who_is_named(
     assert found["port 3001"].ok
     assert not found["port 8000"].ok
     assert found["port 8000"].seen == "wanted by api, held by python (pid 7)"
+
+
+def test_how_a_port_is_freed_is_said_as_a_start_says_it(stack: FakeStack, monkeypatch: pytest.MonkeyPatch) -> None:
+    stack.runtime.becomes("api", "absent", port=8000)
+    monkeypatch.setattr(ports, "is_free", lambda port: False)
+    monkeypatch.setattr(ports, "holder", lambda port, publisher: "")
+    stack.runtime.taken = MachineError("port 8000 for api is taken", hint="stop it, or set API_PORT in .env")
+
+    port = findings(stack.boot())["port 8000"]
+
+    assert port.seen == "wanted by api, held by a program that the system does not name"
+    assert port.mend == "stop it, or set API_PORT in .env"
+
+
+def test_the_port_of_what_nobody_asked_for_is_no_finding(stack: FakeStack, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No start would want it."""
+    stack.runtime.optional_ones = ["pgadmin"]
+    stack.runtime.becomes("pgadmin", "absent", port=5050)
+    monkeypatch.setattr(ports, "is_free", lambda port: False)
+    monkeypatch.setattr(ports, "holder", lambda port, publisher: "nc (pid 7)")
+
+    assert "port 5050" not in findings(stack.boot())
+    assert not findings(stack.boot(asked_for=["pgadmin"]))["port 5050"].ok
 
 
 def test_an_unreadable_setting_of_the_runtime_is_a_finding_and_no_end(

@@ -218,7 +218,7 @@ def test_an_engine_that_breaks_off_is_one_clear_error(
 
     monkeypatch.setattr(fake, "containers", break_off)
 
-    with pytest.raises(MachineError, match="refused or broke off"):
+    with pytest.raises(MachineError, match="refused a request, or closed the connection"):
         engine.containers({})
 
 

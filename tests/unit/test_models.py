@@ -165,7 +165,7 @@ def test_every_model_that_is_left_out_is_told_with_its_reason() -> None:
     error = refused(answer(model("A"), model("B", "missing"), model("C", "late"), model("D", "elsewhere")))
 
     assert error.message == "api: create_all does not know B, C, D"
-    assert error.seen == "3 of 4 models are not"
+    assert error.seen == "3 of 4 models left out"
     mend = "create_all for its metadata, too, in app/tables.py; or `# bootorder: ignore` in its class line"
     d = "in another metadata, or not among the tables that create_all was given"
     assert error.details == (

@@ -126,7 +126,7 @@ def test_a_task_that_works_ends_without_a_word() -> None:
     [
         (GuardError("tables lost", hint="restore them"), "tables lost"),
         (KeyboardInterrupt(), "interrupted"),
-        (OSError("the disk is full"), "the system refused something"),
+        (OSError("the disk is full"), "the operating system refused an operation"),
     ],
 )
 def test_a_failure_is_an_object_on_stdout_where_a_program_reads(error: BaseException, message: str) -> None:

@@ -29,7 +29,7 @@ def failure(stack: FakeStack) -> MigrationError:
 
 
 def test_a_seed_runs_and_says_how_many_rows_it_made(migrated: FakeStack) -> None:
-    assert seed(migrated.boot()) == Outcome("sso +1 rows")
+    assert seed(migrated.boot()) == Outcome("sso +1 row")
     assert migrated.runtime.ran == ["pnpm seed:setup"]
 
 
@@ -86,7 +86,7 @@ def test_a_record_beside_empty_tables_is_not_believed(migrated: FakeStack) -> No
     seed(migrated.boot())
     migrated.database.rows["user"] = 0
 
-    assert seed(migrated.boot()) == Outcome("sso +1 rows")
+    assert seed(migrated.boot()) == Outcome("sso +1 row")
 
 
 def test_a_seed_that_exits_with_a_failure_has_failed_and_is_not_recorded(migrated: FakeStack) -> None:
@@ -99,7 +99,7 @@ def test_a_seed_that_exits_with_a_failure_has_failed_and_is_not_recorded(migrate
     error = failure(migrated)
 
     assert error.message == "sso: its seed failed"
-    assert error.seen == "exit code 1, 1 rows"
+    assert error.seen == "exit code 1, 1 row"
     assert error.log
     assert error.log.lines == ["Error: no DEMO_PASSWORD"]
     assert "inv seed" in error.hint
@@ -166,7 +166,7 @@ def test_an_empty_volume_knows_of_no_seed(migrated: FakeStack) -> None:
     migrated.server.databases["taskflow"] = FakeDatabase()
     migrate(migrated.boot())
 
-    assert seed(migrated.boot()) == Outcome("sso +1 rows")
+    assert seed(migrated.boot()) == Outcome("sso +1 row")
 
 
 def test_rows_of_other_owners_are_not_taken_for_the_seed_s(migrated: FakeStack) -> None:

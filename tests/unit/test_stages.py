@@ -194,6 +194,22 @@ def test_a_full_disk_is_passed_on_in_its_own_words(stack: FakeStack) -> None:
 
     assert isinstance(error, MachineError)
     assert "No space left on device" in error.seen
+    assert error.hint == "make room on the disk, then run this again"
+
+
+def test_a_file_that_may_not_be_written_is_named_with_what_to_do(stack: FakeStack) -> None:
+    error, _ = failing(stack, PermissionError(errno.EACCES, "Permission denied", "/srv/shop/.env"))
+
+    assert error.hint == "let this user read and write /srv/shop/.env, then run this again"
+
+
+def test_a_statement_that_the_server_refuses_is_not_called_a_lost_connection(stack: FakeStack) -> None:
+    for cause in (psycopg.errors.DiskFull("could not extend file"), psycopg.errors.InsufficientPrivilege("no")):
+        error, _ = failing(stack, cause)
+        assert error.message == "the database refused a statement of the tasks"
+
+    error, _ = failing(stack, psycopg.errors.AdminShutdown("terminating connection"))
+    assert error.message == "the connection to the database was lost"
 
 
 def test_a_database_that_breaks_off_is_not_ready(stack: FakeStack) -> None:
@@ -222,7 +238,7 @@ def test_an_engine_that_is_gone_too_does_not_hide_that_the_database_broke_off(
 
     error, _ = failing(stack, psycopg.OperationalError("gone"))
 
-    assert error.message == "the database broke off"
+    assert error.message == "the connection to the database was lost"
 
 
 def test_a_mistake_of_ours_is_not_dressed_up_as_a_failure_of_the_world(stack: FakeStack) -> None:
@@ -237,7 +253,7 @@ def test_a_mistake_of_ours_is_not_dressed_up_as_a_failure_of_the_world(stack: Fa
 def test_every_failure_has_a_hint_that_starts_with_a_verb(stack: FakeStack, cause: BaseException) -> None:
     error, _ = failing(stack, cause)
 
-    assert error.hint.split()[0] in {"go", "see", "look", "start"}
+    assert error.hint.split()[0] in {"run", "see", "look", "start"}
 
 
 def test_an_empty_plan_does_nothing(stack: FakeStack) -> None:

@@ -94,7 +94,7 @@ def _do(target: Target, planned: Sequence[Step]) -> None:
             f"not everything could be copied: {error.strerror or error}",
             expected=f"room and the right to write in {target.root}",
             seen=str(error.filename or target.root),
-            hint="mend that, then copy again: what is there already is kept",
+            hint="correct that, then copy again: what is there already is kept",
         ) from None
     finally:
         if digests != target.written():

@@ -16,6 +16,7 @@ from ..outcome import Outcome
 from ..own_schema import refuse_foreign_objects
 from ..places import Place, places
 from ..settings import LayoutName, layout_name
+from ..terminal import counted
 from .names import refuse_decoys
 from .roles import apply, grant_repairs, require_superuser
 from .triggers import trigger_repairs
@@ -194,7 +195,9 @@ def move(boot: Boot, wanted: str) -> Outcome:
             lock.require()
     if not any(moved.values()):
         return Outcome.skipped(f"every owner's tables are where the layout {to} has them")
-    told = ", ".join(f"{count} things of {owner} to {new[owner].schema}" for owner, count in moved.items() if count)
+    told = ", ".join(
+        f"{counted(count, 'object')} of {owner} to {new[owner].schema}" for owner, count in moved.items() if count
+    )
     return Outcome.done(f"moved {told}; now set `layout: {to}` in invoke.yaml")
 
 
@@ -211,7 +214,7 @@ def _move_owner(connection: Connection, old: str, new: Place) -> int:
             raise _in_the_way(name, old, new, error) from None
         except psycopg.errors.OutOfMemory as error:
             raise NotReadyError(
-                f"the server has not enough locks to move {len(moves)} things of {new.owner} at once",
+                f"the server has not enough locks to move {counted(len(moves), 'object')} of {new.owner} at once",
                 expected="all or nothing: no table is left behind",
                 seen=f"{' '.join(str(error).split())}; nothing was moved",
                 hint="set max_locks_per_transaction of PostgreSQL to 1024, start it anew, then move again",

@@ -101,10 +101,10 @@ def refuse_losses(who: str, before: Snapshot, after: Snapshot, log: LogTail) -> 
         raise GuardError(
             f"{who} changed what is not its own",
             expected="everything of the other owners as it was",
-            seen=f"{len(losses)} differences",
+            seen=counted(len(losses), "difference"),
             details=catalog.shortened(losses),
             log=log,
-            hint="restore what was lost from a backup, then make the tool blind to foreign tables",
+            hint="restore what was lost from a backup, then restrict the tool to its own tables",
         )
 
 

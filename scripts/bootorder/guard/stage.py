@@ -17,6 +17,7 @@ from ..migration_lock import MigrationLock
 from ..outcome import Outcome
 from ..places import Place
 from ..scratch import create_database
+from ..terminal import counted
 from . import strays
 from .before import run_before
 from .extensions import make_extensions, require_available
@@ -191,7 +192,7 @@ def _look_at_accidents(boot: Boot, target: Target, connection: Connection) -> No
                 )
             refuse_decoys(its)
             for (what,) in its.execute("select what from bootorder.curtailed order by 1").fetchall():
-                boot.console.note(f"rights on its own were revoked from an owner: {what}; it can grant them to itself")
+                boot.console.note(f"an owner lost rights on what it owns: {what}; it can grant them to itself again")
         if not boot.quick:
             for line in sequences_behind(replace(target, name=name), boot.logins):
                 boot.console.note(line)
@@ -235,9 +236,9 @@ def _refuse_claimed(boot: Boot, target: Target, proposal: Mapping[strays.Stray, 
     if proposal:
         roles = ", ".join(sorted({stray.role for stray in proposal}))
         raise GuardError(
-            f"{len(proposal)} tables, types and functions belong to no owner",
-            expected="tables that belong to the role of the owner whose tool makes them",
-            seen=f"they belong to {roles}, which is no owner's role: nothing was assigned",
+            f"tables, types or functions belong to no owner: {len(proposal)}",
+            expected="tables, types and functions that belong to the role of the owner that makes them",
+            seen=f"owned by {roles}, which is no owner's role; nothing was assigned",
             details=catalog.shortened(_told(boot, proposal)),
             hint=f"look at the list, then assign them as it says: {command('guard --assign')}",
             first=("guard --assign",),
@@ -263,7 +264,7 @@ def _without_bases(
                 lock.require()
                 with _connected(target, name, connection) as its:
                     for line in apply(its, repairs):
-                        boot.console.note(f"{line}: it is of its base")
+                        boot.console.note(f"{line}, as its base schema has it")
                     cover(its)
     return {stray: owner for stray, owner in proposal.items() if stray not in laid}
 
@@ -297,7 +298,7 @@ def assign(boot: Boot) -> Outcome:
         _settle(boot, target, connection)
         _note_former_owners(boot, connection)
     counts = Counter(proposal.values())
-    return Outcome.done(", ".join(f"{count} things given to {owner}" for owner, count in counts.items()))
+    return Outcome.done(", ".join(f"{counted(count, 'object')} given to {owner}" for owner, count in counts.items()))
 
 
 def _strays(boot: Boot, target: Target, connection: Connection) -> strays.Found | None:
@@ -333,7 +334,7 @@ def _rehearsals(
     except (BuildError, MigrationError) as error:
         if everyone:
             raise
-        boot.console.note(f"whose tool makes what belongs to no owner is not known: {error.message}")
+        boot.console.note(f"which owner's tool makes what belongs to no owner is not known: {error.message}")
     return found
 
 
@@ -344,7 +345,7 @@ def _note_former_owners(boot: Boot, connection: Connection) -> None:
         boot.console.note(
             f"{role} is no owner's role any more, and may still connect"
             + (
-                "; it has tables or other things of its own"
+                "; it owns tables or other objects"
                 if has_things
                 else f"; to remove it: drop owned by {name}{' (in each database)' if several else ''}; drop role {name}"
             )

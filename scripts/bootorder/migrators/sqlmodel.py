@@ -11,6 +11,7 @@ from typing import Any
 
 from ..errors import LogTail, MigrationError
 from ..processes import Completed
+from ..terminal import counted
 from .base import Migrator, last_line
 
 _PROGRAM = Path(__file__).with_name("models_check.py")
@@ -63,7 +64,7 @@ def registered(owner: str, argv: Sequence[str], done: Completed) -> Sequence[str
         raise MigrationError(
             f"{owner}: create_all does not know {', '.join(model['name'] for model in left_out)}",
             expected="every model in the metadata when it runs: of the others it makes no table, and says nothing",
-            seen=f"{len(left_out)} of {len(models)} models are not",
+            seen=f"{len(left_out)} of {counted(len(models), 'model')} left out",
             details=[_line(model, where) for model in left_out],
             hint=f"add {_mend(left_out[0], where)}",
         )

@@ -62,7 +62,7 @@ class Stack:
                 f"`{typed}` ended with exit code {done.code}",
                 seen=f"in a copy of this repository, {self.folder}",
                 log=None if aloud else LogTail.of(typed, done.text),
-                hint="run it there again" if arguments == ("clean",) else "mend what it says, then run this again",
+                hint="run it there again" if arguments == ("clean",) else "correct what it says, then run this again",
             )
         return done
 

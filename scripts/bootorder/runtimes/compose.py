@@ -452,7 +452,7 @@ class ComposeRuntime:
                 message,
                 seen=last_words(done.text),
                 log=LogTail.of("docker compose up", done.text),
-                hint=hint_for(done.text, f"see what the machine lacks: {command('doctor')}"),
+                hint=hint_for(done.text, f"correct what it says; {command('doctor')} shows what this machine lacks"),
             )
 
     def _start_created(self, names: Sequence[str]) -> None:
@@ -556,7 +556,7 @@ class ComposeRuntime:
                 expected="no container and no volume of it left",
                 seen=", ".join(left) or last_words(done.text),
                 log=LogTail.of("docker compose down", done.text),
-                hint="see what still uses it, then run this again",
+                hint="see what still uses it (docker ps --all), then run this again",
             )
         emptied = {"data folder": folders} if folders else {}
         return {"container": [*map(_name, containers)], "volume": volumes, **emptied, "image": images}

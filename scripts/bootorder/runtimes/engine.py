@@ -250,7 +250,7 @@ def _frozen(seconds: float) -> MachineError:
 
 def _broken(error: Exception) -> MachineError:
     return MachineError(
-        "the Docker Engine refused or broke off",
+        "the Docker Engine refused a request, or closed the connection",
         seen=str(error),
         hint=f"look whether it still runs: {command('doctor')}",
     )

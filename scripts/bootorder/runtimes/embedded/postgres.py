@@ -308,6 +308,7 @@ class Postgres:
         if not _says_ours(configured):
             raise self._not_ours(f"it is a data folder of PostgreSQL {major} that something else made")
         if major != str(self._settings.major):
+            user = shlex.quote(self._settings.user)
             raise MachineError(
                 f"the data folder was made by PostgreSQL {major}, and this is {self._settings.major}",
                 expected=f"data of PostgreSQL {self._settings.major} in {data}",
@@ -315,9 +316,10 @@ class Postgres:
                 details=[
                     "to take the rows along:",
                     f"  1. set `database.major: {major}` (and `database.binaries: path`), {command('db-up wait-db')}",
-                    "  2. pg_dumpall --host 127.0.0.1 --file all.sql (password: in .env)",
+                    f"  2. pg_dumpall --host 127.0.0.1 --port PORT --username {user} --file all.sql",
+                    "     (PORT: that of `database.port`; the password stands in .env)",
                     f"  3. set `database.major: {self._settings.major}`, {command('clean db-up wait-db')}",
-                    "  4. psql --host 127.0.0.1 --file all.sql",
+                    f"  4. {command('psql --as-superuser')} < all.sql",
                 ],
                 hint=f"dump and restore as above, or give the rows up: {command('start --clean')}",
             )
