@@ -17,17 +17,21 @@ from . import catalog, env_file, sources, state_files
 from .catalog import Catalog
 from .database import LONG_SECONDS, Target
 from .errors import LogTail, MachineError, MigrationError, SettingsError, command
+from .guard.names import refuse_decoys, take_names
 from .guard.roles import Repair, apply, grant_repairs
 from .guard.snapshots import Seen, Snapshot
+from .guard.triggers import trigger_repairs
 from .guard.untouched import untouched
 from .migrators import BY_NAME, Migrator
 from .migrators.hints import hint_of
+from .own_schema import refuse_foreign_objects
 from .places import Place
 from .pointing import as_written, connects_as, misread_password, pointed_at, variables_of
 from .processes import Completed, find_program, tool_limit
 from .readers import Readers
 from .records import record, recorded
-from .scratch import let_in, scratch_database
+from .schema_copy import copy_schema
+from .scratch import InUseError, let_in, scratch_database
 from .settings import OwnerSettings, SecretFile
 from .sources import digest
 from .sql_files import read_sql, send_sql
@@ -415,16 +419,37 @@ class Owner:
 
     @contextlib.contextmanager
     def scratch(self, target: Target, purpose: str, *, clone: bool = False) -> Iterator[Target]:
-        """A scratch database, see `scratch_database`, in which this owner's tool can work."""
+        """A scratch database, see `scratch_database`, in which this owner's tool can work.
+
+        A clone of a database that somebody is connected to is a copy by its schema. Raises NotCopiedError where it
+        would not be the same.
+        """
         with contextlib.ExitStack() as held:
-            with self._boot.timeline.span("clone the database" if clone else "make a database", "database"):
-                scratch = held.enter_context(scratch_database(target, purpose, clone=clone))
+            try:
+                with self._boot.timeline.span("clone the database" if clone else "make a database", "database"):
+                    scratch = held.enter_context(scratch_database(target, purpose, clone=clone))
+            except InUseError as in_use:
+                with self._boot.timeline.span("copy the database", "database", cause=f"in use: {in_use.seen}"):
+                    scratch = held.enter_context(scratch_database(target, purpose))
+                    self._copy(target, scratch)
             try:
                 self._prepare(scratch, alone=not clone)
                 yield scratch
             finally:
                 with self._boot.timeline.span("drop the database", "database"):
                     held.close()
+
+    def _copy(self, source: Target, copy: Target) -> None:
+        """Fill an empty database with all that the owners have in this one, behind a guard of its own."""
+        here = [place.role for place in self._boot.places.values() if place.database == self.place.database]
+        roles = [place.role for place in self._boot.places.values()]
+        with source.connect() as connection, copy.connect() as there:
+            refuse_foreign_objects(connection)
+            refuse_decoys(connection)  # what would run as another owner while its part is made
+            apply(there, trigger_repairs(there, roles))
+            take_names(connection, there)
+        self._prepare(copy, alone=True)
+        copy_schema(source, copy, here, self._boot.logins)
 
     def _prepare(self, scratch: Target, *, alone: bool) -> None:
         """The schemas, rights and search paths of the stack's own database, which no copy of it has.

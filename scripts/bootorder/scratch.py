@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import secrets
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import psycopg
@@ -20,9 +21,28 @@ _EXTENSIONS = """
     select extname::text, nspname::text from pg_extension e join pg_namespace n on n.oid = extnamespace
     where extname <> 'plpgsql' order by e.oid
 """
-_TALKING = """
-    select distinct usename || coalesce(' (' || nullif(application_name, '') || ')', '') from pg_stat_activity
-    where datname = %s and usename is not null order by 1
+_IN_USE = """
+    select usename || coalesce(' (' || nullif(application_name, '') || ')', '') from pg_stat_activity
+    where datname = %(name)s and usename is not null
+    union
+    select format('the prepared transaction %%s of %%s', quote_literal(gid), owner) from pg_prepared_xacts
+    where database = %(name)s
+    order by 1
+"""
+# A server notices a moment later that a connection was closed: of the tasks too.
+_LEAVING_SECONDS = 0.5
+_POLL_SECONDS = 0.02
+# What a database has that is made as it is, and is not the default of every server.
+_KIND = """
+    select format('encoding %%L lc_collate %%L lc_ctype %%L locale_provider %%s', pg_encoding_to_char(d.encoding),
+                  d.datcollate, d.datctype,
+                  case d.datlocprovider when 'i' then 'icu' when 'b' then 'builtin' else 'libc' end)
+           || coalesce(case d.datlocprovider when 'b' then ' builtin_locale ' else ' icu_locale ' end
+                       || quote_literal(coalesce(j.has ->> 'datlocale', j.has ->> 'daticulocale')), '')
+           || coalesce(' icu_rules ' || quote_literal(j.has ->> 'daticurules'), '')
+    from pg_database d
+    cross join lateral (select to_jsonb(d)) as j (has)  -- PostgreSQL 17 has renamed a column
+    where d.datname = %s
 """
 
 _END_SESSIONS = """
@@ -31,9 +51,24 @@ _END_SESSIONS = """
 _ENDING_MILLISECONDS = 5000
 
 
+class InUseError(NotReadyError):
+    """A database that cannot be cloned, as somebody is connected to it."""
+
+    def __init__(self, name: str, by: Sequence[str]) -> None:
+        super().__init__(
+            "somebody is connected to the database, which is to be cloned",
+            expected=f"nobody connected to {name}",
+            seen=", ".join(by),
+            hint=f"stop the apps first: {command('stop db-up wait-db')}",
+            first=("stop", "db-up", "wait-db"),
+        )
+
+
 @contextlib.contextmanager
 def scratch_database(target: Target, purpose: str, *, clone: bool = False) -> Iterator[Target]:
     """A database on the same server, empty but for the extensions of this one, or a clone of it.
+
+    Raises InUseError where one that somebody is connected to is to be cloned.
 
     Nobody but the tasks may connect to an empty one until it is granted. Its name is its own: who has lost the
     migration lock must not drop the one that the next start has made for the same purpose.
@@ -50,7 +85,7 @@ def scratch_database(target: Target, purpose: str, *, clone: bool = False) -> It
                 target.let_go()
                 _clone(session, target, name)
             else:
-                create_database(session, name)
+                create_database(session, name, like=target.name)
         scratch = replace(target, name=name)
         if not clone:
             _copy_extensions(target, scratch)
@@ -59,13 +94,15 @@ def scratch_database(target: Target, purpose: str, *, clone: bool = False) -> It
         drop()
 
 
-def create_database(session: Connection, name: str, template: str = "template0") -> None:
-    """Create a database to which nobody but superusers may connect until it is granted.
+def create_database(session: Connection, name: str, template: str = "template0", *, like: str = "") -> None:
+    """Create a database to which nobody but superusers may connect until it is granted. `like`: one with its locale.
 
     PostgreSQL lets everybody in until that is revoked, and who is in stays: until then the limit keeps them out.
     """
     names = {"name": sql.Identifier(name), "template": sql.Identifier(template)}
-    session.execute(sql.SQL("create database {name} template {template} connection limit 0").format(**names))
+    row = session.execute(_KIND, [like]).fetchone() if like else None
+    create = sql.SQL("create database {name} template {template} {kind} connection limit 0")
+    session.execute(create.format(**names, kind=sql.SQL(row[0] if row else "")))
     session.execute(sql.SQL("revoke all on database {name} from public").format(**names))
     session.execute(sql.SQL("alter database {name} connection limit -1").format(**names))
 
@@ -121,17 +158,21 @@ def _roll_back_prepared(session: Session, name: str) -> None:
 
 
 def _clone(session: Session, target: Target, name: str) -> None:
+    """Raises InUseError. The server would wait 5 s, and write an error into its log: so it is asked first."""
+    limit = time.monotonic() + _LEAVING_SECONDS
+    while using := _using(session, target.name):
+        if time.monotonic() > limit:
+            raise InUseError(target.name, using)
+        time.sleep(_POLL_SECONDS)
     try:
         create_database(session, name, target.name)
-    except psycopg.errors.ObjectInUse as error:  # the server has waited 5 s for those who are about to leave
-        talking = [str(who) for (who,) in session.execute(_TALKING, [target.name])]
-        raise NotReadyError(
-            "somebody is connected to the database, which is to be cloned",
-            expected=f"nobody connected to {target.name}",
-            seen=", ".join(talking) or " ".join(str(error).split()),
-            hint=f"stop the apps first: {command('stop db-up wait-db')}",
-            first=("stop", "db-up", "wait-db"),
-        ) from None
+    except psycopg.errors.ObjectInUse as error:  # by somebody who has come since
+        using = _using(session, target.name) or [" ".join(str(error).split())]
+        raise InUseError(target.name, using) from None
+
+
+def _using(session: Session, name: str) -> Sequence[str]:
+    return [str(who) for (who,) in session.execute(_IN_USE, {"name": name})]
 
 
 def _copy_extensions(source: Target, scratch: Target) -> None:

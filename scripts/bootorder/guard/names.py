@@ -81,6 +81,15 @@ def _reserve(connection: Connection, names: Mapping[str, Names]) -> None:
     _wait_for_older(connection, list(names))
 
 
+def take_names(connection: Connection, copy: Connection) -> None:
+    """Reserve in a copy of this database what is reserved here. Both are looked after by this version of the guard."""
+    with copy.cursor() as cursor:
+        cursor.executemany(
+            "insert into bootorder.reserved (role, schema, name) values (%s, %s, %s)",
+            connection.execute("select role, schema, name from bootorder.reserved").fetchall(),
+        )
+
+
 def _wait_for_older(connection: Connection, roles: Sequence[str]) -> None:
     """Wait until no transaction of an owner goes on that does not see the names."""
     [(at,)] = connection.execute("select clock_timestamp()").fetchall()
