@@ -7,7 +7,7 @@ import os
 import secrets
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,6 +23,8 @@ from tests.stack import free_ports, other_postgres
 
 _LIMIT = 60  # seconds
 _ENOUGH_MEMORY = 4 * 2**30  # bytes, for the servers of some tests at once
+_LINES = 100_000
+_RUNTIMES: dict[str, EmbeddedRuntime] = {}  # by the address of its server
 
 
 @contextlib.contextmanager
@@ -44,9 +46,16 @@ def throwaway(user: str = "postgres", password: str = "", name: str = "postgres"
             runtime.start(["database"], _nobody_listens)
             wait_for(target.look, what="postgres", limit=_LIMIT, clock=SystemClock(), hint="look at its log")
             _make_quick(target)
+            _RUNTIMES[target.address] = runtime
             yield target
         finally:
+            _RUNTIMES.pop(target.address, None)
             runtime.remove()
+
+
+def server_log(target: Target) -> Sequence[str]:
+    """What such a server has written into its log."""
+    return [line for _, line in _RUNTIMES[target.address].logs(["database"], tail=_LINES, follow=False)]
 
 
 @contextlib.contextmanager

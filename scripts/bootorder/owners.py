@@ -404,6 +404,11 @@ class Owner:
         with self._boot.locked(stack):
             return self.rehearse(stack)
 
+    def not_built(self) -> Sequence[str]:
+        """Return the services that must be built before its tool, or one that is rehearsed with it, can be run."""
+        services = [owner.settings.service for owner in [*self._before(), self] if owner.settings.run != "host"]
+        return [name for name in dict.fromkeys(services) if not self._boot.runtime.is_built(name)]
+
     def _before(self) -> Sequence[Owner]:
         """Those that must have migrated first, in their order."""
         needed: dict[str, None] = {}

@@ -7,7 +7,7 @@ For a database that somebody is connected to, which PostgreSQL does not take as 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -139,12 +139,9 @@ def _statements(here: Session, role: str) -> Sequence[_Statement]:
             things.setdefault((class_id, object_id), []).append(_Statement(what, text, phase))
     if lacking:
         raise NotCopiedError(lacking)
-    needs: dict[Thing, set[Thing]] = {}
-    for class_id, object_id, other_class, other_id in here.execute(_NEEDS):
-        thing, other = (class_id, object_id), (other_class, other_id)
-        needs.setdefault(thing, set()).update({other} - {thing})
+    needs = _needs(here, things)
     try:
-        order = list(TopologicalSorter(needs | {thing: set() for thing in things.keys() - needs.keys()}).static_order())
+        order = list(TopologicalSorter(needs).static_order())
     except CycleError as error:
         circle = [one.what for thing in error.args[1] for one in things.get(thing, [])[:1]]
         raise NotCopiedError([f"{' and '.join(dict.fromkeys(circle))} of {role} need each other"]) from None
@@ -153,12 +150,26 @@ def _statements(here: Session, role: str) -> Sequence[_Statement]:
     found = []
     for thing in order:
         own = things.get(thing, [])
-        first = max(
-            [min([one.phase for one in own], default=0), *(lifted.get(other, 0) for other in needs.get(thing, ()))]
-        )
+        first = max([min([one.phase for one in own], default=_CREATE), *(lifted[other] for other in needs[thing])])
         lifted[thing] = first
         found += [_Statement(one.what, one.text, max(one.phase, first)) for one in own]
     return sorted(found, key=lambda one: one.phase)
+
+
+def _needs(here: Session, things: Iterable[Thing]) -> Mapping[Thing, Collection[Thing]]:
+    """Return what each of these needs, and what that needs, and so on."""
+    known: dict[Thing, set[Thing]] = {}
+    for class_id, object_id, other_class, other_id in here.execute(_NEEDS):
+        thing, other = (class_id, object_id), (other_class, other_id)
+        known.setdefault(thing, set()).update({other} - {thing})
+    found: dict[Thing, Collection[Thing]] = {}
+    to_do = list(things)
+    while to_do:
+        thing = to_do.pop()
+        if thing not in found:
+            found[thing] = known.get(thing, ())
+            to_do += found[thing]
+    return found
 
 
 def _make(there: Session, role: str, statements: Sequence[_Statement]) -> None:

@@ -23,13 +23,13 @@ _EXTENSIONS = """
 """
 _IN_USE = """
     select usename || coalesce(' (' || nullif(application_name, '') || ')', '') from pg_stat_activity
-    where datname = %(name)s and usename is not null
+    where datname = %(name)s and usename is not null and usename = coalesce(%(role)s, usename)
     union
     select format('the prepared transaction %%s of %%s', quote_literal(gid), owner) from pg_prepared_xacts
-    where database = %(name)s
+    where database = %(name)s and owner = coalesce(%(role)s, owner)
     order by 1
 """
-# A server notices a moment later that a connection was closed: of the tasks too.
+# A server notices a moment later that a connection was closed, also one of the tasks.
 _LEAVING_SECONDS = 0.5
 _POLL_SECONDS = 0.02
 # What a database has that is made as it is, and is not the default of every server.
@@ -101,8 +101,8 @@ def create_database(session: Connection, name: str, template: str = "template0",
     """
     names = {"name": sql.Identifier(name), "template": sql.Identifier(template)}
     row = session.execute(_KIND, [like]).fetchone() if like else None
-    create = sql.SQL("create database {name} template {template} {kind} connection limit 0")
-    session.execute(create.format(**names, kind=sql.SQL(row[0] if row else "")))
+    create = sql.SQL("create database {name} template {template}{kind} connection limit 0")
+    session.execute(create.format(**names, kind=sql.SQL(f" {row[0]}" if row else "")))
     session.execute(sql.SQL("revoke all on database {name} from public").format(**names))
     session.execute(sql.SQL("alter database {name} connection limit -1").format(**names))
 
@@ -122,6 +122,7 @@ def let_in(scratch: Target, role: str) -> Iterator[None]:
     finally:
         with scratch.connect() as connection:
             connection.execute(sql.SQL("revoke all on database {name} from {role}").format(**names))
+            _wait_until_left(connection, scratch.name, role)
             connection.execute(_END_SESSIONS, given)
 
 
@@ -143,6 +144,7 @@ def _prefix(target: Target) -> str:
 
 def _drop(session: Session, name: str) -> None:
     _roll_back_prepared(session, name)
+    _wait_until_left(session, name)
     session.execute(sql.SQL("drop database if exists {} with (force)").format(sql.Identifier(name)))
 
 
@@ -159,20 +161,27 @@ def _roll_back_prepared(session: Session, name: str) -> None:
 
 def _clone(session: Session, target: Target, name: str) -> None:
     """Raises InUseError. The server would wait 5 s, and write an error into its log: so it is asked first."""
-    limit = time.monotonic() + _LEAVING_SECONDS
-    while using := _using(session, target.name):
-        if time.monotonic() > limit:
-            raise InUseError(target.name, using)
-        time.sleep(_POLL_SECONDS)
+    if using := _wait_until_left(session, target.name):
+        raise InUseError(target.name, using)
     try:
         create_database(session, name, target.name)
     except psycopg.errors.ObjectInUse as error:  # by somebody who has come since
-        using = _using(session, target.name) or [" ".join(str(error).split())]
-        raise InUseError(target.name, using) from None
+        raise InUseError(target.name, _using(session, target.name) or [" ".join(str(error).split())]) from None
 
 
-def _using(session: Session, name: str) -> Sequence[str]:
-    return [str(who) for (who,) in session.execute(_IN_USE, {"name": name})]
+def _wait_until_left(session: Connection, name: str, role: str | None = None) -> Sequence[str]:
+    """Wait for a moment until nobody, or not this role, uses a database. Returns who still does.
+
+    A session that is ended instead leaves an error in the server's log.
+    """
+    limit = time.monotonic() + _LEAVING_SECONDS
+    while (using := _using(session, name, role)) and time.monotonic() < limit:
+        time.sleep(_POLL_SECONDS)
+    return using
+
+
+def _using(session: Connection, name: str, role: str | None = None) -> Sequence[str]:
+    return [str(who) for (who,) in session.execute(_IN_USE, {"name": name, "role": role})]
 
 
 def _copy_extensions(source: Target, scratch: Target) -> None:

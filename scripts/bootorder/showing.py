@@ -133,18 +133,31 @@ def show_models(boot: Boot, *, as_json: bool) -> None:
         boot.console.data(found)
 
 
-def show_changes(boot: Boot, *, as_json: bool) -> None:
-    """For each owner what its tool would add, change and lose in the database as it is; ends as `migrate` would."""
+def show_changes(boot: Boot, *, build: bool = False, as_json: bool) -> None:
+    """For each owner what its tool would add, change and lose in the database as it is; ends as `migrate` would.
+
+    `build`: make what the tools run in first, as `migrate` does. Otherwise nothing is made, and no file is written.
+    """
     from .trial import changes
 
-    prepare(boot)
-    with exclusive(boot.state_folder, "migrate --plan"):
+    if lost := boot.lost_password():
+        raise lost
+    with looking(boot), exclusive(boot.state_folder, "migrate --plan"):
+        boot.check()
+        if build:
+            boot.build([owner.settings.service for owner in boot.owners])
+        else:
+            boot.console.note(
+                "planned with what is built; where sources were edited since, build first:"
+                f" {command('migrate --plan --build')}"
+            )
         found = changes(boot)
     if as_json:
         boot.console.data(found)
     else:
         _print_changes(boot.console.answering(), found)
     _refuse_what_migrate_would(boot, found)
+    _refuse_what_was_not_planned(found)
 
 
 def _refuse_what_migrate_would(boot: Boot, found: Sequence[Mapping[str, Any]]) -> None:
@@ -168,8 +181,20 @@ def _refuse_what_migrate_would(boot: Boot, found: Sequence[Mapping[str, Any]]) -
             raise loses_rows(name, losses)
 
 
+def _refuse_what_was_not_planned(found: Sequence[Mapping[str, Any]]) -> None:
+    if missing := [change for change in found if change["not_planned"]]:
+        raise NotReadyError(
+            f"what the migration of {listed([change['owner'] for change in missing])} would change is not known",
+            seen="; ".join(dict.fromkeys(change["not_planned"] for change in missing)),
+            hint=missing[0]["hint"],
+        )
+
+
 def _print_changes(console: Console, found: Sequence[Mapping[str, Any]]) -> None:
     for change in found:
+        if change["not_planned"]:
+            console.say(f"{change['owner']}: not known: {change['not_planned']}; {change['hint']}")
+            continue
         lines, problems = change["changes"], change["problems"]
         said = counted(len(lines), "change") if lines else "nothing would change"
         console.say(f"{change['owner']}: {said}{', and it would fail' if problems else ''}")
@@ -188,7 +213,7 @@ def show_whole_plan(boot: Boot, *, with_clean: bool, until: str, as_json: bool) 
     if not with_clean:
         try:
             with looking(boot), exclusive(boot.state_folder, "plan"):
-                found = changes(boot, build=False)
+                found = changes(boot)
         except (BootError, OSError, psycopg.Error) as cause:
             error = as_boot_error(cause)
             reason = ": ".join(filter(None, (error.message, error.seen)))

@@ -139,10 +139,21 @@ def guard(
         run_guard(boot, assign=assign, move_to=move_to, dry=c.config.run.dry)
 
 
-@task(help={"plan": "only say what would change, and touch nothing"} | ACCEPT | LAYOUT | RUNTIME | VERBOSE | JSON)
+@task(
+    help={
+        "plan": "only say what would change, and touch nothing",
+        "build": "with --plan: build first what the tools run in, where their sources changed",
+    }
+    | ACCEPT
+    | LAYOUT
+    | RUNTIME
+    | VERBOSE
+    | JSON
+)
 def migrate(
     c: Context,
     plan: bool = False,
+    build: bool = False,
     accept_data_loss: bool = False,
     layout: str = "",
     runtime: str = "",
@@ -155,7 +166,7 @@ def migrate(
 
     with opened(c, runtime, layout=layout, verbose=verbose, as_json=json, accept_data_loss=accept_data_loss) as boot:
         if plan:
-            show_changes(boot, as_json=json)
+            show_changes(boot, build=build, as_json=json)
         else:
             run_stages(boot, ["migrate"], dry=c.config.run.dry, as_json=json)
 

@@ -9,13 +9,13 @@ from typing import Any
 from . import catalog
 from .boot import Boot
 from .database import Target
-from .errors import MigrationError, NotReadyError, command
+from .errors import MigrationError, command
 from .guard.snapshots import Snapshot, dropped_columns, foreign_losses, own_losses
 from .guard.stage import require_guard
 from .owners import Owner
 from .processes import Completed
 from .rows import count_values
-from .terminal import counted
+from .terminal import counted, listed
 
 
 @dataclass(frozen=True)
@@ -55,21 +55,14 @@ def loses_rows(owner: str, losses: Sequence[str]) -> MigrationError:
     )
 
 
-def changes(boot: Boot, *, build: bool = True) -> Sequence[Mapping[str, Any]]:
-    """For each owner what its tool would add, change and lose; touches nothing.
+def changes(boot: Boot) -> Sequence[Mapping[str, Any]]:
+    """Return for each owner what its tool would add, change and lose. Builds, installs and changes nothing.
 
     `said`: the tool's own words; `problems`: why it could not make its tables what they are on an empty database;
-    `hint`: what to do about them.
-
-    Without `build` NotReadyError is raised where the tools were not made yet.
+    `not_planned`: why nothing of this is known; `hint`: what to do about them.
     """
     with boot.database() as stack:
         require_guard(boot, stack)
-    services = [owner.settings.service for owner in boot.owners]
-    if build:
-        boot.build(services)
-    elif missing := [name for name in services if not boot.runtime.is_built(name)]:
-        raise NotReadyError(f"{', '.join(missing)} not built yet", hint=f"build it first: {command('migrate --plan')}")
     with boot.locked(stack) as lock:
         found = []
         for owner in boot.owners:
@@ -79,8 +72,11 @@ def changes(boot: Boot, *, build: bool = True) -> Sequence[Mapping[str, Any]]:
 
 
 def _change(owner: Owner, stack: Target) -> Mapping[str, Any]:
-    change: dict[str, Any] = {"owner": owner.name, "hint": ""}
+    change: dict[str, Any] = {"owner": owner.name, "hint": "", "not_planned": ""}
     change |= {"changes": [], "losses": [], "foreign_losses": [], "problems": []}
+    if missing := owner.not_built():
+        hint = f"build first, then plan: {command('migrate --plan --build')}"
+        return {**change, "not_planned": f"{listed(missing)} not built yet", "hint": hint, "said": ""}
     try:
         expected = owner.rehearse(stack)
         tried = Trial.run(owner, stack)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from typing import Any
 
@@ -255,6 +255,33 @@ def test_no_superuser_session_names_a_relation_of_an_owner_in_a_query(trapped: G
 
     assert len(spoken.statements) > 50
     assert [text for statement in spoken.statements for text in _over_an_owner_s(statement)] == []
+
+
+def test_a_copy_by_schema_runs_no_owner_s_code_as_somebody_else(trapped: Guarded, spoken: _Spoken) -> None:
+    """A plan beside apps that are connected: all that the traps are made of is copied."""
+    _again(trapped)
+    in_copies: list[list[tuple[object, ...]]] = []
+    tool = trapped.tools["sso"]
+
+    def looks(connection: psycopg.Connection[tuple[object, ...]]) -> Completed:
+        if connection.execute("select to_regclass('bites')").fetchone() != (None,):
+            in_copies.append(connection.execute("select * from bites").fetchall())
+        return tool(connection)
+
+    trapped.tools["sso"] = looks
+    alone = changes(trapped.boot())
+    spoken.statements.clear()
+    with ExitStack() as held:
+        for name in trapped.owners:
+            held.enter_context(trapped.connected(name))
+
+        assert changes(trapped.boot()) == alone
+
+    assert bitten(trapped, "sso") == []
+    assert in_copies == [[], []], "in a clone, and in a copy"
+    without_the_guard = [text for text in spoken.statements if not text.startswith("-- What roles alone do not stop")]
+    assert [text for statement in without_the_guard for text in _over_an_owner_s(statement)] == []
+    assert not [text for text in spoken.statements if f'template "{trapped.target.name}"' in text], "a clone"
 
 
 @pytest.mark.parametrize(

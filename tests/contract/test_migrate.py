@@ -399,15 +399,19 @@ def test_a_trial_waits_for_those_who_are_about_to_leave(settled: Workbench) -> N
         later.join()
 
 
-def test_a_trial_is_refused_beside_an_app_that_is_connected(settled: Workbench) -> None:
+def test_beside_an_app_that_is_connected_the_trial_is_on_a_copy(settled: Workbench) -> None:
     settled.send("insert into \"user\" values ('1', 'a@example.com')")
     next_version(settled)
 
-    with by_hand(settled.target), pytest.raises(NotReadyError, match="is to be cloned") as refused:
+    with by_hand(settled.target), pytest.raises(MigrationError, match="would lose rows of its own") as refused:
         migrate(settled.boot())
 
-    assert settled.target.user in refused.value.seen
-    assert "stop" in refused.value.hint
+    assert list(refused.value.details) == [
+        "- public.user.email (in 1 row) would be lost",
+        "- public.user.role (in 1 row) would be lost",
+    ]
+    assert settled.count("user") == 1
+    assert settled.scratches() == []
 
 
 def test_an_oddly_named_database_is_migrated(tmp_path: Path, roles: Mapping[str, str], odd_database: Target) -> None:

@@ -192,7 +192,6 @@ class FakeServer:
         self.opened: list[FakeConnection] = []
         self.refusal = ""  # libpq's words while nobody can connect
         self.made: list[str] = []  # scratch databases, in the order of their making
-        self.connected: list[str] = []  # roles
         self.locks: dict[str, FakeConnection] = {}
 
     @property
@@ -278,6 +277,7 @@ class FakeConnection:
             "nspowner from",
             "bootorder.reserved",
             "'rights on'",
+            "datlocprovider",
         )
         if any(words in text for words in (*nothing, "bootorder.foreign_cast", "bootorder.curtailed")):
             return []
@@ -288,7 +288,7 @@ class FakeConnection:
         if "pg_terminate_backend(pid" in text:
             return []
         if "from pg_stat_activity" in text:
-            return [(role,) for role in self._server.connected]
+            return []
         if "select exists (select from pg_database" in text:
             return [(values[0] in self._server.databases,)]
         return answers.get(text) if text in answers else self._of_databases(text)
@@ -305,8 +305,6 @@ class FakeConnection:
         verb, name, template = found.groups()
         if verb == "create":
             assert name not in databases, f"{name} already exists"
-            if self._server.connected and template in databases:
-                raise psycopg.errors.ObjectInUse(f'source database "{template}" is being accessed by other users')
             self._server.made.append(name)
             databases[name] = FakeDatabase() if template == "template0" else deepcopy(databases[template])
         else:

@@ -358,16 +358,6 @@ def test_nothing_is_tried_where_there_are_no_rows(at_stake: FakeStack) -> None:
     assert "pnpm db:push --force" not in at_stake.runtime.ran
 
 
-def test_a_trial_needs_a_database_that_nobody_is_connected_to(at_stake: FakeStack) -> None:
-    at_stake.server.connected = ["api (next-server)"]
-
-    with pytest.raises(NotReadyError, match="is to be cloned") as caught:
-        migrate(at_stake.boot())
-
-    assert caught.value.seen == "api (next-server)"
-    assert "inv stop db-up wait-db" in caught.value.hint
-
-
 def test_a_plan_says_what_would_change_and_be_lost_and_touches_nothing(at_stake: FakeStack) -> None:
     at_stake.runtime.tools[CREATE_ALL] = create_all
 
@@ -379,12 +369,32 @@ def test_a_plan_says_what_would_change_and_be_lost_and_touches_nothing(at_stake:
         "losses": ["- public.user.name (in 3 rows) would be lost"],
         "foreign_losses": [],
         "problems": [],
+        "not_planned": "",
         "hint": "",
         "said": "changes applied",
     }
     assert api["changes"] == ["+ table public.task", "+ table public.worker"]
     assert at_stake.database.tables == {"user", "session"}
     assert Key("column", "public", "user", "name") in at_stake.database.objects
+
+
+def test_a_plan_builds_nothing_and_says_what_is_not_built(at_stake: FakeStack) -> None:
+    at_stake.runtime.images["api"] = ""
+
+    sso, api = changes(at_stake.boot())
+
+    assert sso["losses"] == ["- public.user.name (in 3 rows) would be lost"]
+    assert (api["not_planned"], api["changes"]) == ("api not built yet", [])
+    assert api["hint"] == "build first, then plan: inv migrate --plan --build"
+    assert at_stake.runtime.changed == []
+    assert "python -m tables" not in at_stake.runtime.ran
+
+
+def test_an_owner_is_not_planned_while_one_that_it_needs_is_not_built(at_stake: FakeStack) -> None:
+    at_stake.config["owners"]["api"]["reads"] = ["sso"]
+    at_stake.runtime.images["sso-setup"] = ""
+
+    assert [change["not_planned"] for change in changes(at_stake.boot())] == ["sso-setup not built yet"] * 2
 
 
 def test_a_plan_says_where_a_tool_would_not_finish(at_stake: FakeStack) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from scripts.bootorder.boot import Boot
 from scripts.bootorder.doctor import Finding
-from scripts.bootorder.errors import BootError, GuardError, MachineError, MigrationError, SettingsError
+from scripts.bootorder.errors import BootError, GuardError, MachineError, MigrationError, NotReadyError, SettingsError
 from scripts.bootorder.running import run_stages
 from scripts.bootorder.showing import follow_logs, show_changes, show_doctor, show_plan, show_status, show_whole_plan
 
@@ -72,6 +72,7 @@ def planned(running: FakeStack, monkeypatch: pytest.MonkeyPatch) -> dict[str, An
         "losses": [],
         "foreign_losses": [],
         "problems": [],
+        "not_planned": "",
         "hint": "",
         "said": "changes applied",
     }
@@ -113,8 +114,6 @@ def test_a_plan_as_json_has_both_its_parts(running: FakeStack) -> None:
 
 
 def test_a_plan_of_a_stack_that_cannot_be_asked_says_why(running: FakeStack) -> None:
-    running.runtime.images["api"] = ""
-    whole_plan(running.boot())
     running.server.refusal = "Connection refused"
     whole_plan(running.boot())
     whole_plan(running.boot(), with_clean=True)
@@ -125,9 +124,45 @@ def test_a_plan_of_a_stack_that_cannot_be_asked_says_why(running: FakeStack) -> 
         if line.startswith("what the owners' tools would change")
     ]
     reasons = [line.partition("is not known: ")[2] for line in unknown]
-    assert reasons[0] == "api not built yet"
-    assert reasons[1].startswith("the database does not answer: ")
-    assert reasons[2] == "the rows are given up first"
+    assert reasons[0].startswith("the database does not answer: ")
+    assert reasons[1] == "the rows are given up first"
+
+
+NOT_BUILT = "api: not known: api not built yet; build first, then plan: inv migrate --plan --build"
+
+
+def test_a_plan_says_of_which_owner_nothing_is_known_as_it_is_not_built(running: FakeStack) -> None:
+    running.runtime.images["api"] = ""
+
+    whole_plan(running.boot())
+    with pytest.raises(NotReadyError, match="the migration of api would change is not known") as caught:
+        show_changes(running.boot(), as_json=False)
+
+    assert caught.value.hint == "build first, then plan: inv migrate --plan --build"
+    lines = running.printed.getvalue().splitlines()
+    assert lines[-2:] == ["sso: nothing would change", NOT_BUILT]
+    assert lines.count(NOT_BUILT) == 2
+    assert running.runtime.changed == [], "nothing was built"
+
+
+def test_a_plan_builds_first_where_it_is_asked_for(running: FakeStack) -> None:
+    show_changes(running.boot(), build=True, as_json=False)
+
+    assert running.runtime.changed == ["build sso-setup", "build api"]
+
+
+def test_a_plan_writes_no_env(running: FakeStack) -> None:
+    path, running.config["secrets"] = running.root / ".env", ["ANOTHER_SECRET"]
+    before = path.read_bytes()
+
+    show_changes(running.boot(), as_json=False)
+
+    assert path.read_bytes() == before
+    path.unlink()
+    running.runtime.holds_data = True
+    with pytest.raises(SettingsError, match="their password is lost"):
+        show_changes(running.boot(), as_json=False)
+    assert not path.exists()
 
 
 def test_a_plan_as_json_has_its_stages_and_jobs(stack: FakeStack) -> None:

@@ -134,7 +134,7 @@ def test_tables_are_not_assigned_and_moved_at_once(called: Recorder) -> None:
 def test_what_a_migration_would_change_is_asked_for_with_a_flag(called: Recorder) -> None:
     run("migrate", plan=True, json=True)
 
-    assert called.calls[-1] == ("show_changes", ("the boot",), {"as_json": True})
+    assert called.calls[-1] == ("show_changes", ("the boot",), {"build": False, "as_json": True})
 
 
 @pytest.mark.parametrize("name", ["migrate", "start"])
