@@ -161,17 +161,16 @@ def test_a_push_that_failed_is_a_failure_although_it_says_exit_0(stack: Stack) -
     stack.query('alter table "user" rename column image to picture', owner="sso")
     try:
         with stack.connect("sso"):  # as an app is that has just asked something
-            busy = stack.inv("migrate")
+            beside = stack.inv("migrate")
         assert stack.inv("stop", "db-up", "wait-db").code == 0
         ran = stack.inv("migrate")
     finally:
         stack.query('alter table "user" rename column picture to image', owner="sso")
 
-    assert busy.code == 4, busy.err
-    assert "go on with: inv stop db-up wait-db migrate" in busy.err
-    assert ran.code == 5, ran.err
-    assert "- column public.user.image text" in ran.err
-    assert "exit code 0 (which means nothing)" in ran.err
+    for one in (beside, ran):  # tried on a copy by schema, and on a clone
+        assert one.code == 5, one.err
+        assert "- column public.user.image text" in one.err
+        assert "exit code 0 (which means nothing)" in one.err
 
 
 def test_a_push_that_would_lose_rows_of_its_own_is_tried_on_a_clone_only(stack: Stack) -> None:
