@@ -234,6 +234,7 @@ class _Spoken:
 def spoken(monkeypatch: pytest.MonkeyPatch) -> _Spoken:
     made = _Spoken()
     monkeypatch.setattr(psycopg.Cursor, "execute", made.wrap(psycopg.Cursor.execute))
+    monkeypatch.setattr(psycopg.Cursor, "copy", made.wrap(psycopg.Cursor.copy))
     return made
 
 
