@@ -17,10 +17,10 @@ from . import catalog, env_file, sources, state_files
 from .catalog import Catalog
 from .database import LONG_SECONDS, Target
 from .errors import LogTail, MachineError, MigrationError, SettingsError, command
-from .guard.names import refuse_decoys, take_names
+from .guard.names import refuse_decoys, refuse_foreign_casts, take_names
 from .guard.roles import Repair, apply, grant_repairs
 from .guard.snapshots import Seen, Snapshot
-from .guard.triggers import trigger_repairs
+from .guard.triggers import cover, trigger_repairs
 from .guard.untouched import untouched
 from .migrators import BY_NAME, Migrator
 from .migrators.hints import hint_of
@@ -445,16 +445,23 @@ class Owner:
                     held.close()
 
     def _copy(self, source: Target, copy: Target) -> None:
-        """Fill an empty database with all that the owners have in this one, behind a guard of its own."""
+        """Fill an empty database with all that the owners have in this one; then it has a guard of its own.
+
+        A guard that looks at each statement makes it take twice as long. Until it is there one owner is let in at a time,
+        and nothing is copied that could run as another one.
+        """
         here = [place.role for place in self._boot.places.values() if place.database == self.place.database]
         roles = [place.role for place in self._boot.places.values()]
-        with source.connect() as connection, copy.connect() as there:
+        with source.connect() as connection:
             refuse_foreign_objects(connection)
-            refuse_decoys(connection)  # what would run as another owner while its part is made
-            apply(there, trigger_repairs(there, roles))
-            take_names(connection, there)
+            refuse_decoys(connection)
+            refuse_foreign_casts(connection)
         self._prepare(copy, alone=True)
         copy_schema(source, copy, here, self._boot.logins)
+        with source.connect() as connection, copy.connect() as there:
+            apply(there, trigger_repairs(there, roles))
+            take_names(connection, there)
+            cover(there)
 
     def _prepare(self, scratch: Target, *, alone: bool) -> None:
         """The schemas, rights and search paths of the stack's own database, which no copy of it has.

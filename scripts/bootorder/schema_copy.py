@@ -64,11 +64,12 @@ _SEQUENCES = """
                       where (d.classid, d.objid, d.deptype) = ('pg_class'::regclass, c.oid, 'e'))
     order by 1, 2
 """
-# So that values are written in one way on both sides, whatever a role is set to (as pg_dump has it).
+# So that values are written in one way on both sides, whatever a role is set to (as pg_dump has it). While the copy is
+# made of a snapshot, the session that holds it is idle.
 _PLAIN = """
     set datestyle to 'ISO'; set intervalstyle to 'postgres'; set extra_float_digits to 3; set lc_monetary to 'C';
     set xmloption to 'content'; set row_security to off; set check_function_bodies to off; set default_tablespace to '';
-    set synchronous_commit to off
+    set synchronous_commit to off; set idle_in_transaction_session_timeout to 0
 """
 _CREATE, _CONSTRAIN, _FOREIGN_KEYS = 0, 1, 4  # phases: before the rows, after them, when every owner's tables are there
 

@@ -69,6 +69,20 @@ def refuse_decoys(connection: Connection) -> None:
         )
 
 
+def refuse_foreign_casts(connection: Connection) -> None:
+    """Raises GuardError where a foreign key between two owners is checked with the code of one, as the other."""
+    casts = [what for (what,) in connection.execute("select what from bootorder.foreign_cast order by 1")]
+    if casts:
+        raise GuardError(
+            "a foreign key between two owners needs a cast that is not built in",
+            expected="columns of the same type, or of types of PostgreSQL's own: a cast could run as the other",
+            seen=f"{casts[0]}; nothing was changed",
+            details=shortened(casts[1:]),
+            hint=f"give both columns the same type, or drop the key: {command('psql --as OWNER')}",
+            goes_on=False,
+        )
+
+
 def _reserve(connection: Connection, names: Mapping[str, Names]) -> None:
     wanted = {(role, *name) for role, its in names.items() for name in its}
     refuse_foreign_objects(connection)

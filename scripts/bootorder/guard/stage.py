@@ -22,7 +22,7 @@ from . import strays
 from .before import run_before
 from .extensions import make_extensions, require_available
 from .layout import refuse_another_layout
-from .names import refuse_decoys
+from .names import refuse_decoys, refuse_foreign_casts
 from .roles import Repair, apply, former_owners, grant_repairs, require_superuser, role_repairs
 from .sequences import sequences_behind
 from .triggers import cover, is_installed, trigger_repairs, uncovered
@@ -180,16 +180,7 @@ def _look_at_accidents(boot: Boot, target: Target, connection: Connection) -> No
     """Raises GuardError for what could run an owner's code as another one; notes what a superuser took away."""
     for name in by_database(list(boot.places.values())):
         with _connected(target, name, connection) as its:
-            casts = [what for (what,) in its.execute("select what from bootorder.foreign_cast order by 1")]
-            if casts:
-                raise GuardError(
-                    "a foreign key between two owners needs a cast that is not built in",
-                    expected="columns of the same type, or of types of PostgreSQL's own: a cast could run as the other",
-                    seen=f"{casts[0]}; nothing was changed",
-                    details=catalog.shortened(casts[1:]),
-                    hint=f"give both columns the same type, or drop the key: {command('psql --as OWNER')}",
-                    goes_on=False,
-                )
+            refuse_foreign_casts(its)
             refuse_decoys(its)
             for (what,) in its.execute("select what from bootorder.curtailed order by 1").fetchall():
                 boot.console.note(f"an owner lost rights on what it owns: {what}; it can grant them to itself again")
