@@ -447,8 +447,8 @@ class Owner:
     def _copy(self, source: Target, copy: Target) -> None:
         """Fill an empty database with all that the owners have in this one; then it has a guard of its own.
 
-        A guard that looks at each statement makes it take twice as long. Until it is there one owner is let in at a time,
-        and nothing is copied that could run as another one.
+        A guard that looks at each statement makes it take twice as long. Until it is there one owner is let in at a
+        time, and nothing is copied that could run as another one.
         """
         here = [place.role for place in self._boot.places.values() if place.database == self.place.database]
         roles = [place.role for place in self._boot.places.values()]

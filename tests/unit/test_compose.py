@@ -781,7 +781,7 @@ def test_of_what_was_stopped_only_services_of_now_are_remembered(stage: Stage) -
     """One that was renamed since it was started has no settings to look at."""
     stage.container("forgotten")
     stage.container("api", state="exited")
-    given: Any = SimpleNamespace(console=None)
+    given: Any = SimpleNamespace(console=None, note=lambda _: None)
     boot = Boot(stage.root, given, stage.runtime, stage.processes, given, given)
 
     boot.note_stopped(["forgotten", "api"])
