@@ -460,7 +460,7 @@ def test_what_belongs_to_nobody_is_listed_and_left(old: Guarded) -> None:
         "table public.event_2026 of the role boot -> api",
     ):
         assert line in details
-    assert caught.value.seen == "they belong to boot, which is no owner's role: nothing was assigned"
+    assert caught.value.seen == "owned by boot, which is no owner's role; nothing was assigned"
     assert (rows(old), owners_of(old)) == (before, whose)
 
 

@@ -570,14 +570,16 @@ def test_stop_ends_a_service_that_is_no_longer_declared(fresh: TinyStack) -> Non
 
 def test_some_services_can_be_stopped_alone_and_started_anew(fresh: TinyStack) -> None:
     fresh.start("unhealthy", "app")
-    before = fresh.runtime.services()
+    before, current = fresh.runtime.services(), fresh.runtime.is_current("app")
 
     fresh.runtime.stop_services(["app", "dying"])
+    current_while_stopped = fresh.runtime.is_current("app")
     between = {name: service.state for name, service in fresh.runtime.services().items()}
     started = fresh.runtime.start(["unhealthy", "app"], ignore)
 
     assert (between["unhealthy"], between["app"]) == ("running", "exited")
     assert list(started) == ["app"]
+    assert (current, current_while_stopped) == (True, False)
     after = fresh.runtime.services()
     assert after["unhealthy"].instance == before["unhealthy"].instance
     fresh.runtime.stop()
