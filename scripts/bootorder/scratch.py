@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import secrets
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import psycopg
@@ -22,11 +22,13 @@ _EXTENSIONS = """
     where extname <> 'plpgsql' order by e.oid
 """
 _IN_USE = """
-    select usename || coalesce(' (' || nullif(application_name, '') || ')', '') from pg_stat_activity
-    where datname = %(name)s and usename is not null and usename = coalesce(%(role)s, usename)
+    select coalesce(usename || coalesce(' (' || nullif(application_name, '') || ')', ''), backend_type),
+           usename is not null
+    from pg_stat_activity
+    where datname = %(name)s and (%(role)s::text is null or usename = %(role)s)
     union
-    select format('the prepared transaction %%s of %%s', quote_literal(gid), owner) from pg_prepared_xacts
-    where database = %(name)s and owner = coalesce(%(role)s, owner)
+    select format('the prepared transaction %%s of %%s', quote_literal(gid), owner), true from pg_prepared_xacts
+    where database = %(name)s and (%(role)s::text is null or owner = %(role)s)
     order by 1
 """
 # A server notices a moment later that a connection was closed, also one of the tasks.
@@ -166,22 +168,24 @@ def _clone(session: Session, target: Target, name: str) -> None:
     try:
         create_database(session, name, target.name)
     except psycopg.errors.ObjectInUse as error:  # by somebody who has come since
-        raise InUseError(target.name, _using(session, target.name) or [" ".join(str(error).split())]) from None
+        using = [who for who, is_client in _using(session, target.name).items() if is_client]
+        raise InUseError(target.name, using or [" ".join(str(error).split())]) from None
 
 
 def _wait_until_left(session: Connection, name: str, role: str | None = None) -> Sequence[str]:
     """Wait for a moment until nobody, or not this role, uses a database. Returns who still does.
 
-    A session that is ended instead leaves an error in the server's log.
+    A session that is ended instead leaves an error in the server's log, as autovacuum does, which gives way to a clone.
     """
     limit = time.monotonic() + _LEAVING_SECONDS
     while (using := _using(session, name, role)) and time.monotonic() < limit:
         time.sleep(_POLL_SECONDS)
-    return using
+    return [who for who, is_client in using.items() if is_client]
 
 
-def _using(session: Connection, name: str, role: str | None = None) -> Sequence[str]:
-    return [str(who) for (who,) in session.execute(_IN_USE, {"name": name, "role": role})]
+def _using(session: Connection, name: str, role: str | None = None) -> Mapping[str, bool]:
+    """Who uses a database, and whether that is a client, or the server itself."""
+    return dict(session.execute(_IN_USE, {"name": name, "role": role}).fetchall())
 
 
 def _copy_extensions(source: Target, scratch: Target) -> None:

@@ -212,12 +212,13 @@ def test_a_plan_beside_the_apps_says_the_same_and_leaves_nothing(any_stack: Guar
     assert world(any_stack) == before
     _, marked, log = "\n".join(server_log(any_stack.target)).rpartition("the plan begins")
     assert marked
-    assert [line for line in log.splitlines() if re.search("ERROR|FATAL|PANIC|WARNING", line)] == []
+    found = [line for line in log.splitlines() if re.search("ERROR|FATAL|PANIC|WARNING", line)]
+    assert [line for line in found if "autovacuum" not in line] == []  # whose worker may come in the last moment
 
 
 def test_who_connects_in_the_last_moment_makes_it_a_copy_too(settled: Guarded, monkeypatch: pytest.MonkeyPatch) -> None:
     """The server waits 5 s for that session, and refuses."""
-    monkeypatch.setattr(scratch, "_using", lambda *_: [])
+    monkeypatch.setattr(scratch, "_using", lambda *_: {})
 
     with apps_connected(settled):
         assert [change["problems"] for change in changes(settled.boot())] == [[], []]
