@@ -146,11 +146,7 @@ def show_changes(boot: Boot, *, build: bool = False, as_json: bool) -> None:
         boot.check()
         if build:
             boot.build([owner.settings.service for owner in boot.owners])
-        else:
-            boot.console.note(
-                "planned with what is built; where sources were edited since, build first:"
-                f" {command('migrate --plan --build')}"
-            )
+        _note_older_builds(boot)
         found = changes(boot)
     if as_json:
         boot.console.data(found)
@@ -158,6 +154,17 @@ def show_changes(boot: Boot, *, build: bool = False, as_json: bool) -> None:
         _print_changes(boot.console.answering(), found)
     _refuse_what_migrate_would(boot, found)
     _refuse_what_was_not_planned(found)
+
+
+def _note_older_builds(boot: Boot) -> None:
+    """Say which tools are planned as they were built, where that may not be what their sources say now."""
+    names = dict.fromkeys(owner.settings.service for owner in boot.owners if owner.settings.run != "host")
+    built = [name for name in names if boot.runtime.is_built(name)]
+    if older := [name for name in built if boot.runtime.is_stale(name) or boot.runtime.is_touched(name)]:
+        boot.console.note(
+            f"{listed(older)}: planned as built, which may be older than the sources; build first:"
+            f" {command('migrate --plan --build')}"
+        )
 
 
 def _refuse_what_migrate_would(boot: Boot, found: Sequence[Mapping[str, Any]]) -> None:
@@ -213,6 +220,7 @@ def show_whole_plan(boot: Boot, *, with_clean: bool, until: str, as_json: bool) 
     if not with_clean:
         try:
             with looking(boot), exclusive(boot.state_folder, "plan"):
+                _note_older_builds(boot)
                 found = changes(boot)
         except (BootError, OSError, psycopg.Error) as cause:
             error = as_boot_error(cause)

@@ -145,6 +145,17 @@ def test_a_plan_says_of_which_owner_nothing_is_known_as_it_is_not_built(running:
     assert running.runtime.changed == [], "nothing was built"
 
 
+@pytest.mark.parametrize("show", [show_changes, whole_plan], ids=["migrate --plan", "plan"])
+def test_a_plan_of_what_was_built_of_older_sources_says_so(running: FakeStack, show: Callable[..., None]) -> None:
+    show(running.boot(), as_json=False)
+    assert "planned as built" not in running.said
+    running.runtime.stale = {"api", "web"}
+
+    show(running.boot(), as_json=False)
+
+    assert "api: planned as built, which may be older than the sources; build first: inv migrate" in running.said
+
+
 def test_a_plan_builds_first_where_it_is_asked_for(running: FakeStack) -> None:
     show_changes(running.boot(), build=True, as_json=False)
 
