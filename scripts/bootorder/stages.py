@@ -137,31 +137,37 @@ def named(*names: str) -> Sequence[Stage]:
 def run_plan(boot: Boot, stages: Sequence[Stage], jobs: Sequence[Job] = ()) -> None:
     """Run the stages in order, telling each; the timeline has what became of them, also of the one that failed."""
     names = [stage.name for stage in stages]
+    ended = 0
     with Beside(boot, jobs, names) as beside:
-        for position, stage in enumerate(stages):
-            boot.console.begin(position + 1, len(stages), stage.name)
-            try:
-                needs = _needs(stage, names, jobs)
-                with boot.timeline.span(stage.name, "stage", cause=stage.cause, needs=needs) as span:
-                    began = boot.clock.now()
-                    beside.require(stage.name)
-                    waited = boot.clock.now() - began
-                    outcome = stage.run(boot)
-                    if waited >= _WORTH_SAYING:
-                        jobs_before = listed([job.name for job in jobs if job.before == stage.name])
-                        outcome = replace(outcome, text=f"{outcome.text} (waited {waited:.1f} s for {jobs_before})")
-                    span.came_to(outcome)
-            except (BootError, KeyboardInterrupt, OSError, psycopg.Error) as cause:
-                go_on = [stage.typed for stage in stages[position:]]
-                error = _told(boot, beside.failures, stage.name, cause, go_on)
-                span.text = error.message
-                raise error from cause
-            finally:
-                boot.console.settle()
-            beside.ended(stage.name)
-            boot.console.step(
-                position + 1, len(stages), stage.name, outcome.text, span.seconds, skipped=outcome.was_skipped
-            )
+        try:
+            for position, stage in enumerate(stages):
+                boot.console.begin(position + 1, len(stages), stage.name)
+                try:
+                    needs = _needs(stage, names, jobs)
+                    with boot.timeline.span(stage.name, "stage", cause=stage.cause, needs=needs) as span:
+                        began = boot.clock.now()
+                        beside.require(stage.name)
+                        waited = boot.clock.now() - began
+                        outcome = stage.run(boot)
+                        if waited >= _WORTH_SAYING:
+                            jobs_before = listed([job.name for job in jobs if job.before == stage.name])
+                            outcome = replace(outcome, text=f"{outcome.text} (waited {waited:.1f} s for {jobs_before})")
+                        span.came_to(outcome)
+                except (BootError, KeyboardInterrupt, OSError, psycopg.Error) as cause:
+                    go_on = [stage.typed for stage in stages[position:]]
+                    error = _told(boot, beside.failures, stage.name, cause, go_on)
+                    span.text = error.message
+                    raise error from cause
+                finally:
+                    boot.console.settle()
+                ended = position + 1
+                beside.ended(stage.name)
+                boot.console.step(
+                    position + 1, len(stages), stage.name, outcome.text, span.seconds, skipped=outcome.was_skipped
+                )
+        except KeyboardInterrupt as cause:  # it came between two stages
+            left = stages[ended:] or stages[-1:]
+            raise _told(boot, beside.failures, left[0].name, cause, [stage.typed for stage in left]) from cause
 
 
 def _needs(stage: Stage, names: Sequence[str], jobs: Sequence[Job]) -> Sequence[str]:

@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -187,6 +188,29 @@ def test_ctrl_c_ends_the_plan_with_130_and_the_command_that_goes_on(stack: FakeS
     assert error.exit_code == 130
     assert error.go_on == "inv two three"
     assert (spans[-1].outcome, spans[-1].text) == ("failed", "interrupted")
+
+
+@pytest.mark.parametrize(("lines", "goes_on"), [(1, "inv two three"), (2, "inv three"), (3, "inv three")])
+def test_ctrl_c_between_two_stages_ends_the_plan_the_same_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lines: int, goes_on: str
+) -> None:
+    stack = FakeStack(tmp_path)
+    boot = stack.boot()
+    step, said = boot.console.step, 0
+
+    def interrupted(*line: Any, **more: Any) -> None:
+        nonlocal said
+        step(*line, **more)
+        said += 1
+        if said == lines:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(boot.console, "step", interrupted)
+    with pytest.raises(UserInterruptError) as caught:
+        run_plan(boot, [stage(name, lambda _: Outcome.done("done")) for name in ("one", "two", "three")])
+
+    assert caught.value.go_on == goes_on
+    assert stack.said.rstrip().endswith(f"go on with: {goes_on}")
 
 
 def test_a_full_disk_is_passed_on_in_its_own_words(stack: FakeStack) -> None:
