@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import shlex
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -97,6 +98,8 @@ def _early(name: str, after: str) -> Job:
         run=lambda boot: start(boot, [name]),
     )
 
+
+_LONGEST_SEEN = 500  # characters of what the server says: a function that calls itself is a line for each call
 
 # Flags that not every stage has, as a task of its own.
 _TAKES = {
@@ -223,7 +226,7 @@ def as_boot_error(cause: BaseException) -> BootError:
         return NotReadyError(
             "the connection to the database was lost" if is_lost else "the database refused a statement of the tasks",
             expected="a database that answers to the end",
-            seen=" ".join(str(cause).split()),
+            seen=textwrap.shorten(str(cause), _LONGEST_SEEN, placeholder=" ..."),
             hint=f"look at its log: {command('logs')}",
         )
     return _of_the_system(cause)

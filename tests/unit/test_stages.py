@@ -227,6 +227,15 @@ def test_a_file_that_may_not_be_written_is_named_with_what_to_do(stack: FakeStac
     assert error.hint == "let this user read and write /srv/shop/.env, then run this again"
 
 
+def test_what_a_server_says_at_length_is_cut(stack: FakeStack) -> None:
+    said = "stack depth limit exceeded\nCONTEXT:  " + "PL/pgSQL function base(oid) line 5 at RETURN\n" * 10_000
+
+    error, _ = failing(stack, psycopg.errors.StatementTooComplex(said))
+
+    assert error.seen.startswith("stack depth limit exceeded CONTEXT: PL/pgSQL function")
+    assert len(error.seen) <= 500
+
+
 def test_a_statement_that_the_server_refuses_is_not_called_a_lost_connection(stack: FakeStack) -> None:
     for cause in (psycopg.errors.DiskFull("could not extend file"), psycopg.errors.InsufficientPrivilege("no")):
         error, _ = failing(stack, cause)
