@@ -37,6 +37,8 @@ def test_a_model_that_nobody_imports_is_named(stack: Stack, task: str) -> None:
 
 
 def test_an_app_that_lost_a_table_is_started_anew_by_a_quick_start(stack: Stack) -> None:
+    built = stack.inv("migrate")  # of the sources as they are, which a quick start does not do
+    assert built.code == 0, built.err
     before = stack.instances()
     stack.query("drop table audit_log", owner="api")
     waited = stack.inv("wait-apps")

@@ -266,6 +266,7 @@ def test_a_log_that_an_app_replaced_by_a_link_is_not_written_through_at_the_next
     outside = tmp_path / "outside"
     outside.write_text("kept", encoding="utf-8")
     log = stack.state / "logs" / "app.log"
+    stack.once("app", lambda _: log.exists())
     log.unlink()
     log.symlink_to(outside)
 
