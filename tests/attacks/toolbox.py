@@ -45,7 +45,8 @@ class Toolbox:
 
     def copy(self, tool: str, name: str) -> Path:
         """Another folder of a tool, to be changed, beside those that there are: what it imports is found from there."""
-        return Path(shutil.copytree(self._folder / tool, self._folder / name, symlinks=True, dirs_exist_ok=True))
+        shutil.rmtree(self._folder / name, ignore_errors=True)  # an earlier run's
+        return Path(shutil.copytree(self._folder / tool, self._folder / name, symlinks=True))
 
     def run(self, tool: str, argv: Sequence[str], variables: Mapping[str, str], answers: Answers) -> tuple[int, str]:
         """One command of a tool, in its folder. Returns its exit code and what it printed."""
