@@ -85,7 +85,7 @@ def tests(session: nox.Session) -> None:
     """Unit tests, and the contract that every runtime keeps, on a real engine and a real PostgreSQL."""
     prepare(session)
     # Apart: no thread of a contract test reaches a unit test. Those wait for servers: more at once than processors.
-    for folder, flags in (("tests/unit", ()), ("tests/contract", ("-n", "3", "--dist", "loadfile"))):
+    for folder, flags in (("tests/unit", ()), ("tests/contract", ("-n", "3", "--dist", "loadfile", "--durations=20"))):
         codes = [0, 5] if session.posargs else [0]  # 5: nothing in this folder was asked for
         session.run("pytest", folder, *flags, *session.posargs, success_codes=codes)
 
