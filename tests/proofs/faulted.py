@@ -37,7 +37,7 @@ CALLED = {USED: ["start"], GIVEN_UP: ["start", "--clean"], NOTHING: ["start", "-
 _NOT_TO_STAY = ("*.new", "*.spoilt", "holder.json")  # half-written, cut short, of a task that has ended
 
 # The README's, of what a fault outside of the tasks may end in.
-CLEAR = {3, 4, 5}
+CLEAR = {3, 4, 5, 7}
 _SERVICES = {"postgres", "sso", "api", "web"}
 _SCRATCH = "select datname from pg_database where datname like 'bootorder%'"
 _LOCKS = "select count(*) from pg_locks where locktype = 'advisory'"
