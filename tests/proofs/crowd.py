@@ -48,19 +48,17 @@ def after(seconds: float, command: Callable[[], Ran]) -> Callable[[], Ran]:
     return run_it
 
 
-def on_another_machine(stack: Stack, folder: Path, *arguments: str, sees_processes: bool = False) -> Callable[[], Ran]:
-    """`inv` in the same checkout on another machine, which writes into `folder`. Skips where none can be made.
-
-    `sees_processes`: of this one, without which the database of a stack without Docker is nobody's there.
-    """
+def on_another_machine(stack: Stack, folder: Path, *arguments: str) -> Callable[[], Ran]:
+    """`inv` in the same checkout on another machine, which writes into `folder`. Skips where none can be made."""
     if trouble := _no_machines():
         unavailable(f"no other machines can be made here: {trouble}")
     own = folder / f"machine-{next(_NUMBERS)}"
     for part in ("made", "work"):
         (own / part).mkdir(parents=True)
     argv = [str(stack.folder), str(own), sys.executable, str(stack.folder / MAIN), *arguments]
-    unshared = [*_unshared(), *([] if sees_processes else _OWN_PROCESSES)]
-    return partial(run, [*unshared, "sh", "-c", _MACHINE, "sh", *argv], stack.folder, stack.environment)
+    return partial(
+        run, [*_unshared(), *_OWN_PROCESSES, "sh", "-c", _MACHINE, "sh", *argv], stack.folder, stack.environment
+    )
 
 
 def _unshared() -> Sequence[str]:
