@@ -307,7 +307,7 @@ def test_a_name_of_the_extension_that_an_owner_has_taken_is_said(stack: Guarded)
     stack.send("create type citext as enum ('a')", by="sso")
     extend(stack, "citext")
 
-    with pytest.raises(GuardError, match="the extension citext would create an object whose name is taken"):
+    with pytest.raises(GuardError, match="the extension citext would create an object with a name that is taken"):
         stack.guard()
 
     assert homes(stack) == {}

@@ -84,7 +84,7 @@ class Described:
     health_start_interval: Fact | None = None
 
     def secret_at(self, path: str) -> Secret | None:
-        """Return where this file of the container comes from; nothing where it is not from this repository."""
+        """Return the source of this file of the container; None if it is not from this repository."""
         if found := self.secrets.get(path):
             return found
         for mount in self.mounts:

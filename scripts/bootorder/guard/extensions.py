@@ -182,7 +182,7 @@ def _run(connection: Connection, name: str, statements: Sequence[sql.Composed]) 
                 connection.execute(statement)
     except _TAKEN as error:
         raise GuardError(
-            f"the extension {name} would create an object whose name is taken",
+            f"the extension {name} would create an object with a name that is taken",
             expected=f"no function, type or table in the schema {_HOME} of a name that the extension has",
             seen=f"{_first_line(error)}; nothing was changed",
             hint=f"see which owner has it, then rename or drop it as that owner: {command('psql --as OWNER')}",

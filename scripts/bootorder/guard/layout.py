@@ -195,10 +195,10 @@ def move(boot: Boot, wanted: str) -> Outcome:
             lock.require()
     if not any(moved.values()):
         return Outcome.skipped(f"every owner's tables are where the layout {to} has them")
-    told = ", ".join(
+    moves = ", ".join(
         f"{counted(count, 'object')} of {owner} to {new[owner].schema}" for owner, count in moved.items() if count
     )
-    return Outcome.done(f"moved {told}; now set `layout: {to}` in invoke.yaml")
+    return Outcome.done(f"moved {moves}; now set `layout: {to}` in invoke.yaml")
 
 
 def _move_owner(connection: Connection, old: str, new: Place) -> int:
